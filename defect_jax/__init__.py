@@ -1,0 +1,3 @@
+"""Defect modeling on photos of photovoltaic cells, in JAX."""
+
+__version__ = '0.1.0'

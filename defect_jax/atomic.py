@@ -1,0 +1,75 @@
+"""Files that are whole at any moment: a killed process or a full disk leaves the old content."""
+
+import contextlib
+import errno
+import math
+import os
+from pathlib import Path
+
+TEMPORARY = '.tmp'  # ends the name of a file in the making
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFull(OSError):
+  """No space: the file named is as it was before."""
+
+  def __str__(self):
+    return self.strerror
+
+
+@contextlib.contextmanager
+def disk_full_named(path):
+  """Turns "no space left" inside the block into DiskFull with `path` in its one-line message."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno in _FULL and not isinstance(error, DiskFull):
+      raise DiskFull(error.errno, f'disk full while writing {path}; free space and give the same command again'
+                     ) from error
+    raise
+
+
+def write_atomic(path, data, sync=True):
+  """Replaces a file so that at any moment it holds either its old content or all of `data`.
+
+  Args:
+    path: the file, in a folder that exists.
+    data: bytes or str.
+    sync: whether it also survives a power cut, for some milliseconds.
+
+  Raises DiskFull or another OSError, with the old file intact and no temporary file left.
+  """
+  path = Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}{TEMPORARY}')
+  with disk_full_named(path):
+    try:
+      with open(temporary, 'wb') as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        file.flush()
+        if sync:
+          os.fsync(file.fileno())
+      os.replace(temporary, path)
+    except BaseException:
+      temporary.unlink(missing_ok=True)
+      raise
+    if sync:
+      _sync_folder(path.parent)
+
+
+def _sync_folder(folder):
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(handle)
+  finally:
+    os.close(handle)
+
+
+def plain(value):
+  """`value` for JSON: arrays of one number become numbers, nan and infinity None, tuples lists."""
+  if isinstance(value, dict):
+    return {str(key): plain(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [plain(item) for item in value]
+  if hasattr(value, 'tolist'):
+    return plain(value.tolist())
+  return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,116 @@
+"""Trains, generates or evaluates as a config says: flags -> checked config -> task -> summary.json.
+
+  python -m defect_jax.main --config=FILE.py[:arg] [--workdir=FOLDER] [--config.key=value ...]
+
+  --config=configs/vae_split.py:tiny   the config; what may follow the colon stands in its get_config
+  --workdir=runs/kld20                 folder of the run; by default runs/ and the config file's name
+  --config.targets.kld=20              another value for a key (a,b for a tuple; none for an optional one)
+
+The same command again goes on where the run stopped, or says that it is finished. Exit status: 0 summary.json is
+written, 2 the command or the data need a change (one line on stderr says which), 3 stopped on a request or signal and
+can go on, 1 anything else.
+"""
+
+import importlib
+import os
+import signal
+import sys
+
+from absl import flags
+
+from defect_jax import __version__
+from defect_jax.atomic import DiskFull, disk_full_named
+from defect_jax.config import UserError, config_hash, from_command_line, nearest
+from defect_jax.schema import check
+from defect_jax.workdir import Stopped, Workdir
+
+TASKS = {'vae': 'defect_jax.tasks.vae'}
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")
+
+
+def parse(arguments):
+  """Command line (without the program's name) to (config, folder of the run); raises UserError."""
+  name, config, rest = from_command_line(arguments)
+  try:
+    stray = FLAGS(['defect_jax', *rest])[1:]
+  except flags.Error as error:
+    raise UserError(str(error)) from error
+  if stray:
+    raise UserError(f'{stray[0]}: stray argument; values are given as --config.key=value')
+  return config, FLAGS.workdir or os.path.join('runs', name)
+
+
+def find_task(config):
+  """The module of `config.task`.
+
+  It has SCHEMA (see schema.check), `run(config, workdir)`, which opens the workdir once it has checked its data and
+  returns the summary, and, where a schedule depends on keys of steps, `FIXED_STEPS(config)`, which names them.
+  """
+  task = config.get('task')
+  if task not in TASKS:
+    raise UserError(f'task = {task!r}: no such task{nearest(task, TASKS)}')
+  return importlib.import_module(TASKS[task])
+
+
+def stop_on_signals(workdir):
+  """The first SIGTERM or SIGINT asks the loop to save and stop, the second one kills."""
+  def handle(number, frame):
+    del frame
+    workdir.stop_requested = True
+    signal.signal(number, signal.SIG_DFL)
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, handle)
+
+
+def run(config, workdir):
+  """Runs a task to its summary.json, or says that it stands there already."""
+  task = find_task(config)
+  check(config, task.SCHEMA)
+  workdir.check(config, task.FIXED_STEPS(config) if hasattr(task, 'FIXED_STEPS') else ())
+  if workdir.finished():
+    print(f'{workdir.root}: finished already, see summary.json; a higher --config.steps.total goes on')
+    return
+  summary = task.run(config, workdir)
+  workdir.write_summary({'task': config.task, **summary, 'config_hash': config_hash(config), 'version': __version__})
+  workdir.close('finished', str(workdir.summary_json))
+
+
+def main(arguments):
+  """Runs the command line and returns the exit status."""
+  if not {'--help', '-h', '-help', '--helpfull'}.isdisjoint(arguments):
+    print(__doc__)
+    return 0
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow, which is chatty
+  workdir = None
+  try:
+    config, root = parse(arguments)
+    workdir = Workdir(root)
+    stop_on_signals(workdir)
+    with disk_full_named(root):
+      run(config, workdir)
+    return 0
+  except UserError as error:
+    return end(workdir, 2, 'failed', f'error: {error}')
+  except DiskFull as error:
+    return end(workdir, 1, 'failed', f'error: {error}')
+  except Stopped as error:
+    return end(workdir, 3, 'stopping', str(error))
+  except BaseException as error:
+    if workdir:
+      workdir.close('failed', f'{type(error).__name__}: {error}')
+    raise
+
+
+def end(workdir, exit_status, state, message):
+  """Says in one line on stderr and in status.json how the run ended; returns the exit status."""
+  message = ' '.join(message.split())
+  print(message, file=sys.stderr)
+  if workdir:
+    workdir.close(state, message)
+  return exit_status
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""Fixtures of all tests: where real photos are, an own cache, the slow tier, eight virtual CPU devices."""
+
+import os
+from pathlib import Path
+
+# Before JAX is imported by any test. Processes that tests start get `clean_env` instead, so one device.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+_XLA_FLAGS = os.environ.get('XLA_FLAGS')
+os.environ['XLA_FLAGS'] = f'{_XLA_FLAGS or ""} --xla_force_host_platform_device_count=8'.strip()
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser):
+  parser.addoption('--slow', action='store_true', help='also run the tests that take minutes')
+
+
+def pytest_collection_modifyitems(config, items):
+  if not config.getoption('--slow'):
+    for item in items:
+      if 'slow' in item.keywords:
+        item.add_marker(pytest.mark.skip(reason='slow: needs --slow'))
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cache(tmp_path_factory):
+  """The folder for prepared data: never the user's own."""
+  folder = tmp_path_factory.mktemp('cache')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('DEFECT_JAX_CACHE', str(folder))
+    yield folder
+
+
+@pytest.fixture(scope='session')
+def photo_sets():
+  """The folder of real photo sets (magnetic_tile, bsdata)."""
+  folder = Path(os.environ.get('DEFECT_JAX_DATA') or ROOT.parent / 'shared' / 'data')
+  if not folder.is_dir():
+    pytest.skip(f'no photo sets: DEFECT_JAX_DATA is not set and {folder.name} is not at ../shared/data')
+  return folder
+
+
+@pytest.fixture
+def clean_env(cache):
+  """The environment for processes that a test starts: as the user's, with the cache and one CPU device."""
+  env = os.environ | {'DEFECT_JAX_CACHE': str(cache)}
+  env.pop('XLA_FLAGS')
+  return env | ({'XLA_FLAGS': _XLA_FLAGS} if _XLA_FLAGS else {})

@@ -1,0 +1,195 @@
+"""The command: exit statuses and its one line for whatever is wrong, before and after a task is at work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import types
+
+import pytest
+from absl import flags
+from ml_collections import ConfigDict
+
+from defect_jax import __version__, main
+from defect_jax.atomic import DiskFull
+from defect_jax.config import UserError, config_hash
+from defect_jax.schema import Integer, Text
+from defect_jax.workdir import Stopped, Workdir
+
+CONFIG = """
+from ml_collections import ConfigDict
+
+def get_config(arg=None):
+  return ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 3}})
+"""
+
+SCHEMA = {'task': Text(), 'seed': Integer(0), 'steps': {'total': Integer(1)}}
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+  """Runs main in this process on a config of the task `count`, which the test gives as a function."""
+  (tmp_path / 'job.py').write_text(CONFIG)
+  monkeypatch.chdir(tmp_path)
+  handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+  def call(task, *arguments, config='job.py'):
+    monkeypatch.setattr(main, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=task))
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS['workdir'].value = None
+    return main.main([f'--config={config}', *arguments])
+
+  yield call
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
+
+
+def files(root):
+  return {p: p.read_bytes() for p in root.rglob('*') if p.is_file()}
+
+
+def count(config, workdir):
+  workdir.open()
+  workdir.append_metrics({'step': config.steps.total})
+  return {'steps': config.steps.total, 'loss': float('inf')}
+
+
+def test_a_job_writes_its_summary_and_is_then_finished(command, tmp_path, capsys):
+  assert command(count) == 0
+  root = tmp_path / 'runs' / 'job'
+  summary = json.loads((root / 'summary.json').read_text())
+  expected = ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 3}})
+  assert summary == {'task': 'count', 'steps': 3, 'loss': None, 'config_hash': config_hash(expected),
+                     'version': __version__}
+  assert json.loads((root / 'status.json').read_text())['state'] == 'finished'
+  before = files(root)
+  assert command(lambda config, workdir: pytest.fail('ran again')) == 0
+  assert 'finished already' in capsys.readouterr().out
+  assert files(root) == before
+  assert command(count, '--config.steps.total=5') == 0
+  assert json.loads((root / 'summary.json').read_text())['steps'] == 5
+
+
+def test_workdir_flag_and_overrides(command, tmp_path):
+  assert command(count, '--config.steps.total=7', '--workdir=here/run') == 0
+  assert json.loads((tmp_path / 'here' / 'run' / 'config.json').read_text())['steps']['total'] == 7
+
+
+@pytest.mark.parametrize(('arguments', 'part'), [
+  (['--config.sead=1'], 'did you mean seed?'),
+  (['--config.seed=-1'], 'seed = -1: must be a whole number at least 0'),
+  (['--config.steps.total=0'], 'steps.total = 0'),
+  (['stray'], 'stray: stray argument'),
+  (['--', 'stray'], 'stray: stray argument'),
+  (['--workdri=x'], "Unknown command line flag 'workdri'. Did you mean: workdir"),
+  (['--workdir'], 'workdir'),
+])
+def test_mistakes_end_with_status_2_one_line_and_nothing_written(command, tmp_path, capsys, arguments, part):
+  assert command(count, *arguments) == 2
+  err = capsys.readouterr().err
+  assert err.startswith('error: ')
+  assert err.count('\n') == 1
+  assert part in err
+  assert [p.name for p in tmp_path.iterdir()] == ['job.py']
+
+
+def test_a_changed_config_is_refused_and_the_run_kept(command, tmp_path, capsys):
+  command(count)
+  before = files(tmp_path / 'runs' / 'job')
+  assert command(count, '--config.seed=1') == 2
+  assert 'seed differ' in capsys.readouterr().err
+  assert files(tmp_path / 'runs' / 'job') == before
+
+
+def test_steps_are_fixed_where_a_schedule_depends_on_them(command, tmp_path, monkeypatch, capsys):
+  command(count)
+  task = types.SimpleNamespace(SCHEMA=SCHEMA, run=count, FIXED_STEPS=lambda config: ('steps.total',))
+  monkeypatch.setattr(main, 'find_task', lambda config: task)
+  workdir = Workdir(tmp_path / 'runs' / 'job')
+  with pytest.raises(UserError, match=r'steps\.total differ'):
+    main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 9}}), workdir)
+
+
+@pytest.mark.parametrize(('error', 'status', 'state', 'line'), [
+  (UserError('photos: no photo\nof the class'), 2, 'failed', 'error: photos: no photo of the class'),
+  (Stopped('saved at step 2; the same command goes on'), 3, 'stopping', 'saved at step 2; the same command goes on'),
+  (DiskFull(28, 'disk full while writing x'), 1, 'failed', 'error: disk full while writing x'),
+  (OSError(28, 'No space left on device'), 1, 'failed', 'error: disk full while writing runs/job; free space and give '
+   'the same command again'),
+])
+def test_how_tasks_end(command, tmp_path, capsys, error, status, state, line):
+  def task(config, workdir):
+    workdir.open()
+    raise error
+  assert command(task) == status
+  assert capsys.readouterr().err == line + '\n'
+  said = json.loads((tmp_path / 'runs' / 'job' / 'status.json').read_text())
+  assert (said['state'], said['message']) == (state, line)
+
+
+def test_other_errors_keep_their_traceback_and_give_the_lock_back(command, tmp_path):
+  def task(config, workdir):
+    workdir.open()
+    raise ZeroDivisionError('in a step')
+  for _ in range(2):
+    with pytest.raises(ZeroDivisionError):
+      command(task)
+  status = json.loads((tmp_path / 'runs' / 'job' / 'status.json').read_text())
+  assert (status['state'], status['message']) == ('failed', 'ZeroDivisionError: in a step')
+
+
+def test_a_signal_asks_the_loop_to_stop(command):
+  def task(config, workdir):
+    workdir.open()
+    assert not workdir.stop_requested
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert workdir.stop_requested
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # so the next one kills
+    raise Stopped('saved')
+  assert command(task) == 3
+
+
+def test_find_task():
+  with pytest.raises(UserError, match=r"task = 'vea': no such task \(did you mean vae\?\)"):
+    main.find_task(ConfigDict({'task': 'vea'}))
+  with pytest.raises(UserError, match='task = None'):
+    main.find_task(ConfigDict())
+
+
+def run_command(arguments, folder, env):
+  return subprocess.run([sys.executable, '-m', 'defect_jax.main', *arguments], cwd=folder, text=True,
+                        capture_output=True, timeout=60, env=env | {'PYTHONPATH': str(main_root())})
+
+
+def main_root():
+  return os.path.dirname(os.path.dirname(main.__file__))
+
+
+@pytest.mark.parametrize(('arguments', 'line'), [
+  ([], 'error: --config: missing; name a config file, such as --config=configs/vae_split.py'),
+  (['--config=none.py'], 'error: none.py: no such config file'),
+  (['--config=job.py'], "error: task = 'count': no such task (known: vae)"),
+  (['--config=job.py', '--config.seed=nan'], 'error: --config.seed=nan: must be a whole number'),
+  (['--config=job.py', '5'], 'error: 5: stray argument; values are given as --config.key=value'),
+])
+def test_the_process_ends_with_status_2_and_one_line(tmp_path, clean_env, arguments, line):
+  (tmp_path / 'job.py').write_text(CONFIG)
+  done = run_command(arguments, tmp_path, clean_env)
+  assert (done.returncode, done.stdout) == (2, '')
+  assert done.stderr.startswith(line)
+  assert done.stderr.count('\n') == 1
+  assert {p.name for p in tmp_path.iterdir()} <= {'job.py', '__pycache__'}
+
+
+def test_help(tmp_path, clean_env):
+  done = run_command(['--help'], tmp_path, clean_env)
+  assert done.returncode == 0
+  assert '--workdir' in done.stdout
+  assert '--config.targets.kld' in done.stdout
+
+
+def test_flags_are_checked_without_jax_and_tensorflow(tmp_path, clean_env):
+  code = 'import sys, defect_jax.main; print([m for m in ("jax", "flax", "tensorflow") if m in sys.modules])'
+  done = subprocess.run([sys.executable, '-c', code], cwd=main_root(), text=True, capture_output=True, env=clean_env)
+  assert done.stdout == '[]\n'

@@ -1,0 +1,79 @@
+"""Rules of configs: each by values on both sides of its border."""
+
+import math
+
+import pytest
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+from defect_jax.config import UserError
+from defect_jax.schema import Boolean, Choice, Integer, Named, Names, Number, Optional, Text, Tuple, check
+
+SCHEMA = {
+  'seed': Integer(0),
+  'data': {'defects': Names('good', 'defective'), 'path': Optional(Text())},
+  'streams': Named({'loss': Choice('kld', 'mse'), 'lr': Number(above=0)}),
+}
+
+
+def config(**values):
+  made = ConfigDict({'seed': 0, 'data': {'defects': ('good',), 'path': placeholder(str)},
+                     'streams': {'E1': {'loss': 'kld', 'lr': 1e-3}, 'D': {'loss': 'mse', 'lr': 1}}})
+  made.update_from_flattened_dict(values)
+  return made
+
+
+@pytest.mark.parametrize(('rule', 'good', 'bad'), [
+  (Number(0, 1), [0, 1, 0.5], [-0.1, 1.1, math.nan, math.inf, True, '1', None]),
+  (Number(above=0, below=1), [1e-9, 0.99], [0, 1, -1]),
+  (Integer(1, 3), [1, 3], [0, 4, 2.0, True]),
+  (Boolean(), [True, False], [0, 1, 'true', None]),
+  (Text(), ['a'], ['', ' ', 3, None]),
+  (Choice('a', 2), ['a', 2], ['b', 2.0, None]),
+  (Tuple(Integer(1), least=2), [(1, 2), (3, 3, 3)], [(1,), (1, 0), [1, 2], 'ab', None]),
+  (Names(), [('a',), ('a', 'b')], [(), ('a', 'a'), ('',), 'a', (1,)]),
+  (Optional(Number(0)), [None, 0], [-1, 'none']),
+])
+def test_rules(rule, good, bad):
+  assert [value for value in good if not rule.allows(value)] == []
+  assert [value for value in bad if rule.allows(value)] == []
+
+
+def test_a_config_that_holds_passes():
+  check(config(), SCHEMA)
+  check(config(**{'data.path': 'photos'}), SCHEMA)
+
+
+@pytest.mark.parametrize(('values', 'parts'), [
+  ({'seed': -1}, ['seed = -1', 'a whole number at least 0']),
+  ({'streams.E1.lr': math.nan}, ['streams.E1.lr = nan', 'a finite number above 0']),
+  ({'streams.E1.lr': 0}, ['streams.E1.lr = 0']),
+  ({'streams.D.loss': 'msee'}, ["streams.D.loss = 'msee'", 'one of kld, mse', 'did you mean mse?']),
+  ({'data.defects': ('good', 'cracked')}, ["('good', 'cracked')", 'good, defective']),
+])
+def test_faults_name_the_key_the_value_and_what_is_allowed(values, parts):
+  with pytest.raises(UserError) as caught:
+    check(config(**values), SCHEMA)
+  assert all(part in str(caught.value) for part in parts), caught.value
+
+
+def test_unknown_and_missing_keys():
+  more = config()
+  more.streams.D.rate = 1.0
+  with pytest.raises(UserError, match=r'streams\.D\.rate: no such key \(known: loss, lr\)'):
+    check(more, SCHEMA)
+  more = config()
+  more.sead = 1
+  with pytest.raises(UserError, match=r'sead: no such key \(did you mean seed\?\)'):
+    check(more, SCHEMA)
+  less = config()
+  del less.data.path
+  with pytest.raises(UserError, match=r'data\.path: missing'):
+    check(less, SCHEMA)
+
+
+def test_groups():
+  for values, part in (({'data': 3}, 'data = 3: must be a group'), ({'streams': {}}, 'at least 1'),
+                       ({'streams': {'a.b': {}}}, 'letters'), ({'streams': {'E1': 2}}, r'streams\.E1 = 2')):
+    with pytest.raises(UserError, match=part):
+      check(config().to_dict() | values, SCHEMA)
