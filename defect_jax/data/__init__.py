@@ -1,0 +1,1 @@
+"""Photos: decoding, regions, parts by group, tfds builders, batches."""

@@ -1,0 +1,109 @@
+"""Batches for training: the same indices, weights and values from a set on the device or streamed from the cache.
+
+A batch is {'image': float32 [B, S, S, C] in [0, 1], 'weight': float32 [B] (0 for padding), 'index': int32 [B]}.
+"""
+
+import contextlib
+import functools
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from defect_jax.data import sets
+
+_LAST_STEP = 2**31 - 1
+
+
+def slots(key, step, batch, count):
+  """Which photo each slot of a step's batch takes.
+
+  Position p = step * batch + slot walks through one permutation of the photos an epoch, keyed by (key, epoch), so
+  every epoch takes each photo once and a batch may straddle two epochs. A batch larger than the set takes every photo
+  once each step; its other slots are padding.
+
+  Args:
+    key: PRNG key.
+    step: integer or traced integer below 2**31.
+    batch: slots a step, static. step * batch / count and batch * count must stay below 2**32.
+    count: photos, static.
+
+  Returns indices int32 `[batch]` and weights float32 `[batch]`; padding has index 0 and weight 0.
+  """
+  slot = jnp.arange(batch, dtype=jnp.uint32)
+  if batch > count:
+    real = slot < count
+    return jnp.where(real, slot, 0).astype(jnp.int32), real.astype(jnp.float32)
+  # step * batch would overflow; whole rounds of `count` steps are `batch` epochs each, only the rest is multiplied.
+  step = jnp.asarray(step).astype(jnp.uint32)
+  position = (step % count) * batch
+  epoch = (step // count) * batch + position // count
+  offset = position % count + slot
+  shuffles = jax.vmap(lambda e: jax.random.permutation(jax.random.fold_in(key, e), count))(
+      epoch + jnp.arange(2, dtype=jnp.uint32))  # [2, count]: this epoch's and the next one's, where the batch straddles
+  return shuffles[offset // count, offset % count].astype(jnp.int32), jnp.ones(batch, jnp.float32)
+
+
+def gather(images, indices, weights):
+  """Batch of rows of a resident set, float32 in [0, 1] or uint16 `[N, S, S, C]`; runs inside jit.
+
+  uint16 halves the memory. Its conversion gives the same bits by itself, but a compiler may fuse it into what follows
+  with other rounding: keep float32 where a streamed run must be matched bit for bit.
+  """
+  rows = images[indices]
+  image = rows if rows.dtype == jnp.float32 else sets.as_float(rows)
+  return {'image': image, 'weight': weights, 'index': indices}
+
+
+class Resident:
+  """A whole set on the device. `batch` is pure: pass `images` through jit as an argument, not as a constant."""
+
+  def __init__(self, images, batch):
+    """Takes `PhotoSet.images()`, float32 or uint16 `[N, S, S, C]`, and the slots a step."""
+    self.images = jnp.asarray(images)
+    self._batch = batch
+
+  def batch(self, images, key, step):
+    """The batch of `step`; `images` is `self.images` or a copy of it."""
+    return gather(images, *slots(key, step, self._batch, images.shape[0]))
+
+
+class Streamed:
+  """Batches of a set that doesn't fit on the device, as NumPy arrays, from `start_step` on without an end.
+
+  Reads ahead in threads by grain. `close` ends them.
+  """
+
+  def __init__(self, photo_set, key, batch, start_step=0, threads=2, ahead=4):
+    self._set = photo_set
+    self._slots = jax.jit(functools.partial(slots, batch=batch, count=len(photo_set)))
+    self._key = jax.device_get(jax.random.key_data(key))
+    self._impl = jax.random.key_impl(key)
+    steps = grain.MapDataset.range(start_step, _LAST_STEP).map(self._read)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+    self._batches = iter(steps.to_iter_dataset(options))
+
+  def __iter__(self):
+    return self
+
+  def __next__(self):
+    return next(self._batches)
+
+  def close(self):
+    self._batches.close()
+
+  def _read(self, step):
+    with _on_host():
+      key = jax.random.wrap_key_data(self._key, impl=self._impl)
+      indices, weights = jax.device_get(self._slots(key, np.uint32(step)))
+    image = np.stack([sets.as_float(self._set[index]) for index in indices.tolist()])
+    return {'image': image, 'weight': weights, 'index': indices}
+
+
+def _on_host():
+  """Computes on the CPU where there is one: reading ahead mustn't queue behind the accelerator's training steps."""
+  try:
+    return jax.default_device(jax.local_devices(backend='cpu')[0])
+  except RuntimeError:
+    return contextlib.nullcontext()

@@ -1,0 +1,51 @@
+"""Electroluminescence photos of solar cells from the elpv-dataset package (300 px, grey)."""
+
+import importlib.util
+import pathlib
+
+from defect_jax.config import UserError
+from defect_jax.data import parts, prepared
+
+CELL_TYPES = ('mono', 'poly', 'all')
+_CLASSES = {0: 'good', 1: 'maybe_good', 2: 'maybe_defective', 3: 'defective'}  # by thirds of the defect probability
+
+
+class Elpv(prepared.PhotoBuilder):
+  """Solar cells."""
+
+  DESCRIPTION = '2,624 photos of solar cells with the probability of a defect. CC BY-NC-SA 4.0.'
+  CITATION = """\
+@inproceedings{Buerhop2018,
+  author = {Buerhop-Lutz, Claudia and Deitsch, Sergiu and Maier, Andreas and Gallwitz, Florian and Berger, Stephan and
+    Doll, Bernd and Hauch, Jens and Camus, Christian and Brabec, Christoph J.},
+  title = {A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence Imagery},
+  booktitle = {European PV Solar Energy Conference and Exhibition (EU PVSEC)},
+  year = {2018},
+}"""
+
+
+def list_photos(cell_type='mono', root=None):
+  """Lists all photos of a cell type ('mono', 'poly', 'all'), each its own group.
+
+  Reads labels.csv of `root`, by default the package's data folder; opens no photo.
+  """
+  if cell_type not in CELL_TYPES:
+    raise UserError(f'data.cell_type: {cell_type!r} is none of {", ".join(CELL_TYPES)}')
+  root = pathlib.Path(root) if root else _package_folder()
+  try:
+    lines = (root / 'labels.csv').read_text().splitlines()
+  except OSError as error:
+    raise UserError(f'{root / "labels.csv"}: cannot be read ({error.strerror}); leave data.path empty for the '
+                    'photos of the elpv-dataset package') from error
+  rows = [line.split() for line in lines if line.strip()]
+  return [
+      parts.Record(file=file, label=_CLASSES[round(3 * float(probability))], group=file, photo=root / file)
+      for file, probability, kind in rows if cell_type in (kind, 'all')
+  ]
+
+
+def _package_folder():
+  spec = importlib.util.find_spec('elpv_dataset')
+  if spec is None:
+    raise UserError('data.source elpv: the package elpv-dataset is not installed; pip install elpv-dataset')
+  return pathlib.Path(spec.origin).parent / 'data'

@@ -1,0 +1,105 @@
+"""A person's own photos: MVTec AD layout, or plain ok/ and ng/."""
+
+import csv
+import pathlib
+
+from defect_jax.config import UserError
+from defect_jax.data import parts, prepared
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
+_LAYOUTS = 'train/good, test/<class> (MVTec AD) or ok/, ng/'
+
+
+class Folder(prepared.PhotoBuilder):
+  """Photos of a folder."""
+
+  DESCRIPTION = 'Photos of a folder in MVTec AD layout or as ok/ and ng/.'
+
+
+def list_photos(root):
+  """Lists the photos of a folder, sorted by file; opens none of them.
+
+  Classes: `good` for train/good, test/good and ok/; else the folder's name below train/, test/ or ng/, and `ng` for
+  photos directly in ng/. Masks: ground_truth/<class>/<stem>_mask.png. Groups: index.csv (columns path, group; in the
+  folder or the one above it), else each photo is its own group.
+  """
+  if not root:
+    raise UserError('data.path: is not set; name the folder of your photos')
+  root = pathlib.Path(root)
+  if root.is_file():
+    raise UserError(f'data.path: {root} is a file; name a folder with {_LAYOUTS}')
+  if not root.is_dir():
+    raise UserError(f'data.path: {root} does not exist; name a folder with {_LAYOUTS}')
+  found = [(photo, label, folder) for label, folder in _class_folders(root) for photo in _photos_below(folder, root)]
+  if not found:
+    raise UserError(f'data.path: {root} holds no photos (PNG, JPEG, BMP, TIFF) in {_LAYOUTS}')
+  groups = _groups(root, [photo for photo, _, _ in found])
+  records = []
+  for photo, label, folder in found:
+    file = photo.relative_to(root).as_posix()
+    mask = root / 'ground_truth' / label / photo.relative_to(folder).with_name(f'{photo.stem}_mask.png')
+    records.append(parts.Record(file, label, groups.get(photo, file), photo, mask if mask.is_file() else None))
+  return sorted(records, key=lambda record: record.file)
+
+
+def _class_folders(root):
+  """Pairs of class and folder; a folder inside another's tree comes only under its own class."""
+  mvtec = [root / name for name in ('train', 'test') if (root / name).is_dir()]
+  plain = [root / name for name in ('ok', 'ng') if (root / name).is_dir()]
+  if mvtec and plain:
+    raise UserError(f'data.path: {root} has both {mvtec[0].name}/ and {plain[0].name}/; keep one layout')
+  if mvtec:
+    return [(folder.name, folder) for top in mvtec for folder in _subfolders(top)]
+  if plain:
+    classes = [(folder.name, folder) for folder in _subfolders(root / 'ng')]
+    return [('good', root / 'ok'), *classes, ('ng', root / 'ng')]
+  inside = [folder for folder in _subfolders(root) if any((folder / name).is_dir() for name in ('train', 'test', 'ok'))]
+  hint = f'; perhaps you mean {inside[0]}' if inside else ''
+  raise UserError(f'data.path: {root} has neither {_LAYOUTS}{hint}')
+
+
+def _subfolders(folder):
+  return sorted(child for child in folder.glob('*/') if not child.name.startswith('.'))
+
+
+def _photos_below(folder, root):
+  """Photos of a class folder; hidden files (as macOS leaves them) are no photos."""
+  every = folder.glob('*') if folder == root / 'ng' else folder.rglob('*')
+  return [path for path in every
+          if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file()]
+
+
+def _groups(root, found):
+  """Group by photo, from index.csv; empty without one.
+
+  An index that names only some of the photos is refused: the others could belong to its groups, and end up in another
+  part. One of the folder above that names none is another set's.
+  """
+  for index in (root / 'index.csv', root.resolve().parent / 'index.csv'):
+    if not index.is_file():
+      continue
+    by_path = _read_index(index)
+    groups = {photo: by_path[photo.resolve()] for photo in found if photo.resolve() in by_path}
+    if not groups and index.parent != root:
+      continue
+    missing = [photo for photo in found if photo not in groups]
+    if missing:
+      raise UserError(f'{index}: has no row for {len(missing)} of {len(found)} photos, such as '
+                      f'{missing[0].relative_to(root).as_posix()}; add path and group, or remove the index')
+    return groups
+  return {}
+
+
+def _read_index(index):
+  with open(index, newline='', encoding='utf-8-sig') as file:
+    rows = list(csv.DictReader(file))
+  if not rows or not {'path', 'group'} <= rows[0].keys():
+    raise UserError(f'{index}: needs rows with the columns path and group')
+  by_path = {}
+  for number, row in enumerate(rows, 2):
+    if not row['path'] or not row['group']:
+      raise UserError(f'{index}: line {number} has no path or no group')
+    path = (index.parent / row['path']).resolve()
+    if by_path.setdefault(path, row['group']) != row['group']:
+      raise UserError(f'{index}: line {number} gives {row["path"]} a second group')
+  return by_path

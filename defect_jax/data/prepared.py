@@ -1,0 +1,211 @@
+"""Chosen photos, cut and scaled once, kept in a cache that can't be stale.
+
+The tfds builders of elpv.py and folder.py derive from PhotoBuilder. Only the chosen photos are prepared, in the
+array_record format, which tfds writes and reads without importing TensorFlow.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import typing
+from concurrent import futures
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from defect_jax.config import UserError
+from defect_jax.data import parts, photos, regions
+
+FORMAT = 1  # raise it with any change of how photos are decoded, cut or scaled: it is part of the cache's key
+SPLIT = 'photos'
+_CHUNK = 64  # prepared images held at a time
+_THREADS = 4  # large photos decoded at a time: bounds memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A chosen photo with the SHA-256 of its file and of its mask's ('' without one)."""
+  record: parts.Record
+  sha256: str
+  mask_sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """What is known of a prepared photo but its pixels; `reason` says why it couldn't be used, '' if it could."""
+  file: str
+  label: str
+  group: str
+  sha256: str
+  box: tuple[int, int, int, int]
+  reason: str
+
+
+@dataclasses.dataclass
+class PhotoConfig(tfds.core.BuilderConfig):
+  """`name` is the key of `sources` and `geometry`."""
+  sources: tuple[Source, ...] = ()
+  geometry: regions.Geometry | None = None
+
+
+class PhotoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Prepares the photos of a PhotoConfig as uint16 images over the full range, in the order of the config."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  DESCRIPTION = ''
+  CITATION = ''
+  # No downloads. tfds 4.9.10 would look for checksum files with importlib_resources, which it doesn't require.
+  url_infos: typing.ClassVar[dict] = {}
+
+  def _info(self):
+    side, channels = self.builder_config.geometry.size, self.builder_config.geometry.channels
+    features = tfds.features.FeaturesDict({
+        'image': tfds.features.Tensor(
+            shape=(side, side, channels), dtype=np.uint16, encoding=tfds.features.Encoding.BYTES),
+        'file': tfds.features.Text(),
+        'class': tfds.features.Text(),
+        'group': tfds.features.Text(),
+        'sha256': tfds.features.Text(),
+        'box': tfds.features.Tensor(shape=(4,), dtype=np.int64),
+        'reason': tfds.features.Text(),
+    })
+    return tfds.core.DatasetInfo(
+        builder=self, description=self.DESCRIPTION, citation=self.CITATION, features=features, disable_shuffling=True)
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # nothing is downloaded
+    return {SPLIT: self._generate_examples()}
+
+  def _generate_examples(self):
+    config = self.builder_config
+    with futures.ThreadPoolExecutor(_THREADS) as pool:
+      for start in range(0, len(config.sources), _CHUNK):
+        chunk = config.sources[start:start + _CHUNK]
+        examples = pool.map(_example, chunk, itertools.repeat(config.geometry))
+        yield from enumerate(examples, start)
+
+
+def fingerprint(record):
+  """Reads a photo and its mask for their digests; raises PhotoError when they can't be read."""
+  digest = _sha256(photos.read(record.photo, record.file))
+  mask_digest = _sha256(photos.read(record.mask, f'mask of {record.file}')) if record.mask else ''
+  return Source(record, digest, mask_digest)
+
+
+def prepare(builder_class, sources, geometry, cache=None):
+  """Prepares photos, or finds them prepared.
+
+  Args:
+    builder_class: a PhotoBuilder.
+    sources: the chosen photos.
+    geometry: Geometry.
+    cache: folder; by default the environment's DEFECT_JAX_CACHE or ~/.cache/defect_jax.
+
+  Returns the tfds data source and one Entry a photo, both in the order of `sources`. Photos that can't be used are
+  black and have a reason. Raises UserError when the cache can't be written or a photo changes meanwhile.
+  """
+  root = pathlib.Path(cache or os.environ.get('DEFECT_JAX_CACHE') or '~/.cache/defect_jax').expanduser()
+  key = _key(sources, geometry)
+  try:
+    with _locked(root / builder_class.name / key), _quiet():
+      return _prepared(builder_class, PhotoConfig(name=key, sources=tuple(sources), geometry=geometry), root)
+  except OSError as error:
+    raise UserError(f'cache folder {root}: {error.strerror or error}; free space there or name another folder by '
+                    'the environment variable DEFECT_JAX_CACHE') from error
+
+
+def _prepared(builder_class, config, root):
+  builder = builder_class(config=config, data_dir=root, file_format='array_record')
+  folder = pathlib.Path(builder.data_path)
+  if folder.exists():
+    with contextlib.suppress(Exception):  # a damaged cache shows itself in many ways; all mean: prepare anew
+      return _opened(builder)
+    shutil.rmtree(folder)
+    builder = builder_class(config=config, data_dir=root, file_format='array_record')
+  for leftover in folder.parent.glob('incomplete.*'):  # of processes that were killed; we hold the lock
+    shutil.rmtree(leftover)
+  builder.download_and_prepare()
+  return _opened(builder)
+
+
+def _opened(builder):
+  """Reads every record once, which also has array_record check them."""
+  source = builder.as_data_source(split=SPLIT)
+  entries = [_entry(example) for example in source]
+  if len(entries) != len(builder.builder_config.sources):
+    raise ValueError(f'{len(entries)} records')
+  return source, entries
+
+
+def _entry(example):
+  texts = [example[name].decode() for name in ('file', 'class', 'group', 'sha256')]
+  return Entry(*texts, box=tuple(int(x) for x in example['box']), reason=example['reason'].decode())
+
+
+def _example(source, geometry):
+  record = source.record
+  try:
+    photo, mask = _decoded(source, needs_mask=geometry.region == 'mask')
+    image, box = regions.place(photo, mask, geometry, record.file)
+    reason = ''
+  except photos.PhotoError as error:
+    image, box = np.zeros((geometry.size, geometry.size, geometry.channels), np.float32), (0, 0, 0, 0)
+    reason = error.reason if error.name == record.file else str(error)
+  return {
+      'image': np.round(image * 65535).astype(np.uint16), 'file': record.file, 'class': record.label,
+      'group': record.group, 'sha256': source.sha256, 'box': np.array(box, np.int64), 'reason': reason}
+
+
+def _decoded(source, needs_mask):
+  record = source.record
+  photo = photos.decode(_unchanged(record.photo, record.file, source.sha256), record.file)
+  if not needs_mask or record.mask is None:
+    return photo, None
+  name = f'mask of {record.file}'
+  return photo, photos.decode(_unchanged(record.mask, name, source.mask_sha256), name)
+
+
+def _unchanged(path, name, sha256):
+  data = photos.read(path, name)
+  if _sha256(data) != sha256:
+    raise UserError(f'{name}: changed while it was being read; start again once the folder is at rest')
+  return data
+
+
+def _key(sources, geometry):
+  """SHA-256 over all that the prepared images follow from."""
+  chosen = [(s.record.file, s.record.label, s.record.group, s.sha256, s.mask_sha256) for s in sources]
+  return _sha256(json.dumps([FORMAT, dataclasses.asdict(geometry), chosen]).encode())
+
+
+def _sha256(data):
+  return hashlib.sha256(data).hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(folder):
+  """One process at a time prepares or opens a set; the lock of a killed process is free again."""
+  folder.mkdir(parents=True, exist_ok=True)
+  with open(folder / 'lock', 'w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+@contextlib.contextmanager
+def _quiet():
+  """Keeps what tfds prints, logs and draws off the terminal."""
+  tfds.disable_progress_bar()
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  try:
+    with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
+      yield
+  finally:
+    logging.set_verbosity(verbosity)

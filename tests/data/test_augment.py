@@ -1,0 +1,59 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from defect_jax.data import augment as augmentation
+
+IMAGES = jnp.asarray(np.random.default_rng(0).random((32, 12, 12, 1), np.float32))
+KEYS = jax.random.split(jax.random.key(1), 32)
+EVERYTHING = {'flip_horizontal': True, 'flip_vertical': True, 'shift': 3, 'brightness': 0.1}
+
+
+def augment(images, keys, **options):
+  return np.asarray(jax.jit(lambda i, k: augmentation.augment(i, k, **options))(images, keys))
+
+
+def test_off_is_identity():
+  np.testing.assert_array_equal(augment(IMAGES, KEYS), IMAGES)
+
+
+@pytest.mark.parametrize(('option', 'axis'), [('flip_horizontal', 1), ('flip_vertical', 0)])
+def test_flips_half_of_the_images(option, axis):
+  result, flipped = augment(IMAGES, KEYS, **{option: True}), 0
+  for before, after in zip(np.asarray(IMAGES), result, strict=True):
+    mirrored = np.array_equal(after, np.flip(before, axis))
+    assert mirrored or np.array_equal(after, before)
+    flipped += mirrored
+  assert 6 < flipped < 26  # 32 fair coins: outside with probability 5e-4, and the keys are fixed
+
+
+def test_shifts_are_crops_of_the_reflected_image():
+  result, seen = augment(IMAGES, KEYS, shift=2), set()
+  for before, after in zip(np.asarray(IMAGES), result, strict=True):
+    padded = np.pad(before, ((2, 2), (2, 2), (0, 0)), mode='reflect')
+    found = [(y, x) for y in range(5) for x in range(5) if np.array_equal(padded[y:y + 12, x:x + 12], after)]
+    assert len(found) == 1
+    seen.add(found[0])
+  assert {y for y, _ in seen} == {x for _, x in seen} == set(range(5))  # both extremes, both axes, apart
+
+
+def test_brightness_adds_one_number_an_image_and_clips():
+  middle = IMAGES * 0.5 + 0.25
+  change = augment(middle, KEYS, brightness=0.2) - middle
+  np.testing.assert_allclose(change, np.broadcast_to(change[:, :1, :1], change.shape), atol=1e-6)
+  amounts = change[:, 0, 0, 0]
+  assert np.abs(amounts).max() <= 0.2 and amounts.min() < -0.1 and amounts.max() > 0.1
+  clipped = augment(IMAGES, KEYS, brightness=0.9)
+  assert clipped.min() == 0 and clipped.max() == 1
+
+
+def test_an_image_depends_on_its_own_key_only():
+  together = augment(IMAGES, KEYS, **EVERYTHING)
+  order = np.random.default_rng(1).permutation(32)
+  np.testing.assert_array_equal(augment(IMAGES[order], KEYS[order], **EVERYTHING), together[order])
+  np.testing.assert_array_equal(augment(IMAGES[5:6], KEYS[5:6], **EVERYTHING), together[5:6])
+  on_devices = jax.pmap(lambda i, k: augmentation.augment(i, k, **EVERYTHING))
+  devices = max(d for d in (1, 2, 4, 8) if d <= jax.local_device_count())
+  parts = on_devices(IMAGES.reshape(devices, -1, 12, 12, 1), KEYS.reshape(devices, -1))
+  np.testing.assert_array_equal(np.asarray(parts).reshape(together.shape), together)

@@ -1,0 +1,41 @@
+import hashlib
+
+from defect_jax.data import elpv, folder, parts
+
+
+def test_part_by_first_byte_of_sha256():
+  # First bytes by `printf GROUP | sha256sum`: 'a' ca (202 % 4 = 2), 'b' 3e (62 % 4 = 2), 'd' 18 (24 % 4 = 0),
+  # 'g' cd (205 % 4 = 1).
+  assert [parts.part_of(group) for group in 'abdg'] == ['pool', 'pool', 'final', 'dev']
+  assert parts.part_of('ü') == {0: 'final', 1: 'dev'}.get(hashlib.sha256('ü'.encode()).digest()[0] & 3, 'pool')
+
+
+def test_few_depend_on_names_and_seed_only():
+  names = [f'images/cell{i:04d}.png' for i in range(200)]
+  few = parts.choose_few(names, 25, 3)
+  assert few == parts.choose_few(names[::-1], 25, 3)
+  assert len(set(few)) == 25 and few == sorted(few) and set(few) <= set(names)
+  assert set(few) < set(parts.choose_few(names, 40, 3))
+  assert few != parts.choose_few(names, 25, 4)
+  assert parts.choose_few(names, 500, 3) == names
+
+
+def test_few_are_the_same_for_ever():
+  # Ranked by sha256('0/NAME') as sha256sum prints it: c 2881, b 7d9a, d 9d84, a d321
+  assert parts.choose_few(['a', 'b', 'c', 'd'], 2, 0) == ['b', 'c']
+
+
+def test_no_group_in_two_parts(photo_sets):
+  for root, count in ((photo_sets / 'magnetic_tile/magnetic_tile', 1340), (photo_sets / 'bsdata/ball_screw', 913)):
+    records = folder.list_photos(root)
+    assert len(records) == count
+    groups = {part: {r.group for r in records if r.part == part} for part in parts.PARTS}
+    assert all(groups.values())
+    assert not groups['pool'] & groups['dev'] and not groups['pool'] & groups['final']
+    assert not groups['dev'] & groups['final']
+    assert max(sum(r.group == g for r in records) for g in groups['pool']) > 1  # the index was used
+
+
+def test_every_elpv_photo_is_its_own_group():
+  records = elpv.list_photos('all')
+  assert len({record.group for record in records}) == len(records) == 2624

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from defect_jax.config import UserError
+from defect_jax.data import folder, photos, regions
+
+GRID = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)  # value = 30 * row + column
+
+
+def place(photo, mask=None, **options):
+  image, box = regions.place(photo, mask, regions.Geometry(**{'channels': 1, **options}), 'photo.png')
+  return np.round(image[..., 0] * np.iinfo(photo.dtype).max).astype(int), box
+
+
+def test_full_crop_takes_the_central_square():
+  image, box = place(GRID, size=20)
+  assert box == (5, 0, 20, 20)
+  np.testing.assert_array_equal(image, GRID[:, 5:25])
+
+
+def test_full_pad_reflects_without_repeating_the_edge():
+  image, box = place(GRID, size=30, fit='pad')
+  assert box == (0, -5, 30, 30)
+  np.testing.assert_array_equal(image, np.pad(GRID, ((5, 5), (0, 0)), mode='reflect'))
+
+
+def test_padding_wider_than_the_photo_reflects_again():
+  photo = np.arange(8 * 40, dtype=np.uint16).reshape(8, 40)
+  image, _ = place(photo, size=40, fit='pad')
+  np.testing.assert_array_equal(image, np.pad(photo, ((16, 16), (0, 0)), mode='reflect'))
+
+
+def test_box():
+  image, box = place(GRID, size=10, region='box', box=(3, 2, 14, 10))
+  assert box == (5, 2, 10, 10)
+  np.testing.assert_array_equal(image, GRID[2:12, 5:15])
+  image, box = place(GRID, size=14, region='box', box=(3, 2, 14, 10), fit='pad')
+  assert box == (3, 0, 14, 14)
+  np.testing.assert_array_equal(image, np.pad(GRID[2:12, 3:17], ((2, 2), (0, 0)), mode='reflect'))  # unseen outside
+  with pytest.raises(photos.PhotoError, match=r'photo.png: is 30 x 20 px, the box \(25, 2, 6, 4\) reaches beyond'):
+    place(GRID, size=10, region='box', box=(25, 2, 6, 4))
+
+
+def blob(top, left, height, width, shape=(100, 140)):
+  mask = np.zeros(shape, np.uint8)
+  mask[top:top + height, left:left + width] = 255
+  return mask
+
+
+@pytest.mark.parametrize(('mask', 'options', 'box'), [
+    (blob(40, 60, 6, 4), {}, (46, 27, 32, 32)),  # small: the image's own size, centred on (62, 43)
+    (blob(40, 60, 20, 10), {'context': 2.5}, (40, 25, 50, 50)),  # 2.5 x 20
+    (blob(40, 60, 7, 33), {'context': 1.5}, (51, 18, 50, 50)),  # ceil(49.5)
+    (blob(1, 136, 6, 4), {}, (108, 0, 32, 32)),  # shifted inside
+    (blob(40, 5, 6, 120), {}, (15, 0, 100, 100)),  # the photo's short side
+    (blob(40, 5, 6, 120), {'fit': 'pad', 'context': 1.25}, (-5, -25, 150, 150)),
+])
+def test_square_around_the_mask(mask, options, box):
+  photo = np.zeros((100, 140), np.uint8)
+  assert place(photo, mask, size=32, region='mask', **options)[1] == box
+
+
+def test_mask_refusals():
+  photo = np.zeros((100, 140), np.uint8)
+  for mask, reason in (
+      (None, 'photo.png: has no defect mask'), (blob(0, 0, 0, 0), 'photo.png: has an empty defect mask'),
+      (blob(0, 0, 5, 5, (50, 70)), 'photo.png: is 140 x 100 px, its mask 70 x 50 px')):
+    with pytest.raises(photos.PhotoError, match=reason):
+      place(photo, mask, size=32, region='mask')
+
+
+@pytest.mark.parametrize(('options', 'key'), [
+    ({'region': 'all'}, 'data.region'), ({'fit': 'stretch'}, 'data.fit'), ({'channels': 4}, 'data.channels'),
+    ({'region': 'mask', 'context': 0.5}, 'data.context'), ({'region': 'mask', 'context': float('nan')}, 'data.context'),
+    ({'region': 'box'}, 'data.box')])
+def test_impossible_geometry(options, key):
+  with pytest.raises(UserError, match=key):
+    regions.Geometry(**{'size': 64, 'channels': 1, **options})
+
+
+def test_a_real_blowhole_is_neither_enlarged_nor_shrunk(photo_sets):
+  records = [r for r in folder.list_photos(photo_sets / 'magnetic_tile/magnetic_tile') if r.label == 'blowhole'][::8]
+  for record in records:
+    photo, mask = photos.decode(record.photo, record.file), photos.decode(record.mask, record.file)
+    image, (left, top, width, height) = place(photo, mask, size=64, region='mask')
+    inside = mask[top:top + height, left:left + width] > 0
+    assert inside.sum() == (mask > 0).sum()
+    if width == 64:
+      np.testing.assert_array_equal(image, photo[top:top + 64, left:left + 64])
+  # Scaled whole, the same blowholes shrink to a handful of pixels: area of the smallest, 64 px image.
+  assert min((photos.decode(r.mask, r.file) > 0).mean() * 64 * 64 for r in records) < 5
