@@ -22,7 +22,7 @@ from defect_jax import __version__
 from defect_jax.atomic import DiskFull, disk_full_named
 from defect_jax.config import UserError, config_hash, from_command_line, nearest
 from defect_jax.schema import check
-from defect_jax.workdir import Stopped, Workdir
+from defect_jax.workdir import Diverged, Stopped, Workdir
 
 TASKS = {'vae': 'defect_jax.tasks.vae'}
 
@@ -82,7 +82,8 @@ def main(arguments):
   if not {'--help', '-h', '-help', '--helpfull'}.isdisjoint(arguments):
     print(__doc__)
     return 0
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')  # before anything imports TensorFlow, which is chatty
+  for name, value in (('TF_CPP_MIN_LOG_LEVEL', '3'), ('TF_ENABLE_ONEDNN_OPTS', '0')):
+    os.environ.setdefault(name, value)  # before anything imports TensorFlow, which is chatty
   workdir = None
   try:
     config, root = parse(arguments)
@@ -93,7 +94,7 @@ def main(arguments):
     return 0
   except UserError as error:
     return end(workdir, 2, 'failed', f'error: {error}')
-  except DiskFull as error:
+  except (DiskFull, Diverged) as error:
     return end(workdir, 1, 'failed', f'error: {error}')
   except Stopped as error:
     return end(workdir, 3, 'stopping', str(error))

@@ -26,6 +26,10 @@ class Stopped(Exception):
   """A request or a signal ended the run after it saved; the message says how to go on."""
 
 
+class Diverged(Exception):
+  """A loss or gradient became nan or infinite; the message names the stream and the last good checkpoint."""
+
+
 class Workdir:
   """Names, checks and writes the files of one run.
 

@@ -1,0 +1,55 @@
+"""What a VAE's latent space and reconstructions hold, by the definitions of the project's contract."""
+
+import numpy as np
+from scipy import ndimage
+
+ACTIVE_VARIANCE = 0.01  # Burda et al. 2016
+_BLUR = 2.0  # px
+_DETAIL_SHARE = 0.02
+WINDOW = 50  # steps
+BAND = 0.05
+
+
+def active_units(means):
+  """How many latent dimensions have a variance of the posterior mean of at least 0.01 over the photos `[N, Z]`."""
+  return int(np.sum(np.var(means, axis=0) >= ACTIVE_VARIANCE))
+
+
+def collapsed(active, latent, mse, variance):
+  """Whether fewer than 10 % of the units are active, or the MSE is above 0.95 of the variance about the mean image."""
+  return bool(active < 0.1 * latent or mse > 0.95 * variance)
+
+
+def detail_kept(photos, recon, center):
+  """Share of the photos' fine detail that their reconstructions keep: 1 all, 0 none; median over photos.
+
+  Args:
+    photos, recon: `[N, H, W, C]`; recon from the posterior means. center: `[H, W, C]`, the mean training photo.
+  """
+  kept = []
+  for photo, image in zip(_detail(photos - center), _detail(recon - center), strict=True):
+    strong = np.abs(photo) >= np.quantile(np.abs(photo), 1 - _DETAIL_SHARE)
+    kept.append(np.sum(photo[strong] * image[strong]) / np.sum(np.square(photo[strong])))
+  return float(np.median(kept))
+
+
+def _detail(images):
+  return images - ndimage.gaussian_filter(images, (0, _BLUR, _BLUR, 0))
+
+
+def steps_to_targets(kld, mse, kld_target, mse_target):
+  """First step from which the mean of 50 steps stays at both targets to the end, or None.
+
+  Args:
+    kld, mse: `[steps]`, value of every step. kld_target, mse_target: `[steps]`, or a number.
+  """
+  if len(kld) < WINDOW:
+    return None
+  kernel = np.ones(WINDOW) / WINDOW
+  windows = [np.convolve(values, kernel, 'valid') for values in (np.float64(kld), np.float64(mse))]
+  kld_target, mse_target = (np.broadcast_to(target, len(kld))[WINDOW - 1:] for target in (kld_target, mse_target))
+  at_targets = (np.abs(windows[0] / kld_target - 1) <= BAND) & (windows[1] <= (1 + BAND) * mse_target)
+  if not at_targets[-1]:
+    return None
+  off = np.flatnonzero(~at_targets)
+  return WINDOW + (int(off[-1]) + 1 if len(off) else 0)

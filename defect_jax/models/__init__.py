@@ -1,0 +1,1 @@
+"""flax.linen modules: keywords in, no config, no optimizer."""

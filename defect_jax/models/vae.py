@@ -1,0 +1,148 @@
+"""Convolutional VAE: encoder and decoder are separate modules with separate parameters.
+
+Both work on standardised images, (image - center) / scale with the training set's mean image and the root of its
+variance about it. So a set of faint differences and one of strong ones look alike to optimizer and controller, and an
+untrained decoder gives about the mean image.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+ACTIVATIONS = {'silu': nn.silu, 'gelu': nn.gelu, 'relu': nn.relu, 'elu': nn.elu, 'tanh': nn.tanh}
+
+# log-variances lie within these bounds: steps that overshoot them made the KLD jump by hundreds of nats.
+_LOGVAR_CENTER, _LOGVAR_REACH = -3.0, 5.0
+
+
+class Standard(NamedTuple):
+  """Constants of a training set: center float32 `[S, S, C]`, scale float32 `[]`."""
+  center: jax.Array
+  scale: jax.Array
+
+
+class Posterior(NamedTuple):
+  """Diagonal Gaussian over z: mean and logvar, float32 `[B, Z]`."""
+  mean: jax.Array
+  logvar: jax.Array
+
+  def sample(self, noise):
+    """z `[B, Z]` for standard normal `noise` `[B, Z]`."""
+    return self.mean + jnp.exp(0.5 * self.logvar) * noise
+
+
+class Block(nn.Module):
+  """Two convolutions added to their input."""
+  activation: str
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):  # [B, H, W, width]
+    act = ACTIVATIONS[self.activation]
+    y = nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype)(act(x))
+    # Zeros: a new block passes its input on, so that depth does not change how a training begins.
+    return x + nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(act(y))
+
+
+class Encoder(nn.Module):
+  """Standardised image `[B, S, S, C]` to Posterior; a stage halves the side."""
+  widths: tuple[int, ...]
+  blocks: int
+  latent: int
+  activation: str
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    act = ACTIVATIONS[self.activation]
+    for stage, width in enumerate(self.widths):
+      x = act(nn.Conv(width, (3, 3), (2, 2), dtype=self.dtype, name=f'down_{stage}')(x))
+      for block in range(self.blocks):
+        x = Block(self.activation, self.dtype, name=f'block_{stage}_{block}')(x)
+    x = x.reshape(x.shape[0], -1)
+    # The heads stay float32: KLD and noise are made of them.
+    mean = nn.Dense(self.latent, name='mean')(x.astype(jnp.float32))
+    logvar = nn.Dense(self.latent, name='logvar')(x.astype(jnp.float32))
+    return Posterior(mean, _LOGVAR_CENTER + _LOGVAR_REACH * jnp.tanh(logvar / _LOGVAR_REACH))
+
+
+class Decoder(nn.Module):
+  """z `[B, Z]` to standardised image `[B, S, S, C]`; a stage doubles the side.
+
+  Convolution and pixel shuffle, since the weight gradient of a transposed convolution is slow on CPUs.
+  """
+  widths: tuple[int, ...]
+  blocks: int
+  size: int
+  channels: int
+  activation: str
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, z):
+    act = ACTIVATIONS[self.activation]
+    side = self.size // 2 ** len(self.widths)
+    x = act(nn.Dense(side * side * self.widths[-1], dtype=self.dtype, name='spread')(z))
+    x = x.reshape(-1, side, side, self.widths[-1])
+    for stage, width in enumerate((*self.widths[-2::-1], self.channels)):
+      for block in range(self.blocks):
+        x = Block(self.activation, self.dtype, name=f'block_{stage}_{block}')(x)
+      last = stage == len(self.widths) - 1
+      x = pixel_shuffle(nn.Conv(4 * width, (3, 3), dtype=self.dtype, name=f'up_{stage}')(x))
+      x = x if last else act(x)
+    return x.astype(jnp.float32)
+
+
+def pixel_shuffle(x):
+  """`[B, H, W, 4 C]` to `[B, 2 H, 2 W, C]`: the channels of a pixel become a square of four."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
+  return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Vae:
+  """The pure functions of a VAE; parameters are {'encoder': tree, 'decoder': tree}.
+
+  Attributes:
+    size: side of the square image, a multiple of 2 ** len(widths). channels: 1 or 3.
+    widths: channels of each stage. blocks: residual blocks a stage. latent: dimensions of z.
+    activation: key of ACTIVATIONS. dtype: of the convolutions' arithmetic, 'float32' or 'bfloat16'.
+  """
+  size: int
+  channels: int
+  widths: tuple[int, ...]
+  blocks: int
+  latent: int
+  activation: str
+  dtype: str = 'float32'
+
+  def __post_init__(self):
+    if self.size % 2 ** len(self.widths):
+      raise ValueError(f'{len(self.widths)} stages need a size that is a multiple of {2 ** len(self.widths)}')
+
+  @property
+  def encoder(self):
+    return Encoder(self.widths, self.blocks, self.latent, self.activation, jnp.dtype(self.dtype))
+
+  @property
+  def decoder(self):
+    return Decoder(self.widths, self.blocks, self.size, self.channels, self.activation, jnp.dtype(self.dtype))
+
+  def init(self, key):
+    """Fresh parameters, float32."""
+    for_encoder, for_decoder = jax.random.split(key)
+    image, z = jnp.zeros((1, self.size, self.size, self.channels)), jnp.zeros((1, self.latent))
+    return {'encoder': self.encoder.init(for_encoder, image)['params'],
+            'decoder': self.decoder.init(for_decoder, z)['params']}
+
+  def encode(self, encoder_params, standard, image):
+    """Posterior of images `[B, S, S, C]` in [0, 1]."""
+    return self.encoder.apply({'params': encoder_params}, (image - standard.center) / standard.scale)
+
+  def decode(self, decoder_params, standard, z):
+    """Images `[B, S, S, C]`, not clipped to [0, 1], of z `[B, Z]`."""
+    return standard.center + standard.scale * self.decoder.apply({'params': decoder_params}, z)

@@ -1,0 +1,50 @@
+"""All that says pmap: one program on every local device, parameters replicated, batches cut by slot."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+AXIS = 'devices'
+
+
+def devices():
+  """How many local devices take part."""
+  return jax.local_device_count()
+
+
+def pmap(function, *, donate=()):
+  """`function` on every device; its arguments and results have a leading device axis."""
+  return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
+
+
+def sum_over_devices(tree):
+  """Inside pmap: the sum of every leaf over all devices."""
+  return jax.lax.psum(tree, AXIS)
+
+
+def replicate(tree):
+  """A copy of every leaf on every device, with a leading device axis."""
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+  by_device = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+  return jax.tree.map(lambda leaf: jax.device_put(np.broadcast_to(leaf, (devices(), *np.shape(leaf))), by_device), tree)
+
+
+def first(tree):
+  """The first device's copy of a replicated tree."""
+  return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def padded(batch):
+  """`batch` rounded up to a multiple of the device count."""
+  return -(-batch // devices()) * devices()
+
+
+def own_slots(batch):
+  """Inside pmap: the global slots `[padded(batch) / devices]` of this device."""
+  share = padded(batch) // devices()
+  return jax.lax.axis_index(AXIS) * share + jnp.arange(share)
+
+
+def shard(tree):
+  """Cuts the leading axis of every leaf, a multiple of the device count, into one piece a device."""
+  return jax.tree.map(lambda leaf: leaf.reshape(devices(), -1, *leaf.shape[1:]), tree)

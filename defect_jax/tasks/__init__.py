@@ -1,0 +1,1 @@
+"""Jobs: each assembles the rooms below it as a config says."""

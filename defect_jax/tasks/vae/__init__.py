@@ -1,0 +1,173 @@
+"""Trains a VAE so that KLD and MSE reach their targets: photos, streams, controller, loop, measures, report."""
+
+import math
+import time
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from defect_jax import parallel
+from defect_jax.config import UserError
+from defect_jax.data import augment, regions, sets
+from defect_jax.models import vae as models
+from defect_jax.tasks.vae.measures import Measures
+from defect_jax.tasks.vae.progress import Progress
+from defect_jax.tasks.vae.schema import SCHEMA
+from defect_jax.training import control, events, feeding, loop, routing
+from defect_jax.training import state as training
+
+__all__ = ['SCHEMA', 'run']
+
+_FUSED = 10  # steps a call on accelerators
+
+
+def run(config, workdir):
+  """Trains as `config` says, in `workdir`; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  model = _model(config)
+  photos, dev = _open_photos(config), _open_dev(config)
+  images = photos.images()
+  standard, variance = _standardise(images)
+  targets = _targets(config, variance, len(photos))
+  keys = _keys(config.seed)
+  params = model.init(keys['params'])
+  trainer = _trainer(config, model, params, keys)
+  workdir.open()
+  for line in _opening_lines(config, photos, dev, targets, variance, trainer, params):
+    print(line, flush=True)
+  measures = Measures(model, standard, images, dev.images() if dev else None, keys['measure'])
+  return _train(config, workdir, trainer, trainer.init(params, standard, targets), photos, images, measures, keys)
+
+
+def _model(config):
+  stages = len(config.model.widths)
+  if config.data.size % 2**stages:
+    raise UserError(f'data.size = {config.data.size}: model.widths has {stages} stages, so the size must be a '
+                    f'multiple of {2**stages}')
+  return models.Vae(size=config.data.size, channels=config.data.channels, dtype=config.dtype, **config.model)
+
+
+def _open_photos(config, **changes):
+  data = config.data
+  geometry = regions.Geometry(data.size, data.channels, data.region, data.context, data.box, data.fit)
+  wanted = {'source': data.source, 'path': data.path, 'part': data.part, 'classes': data.defects,
+            'few_shot': data.few_shot, 'seed': config.seed, 'geometry': geometry, 'cell_type': data.cell_type,
+            'max_broken': data.max_broken}
+  return sets.open_set(**wanted | changes)
+
+
+def _open_dev(config):
+  """Photos of the dev part that were not trained on, or None where there are fewer than two."""
+  if config.data.part == 'dev':
+    return None
+  try:
+    return _open_photos(config, part='dev', few_shot=0, max_broken=1.)
+  except UserError as error:
+    logging.warning('no held-out photos, so no dev_mse: %s', error)
+    return None
+
+
+def _standardise(images):
+  center = images.mean(0, dtype=np.float64)
+  variance = float(np.mean(np.square(images - center), dtype=np.float64))
+  if variance < 1e-10:
+    raise UserError('data: all photos are the same image, so there is nothing to learn; check data.path')
+  return models.Standard(jnp.float32(center), jnp.float32(math.sqrt(variance))), variance
+
+
+def _targets(config, variance, count):
+  """{'kld', 'mse'}, absolute. Says what cannot be reached as stated."""
+  chosen = config.targets
+  if chosen.mse is None and chosen.mse_of_variance is None:
+    raise UserError('targets.mse, targets.mse_of_variance: one of them is needed')
+  if chosen.mse is not None and chosen.mse_of_variance is not None:
+    logging.warning('targets.mse = %g is used, targets.mse_of_variance = %g is not', chosen.mse, chosen.mse_of_variance)
+  mse = chosen.mse if chosen.mse is not None else chosen.mse_of_variance * variance
+  if mse >= variance:
+    logging.warning('targets: an MSE of %g is no less than the variance about the mean image, %g, which a collapsed '
+                    'model reaches; lower it', mse, variance)
+  if chosen.kld < math.log(count):
+    logging.warning('targets.kld = %g nats is below log(%d) = %.2f: too low to tell the photos apart, so the MSE may '
+                    'not come down', chosen.kld, count, math.log(count))
+  return {'kld': chosen.kld, 'mse': mse}
+
+
+def _keys(seed):
+  names = ('params', 'order', 'train', 'measure')
+  return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
+
+
+def _trainer(config, model, params, keys):
+  streams, _ = routing.resolve(config.streams.to_dict(), params)
+  settings = config.control.to_dict()
+  policy = control.Control(**settings)
+  light = config.data.augment.to_dict()
+  return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light))
+
+
+def _opening_lines(config, photos, dev, targets, variance, trainer, params):
+  """What the user should know before the run begins."""
+  yield from (f'note: {note}' for note in photos.notes)
+  yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, part {config.data.part}, {config.data.size} px; '
+         f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
+  yield (f'targets: KLD {targets["kld"]:.4g} nats, MSE {targets["mse"]:.4g} = {targets["mse"] / variance:.2%} of the '
+         f'variance {variance:.4g}')
+  for name, stream in trainer.streams.items():
+    yield f'stream {name}: {stream.loss} moves {len(stream.paths)} arrays by {stream.optimizer}, lr {stream.lr:g}'
+  _, frozen = routing.resolve(config.streams.to_dict(), params)
+  if frozen:
+    yield f'frozen, since no stream reaches them: {", ".join(frozen)}'
+  yield f'{parallel.devices()} {jax.default_backend()} device(s)'
+
+
+def _train(config, workdir, trainer, fresh, photos, images, measures, keys):
+  """Resumes or begins, trains to the end, measures and reports; returns the summary."""
+  schedule = loop.Schedule(**config.steps)
+  host, first, history, request = loop.resume(workdir, flax.serialization.to_state_dict(jax.device_get(fresh)))
+  feed = _feed(config, trainer, photos, images, keys['order'], first)
+  board = events.Events(workdir.root)
+  progress = Progress(workdir, schedule.total, board.add)
+  runner = loop.Loop(
+      workdir=workdir, schedule=schedule, advance=feed.advance, on_log=progress,
+      evaluate=lambda state, step: measures.during(workdir, _params(state), step),
+      to_host=lambda state: flax.serialization.to_state_dict(jax.device_get(parallel.first(state))),
+      set_targets=_set_targets)
+  began = time.monotonic()
+  try:
+    state = parallel.replicate(flax.serialization.from_state_dict(fresh, host))
+    state, history = runner.run(state, first, history, request)
+  finally:
+    feed.close()
+    board.close()
+  seconds = time.monotonic() - began
+  speed = {'steps': schedule.total, 'seconds': seconds, 'compile_seconds': feed.compile_seconds,
+           'images_per_second': _rate(config, photos, schedule.total - first, seconds - feed.compile_seconds),
+           'devices': parallel.devices(), 'platform': jax.default_backend()}
+  summary = speed | measures.at_end(_params(state), history)
+  measures.report(workdir, config, _params(state), summary, history)
+  return summary
+
+
+def _feed(config, trainer, photos, images, key, first):
+  """Where batches come from: the device, or the cache for a set that is larger than data.resident_mb."""
+  if images.nbytes > config.data.resident_mb * 2**20:
+    print(f'{images.nbytes / 2**20:.0f} MB of photos are streamed (data.resident_mb = {config.data.resident_mb:g})')
+    return feeding.StreamedFeed(trainer, photos, config.batch, key, first)
+  fused = 1 if jax.default_backend() == 'cpu' else _FUSED
+  return feeding.ResidentFeed(trainer, images, config.batch, key, fused)
+
+
+def _params(state):
+  return jax.device_get(parallel.first(state.params))
+
+
+def _set_targets(state, targets):
+  """A replicated state with new targets {'kld', 'mse'}, or one of them."""
+  new = parallel.replicate({name: jnp.float32(target) for name, target in targets.items()})
+  return state.replace(control=state.control | {'targets': state.control['targets'] | new})
+
+
+def _rate(config, photos, steps, seconds):
+  return min(config.batch, len(photos)) * steps / max(seconds, 1e-9)

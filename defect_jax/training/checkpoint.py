@@ -1,0 +1,84 @@
+"""Checkpoints: orbax, with a SHA-256 of every file, whole or not there, the newest three kept.
+
+orbax restores a file with a flipped bit without a word, so the digests are checked before anything is restored.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+
+import orbax.checkpoint as ocp
+from absl import logging
+
+from defect_jax.atomic import disk_full_named, write_atomic
+
+KEEP = 3
+_DIGEST = 'digest.json'
+
+
+def save(workdir, step, tree):
+  """Writes a tree of arrays as the checkpoint of `step`; raises DiskFull with the older ones intact."""
+  final = workdir.checkpoint(step)
+  making = final.with_name(f'.making-{step}')
+  shutil.rmtree(making, ignore_errors=True)
+  try:
+    with disk_full_named(final):
+      making.mkdir(parents=True)
+      with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save((making / 'state').absolute(), tree)
+      write_atomic(making / _DIGEST, json.dumps(_digests(making), indent=1))
+      shutil.rmtree(final, ignore_errors=True)
+      os.replace(making, final)
+  except BaseException:
+    shutil.rmtree(making, ignore_errors=True)
+    raise
+  for old in steps(workdir)[:-KEEP]:
+    shutil.rmtree(workdir.checkpoint(old))
+
+
+def restore(workdir, template):
+  """The newest sound checkpoint, or None where there is none.
+
+  A damaged one is set aside as damaged-<step>, with a warning.
+
+  Args:
+    workdir: Workdir. template: function of the step, the tree of arrays whose structure and types it has.
+
+  Returns (step, tree of NumPy arrays).
+  """
+  for step in reversed(steps(workdir)):
+    folder = workdir.checkpoint(step)
+    if reason := _damage(folder):
+      aside = folder.with_name(f'damaged-{step}')
+      shutil.rmtree(aside, ignore_errors=True)
+      os.replace(folder, aside)
+      logging.warning('checkpoint %s is damaged (%s) and set aside as %s; the one before it is used', step, reason,
+                      aside.name)
+      continue
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      return step, checkpointer.restore((folder / 'state').absolute(), item=template(step))
+  return None
+
+
+def steps(workdir):
+  """Steps of the checkpoints, sorted; those half written or damaged are not among them."""
+  if not workdir.checkpoints.is_dir():
+    return []
+  return sorted(int(path.name) for path in workdir.checkpoints.iterdir() if path.name.isdigit())
+
+
+def _digests(folder):
+  files = (path for path in sorted(folder.rglob('*')) if path.is_file() and path.name != _DIGEST)
+  return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _damage(folder):
+  """What is wrong with a checkpoint, or ''."""
+  try:
+    wanted = json.loads((folder / _DIGEST).read_text())
+  except (OSError, ValueError) as error:
+    return f'{_DIGEST}: {error}'
+  found = _digests(folder)
+  return next((f'{name} has changed' if name in found else f'{name} is missing'
+               for name in wanted if found.get(name) != wanted[name]), '')

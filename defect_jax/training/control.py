@@ -1,0 +1,107 @@
+"""Policies that bring KLD and MSE to their targets: weights of losses before an optimizer, gains on updates after it.
+
+A policy is a pure function (state, values) -> (state, weights, gains) that runs inside the jitted step. Its state holds
+the targets, so that they can be changed in a live run, and what the policy remembers.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+POLICIES = ('constant', 'threshold', 'proportional', 'pi', 'dual')
+
+# An error of a factor e in a loss counts as one; larger ones must not wind up the integral while a run begins.
+_LARGEST_ERROR = 1.0
+_LARGEST_INTEGRAL = 12.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+  """A policy and its settings.
+
+  Attributes:
+    policy: one of POLICIES.
+      constant: weights and gains stay as they are.
+      threshold: a stream moves while its loss is above the target.
+      proportional: its gain is slope * (loss / target - 1), between 0 and 1.
+      pi: the weight of the KLD against the MSE follows a proportional-integral law in log(KLD / target), in the manner
+        of ControlVAE (Shao et al. 2020), and the streams slow down as the losses come close to their targets.
+      dual: multipliers of both losses grow while they are above their targets, in the manner of GECO (Rezende and
+        Viola 2018), and shrink below.
+    beta: weight of the KLD in `elbo`, constant, or where pi and dual begin. weights: {'kld', 'mse'}, likewise.
+    slope: of proportional.
+    proportional, integral: of the law of pi; dual has only the integral.
+    speed: {'kld', 'mse'}: of pi; a loss off its target by the fraction 1 / speed is corrected at the full rate.
+  """
+  policy: str
+  beta: float
+  weights: dict
+  slope: float
+  proportional: float
+  integral: float
+  speed: dict
+
+  def init(self, targets):
+    """State of a run that begins with targets {'kld', 'mse'}.
+
+    Its `beta` is the one for the next step: `elbo` is weighted before its gradient is taken.
+    """
+    return {'targets': {name: jnp.float32(target) for name, target in targets.items()},
+            'integral': {'kld': jnp.float32(0), 'mse': jnp.float32(0)}, 'beta': jnp.float32(self.beta)}
+
+  def __call__(self, streams, state, values):
+    """One step of the policy.
+
+    Args:
+      streams: {name: routing.Stream}.
+      state: as made by `init`. values: {'kld': [], 'mse': []} of this step.
+
+    Returns (state, weights {'kld', 'mse', 'elbo', 'beta'}, gains {stream: []}).
+    """
+    error = {name: jnp.clip(jnp.log(values[name] / target), -_LARGEST_ERROR, _LARGEST_ERROR)
+             for name, target in state['targets'].items()}
+    integral = {name: jnp.clip(state['integral'][name] + self.integral * error[name], -_LARGEST_INTEGRAL,
+                               _LARGEST_INTEGRAL) for name in error}
+    one = jnp.float32(1)
+    weights = {**{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
+    gains = {name: one for name in streams}
+    if self.policy == 'pi':
+      factor = jnp.exp(self.proportional * error['kld'] + integral['kld'])
+      weights = self._relative(weights, state['targets'], factor, one)
+      gains = {name: self._speed(streams, name, error) for name in streams}
+    elif self.policy == 'dual':
+      weights = self._relative(weights, state['targets'], jnp.exp(integral['kld']), jnp.exp(integral['mse']))
+    elif self.policy == 'proportional':
+      gains = {name: self._by_loss(stream, values, state['targets'], lambda e: jnp.clip(self.slope * e, 0, 1))
+               for name, stream in streams.items()}
+    elif self.policy == 'threshold':
+      gains = {name: self._by_loss(stream, values, state['targets'], lambda e: (e > 0).astype(jnp.float32))
+               for name, stream in streams.items()}
+    return {'targets': state['targets'], 'integral': integral, 'beta': weights['beta']}, weights, gains
+
+  def _relative(self, weights, targets, for_kld, for_mse):
+    """Weights times a policy's factors, each loss in units of its target; beta is the ratio of the two factors."""
+    return {'kld': weights['kld'] * for_kld / targets['kld'], 'mse': weights['mse'] * for_mse / targets['mse'],
+            'elbo': weights['elbo'], 'beta': weights['beta'] * for_kld / for_mse}
+
+  def _speed(self, streams, name, error):
+    """How fast a stream moves under pi: full speed far from the targets, none at them.
+
+    Where both losses move a parameter its streams share the speed, since their balance is set by the weights. A KLD
+    below its target is raised by the MSE. An MSE below its target is left there.
+    """
+    for_mse = self.speed['mse'] * jnp.maximum(error['mse'], 0)
+    for_kld = self.speed['kld'] * error['kld']
+    stream = streams[name]
+    others = {other.loss for other in streams.values() if not set(other.paths).isdisjoint(stream.paths)}
+    if 'elbo' in others or {'kld', 'mse'} <= others:
+      speed = for_mse + jnp.abs(for_kld)
+    else:
+      speed = {'kld': for_kld, 'mse': for_mse}[stream.loss]
+    return jnp.clip(speed, 0, 1)
+
+  def _by_loss(self, stream, values, targets, gain):
+    """A gain by the relative excess of the stream's own loss; `elbo` has no target, so it moves at full rate."""
+    if stream.loss not in targets:
+      return jnp.float32(1)
+    return gain(values[stream.loss] / targets[stream.loss] - 1)

@@ -1,0 +1,41 @@
+"""Metrics for TensorBoard, by clu.metric_writers in a thread of their own.
+
+clu imports TensorFlow, which takes seconds: the thread does that while the run is already training.
+"""
+
+import queue
+import threading
+
+from absl import logging
+
+_END = None
+
+
+class Events:
+  """Writes rows {'step': int, name: number} to events.* files of a folder."""
+
+  def __init__(self, folder):
+    self._folder, self._rows = str(folder), queue.SimpleQueue()
+    self._thread = threading.Thread(target=self._write, name='events', daemon=True)
+    self._thread.start()
+
+  def add(self, row):
+    self._rows.put(row)
+
+  def close(self):
+    """Waits until all rows are written."""
+    self._rows.put(_END)
+    self._thread.join()
+
+  def _write(self):
+    try:
+      import tensorflow as tf
+      from clu import metric_writers
+      tf.config.set_visible_devices([], 'GPU')  # JAX owns the accelerators
+      writer = metric_writers.SummaryWriter(self._folder)
+      while (row := self._rows.get()) is not _END:
+        scalars = {name: value for name, value in row.items() if name != 'step'}
+        writer.write_scalars(row['step'], scalars)
+      writer.close()
+    except Exception as error:  # the same rows stand in metrics.jsonl; a full disk is reported from there
+      logging.warning('no more events for TensorBoard: %s', error)

@@ -1,0 +1,161 @@
+"""The one training loop: counts steps, logs, answers requests, saves, stops. It knows no model."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from defect_jax.training import checkpoint
+from defect_jax.workdir import Diverged, Stopped
+
+HISTORY = ('train/kld', 'train/mse', 'target/kld', 'target/mse')
+_POLL = 0.2  # seconds between looks at requests.json while paused
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+  """Steps in all, and every how many steps to log, evaluate and save."""
+  total: int
+  log: int
+  eval: int
+  checkpoint: int
+
+  def next_stop(self, step):
+    """The first step after `step` at which the loop has to look at something."""
+    return min([self.total, *(step - step % every + every for every in (self.log, self.eval, self.checkpoint))])
+
+
+@dataclasses.dataclass
+class History:
+  """Value of every step so far of the metrics in HISTORY: {name: float32 `[steps]`}."""
+  values: dict
+
+  def add(self, rows):
+    """Appends {name: `[n]`} of the next n steps."""
+    self.values = {name: np.concatenate([old, np.asarray(rows[name], np.float32)]) for name, old in self.values.items()}
+
+
+def resume(workdir, fresh):
+  """Where to begin: the newest sound checkpoint, else the beginning. Cuts metrics.jsonl back to it.
+
+  Args:
+    workdir: Workdir. fresh: tree of arrays of a new run.
+
+  Returns (tree, steps done, History, id of the last request).
+  """
+  def template(step):
+    return {'state': fresh, 'history': {name: np.zeros(step, np.float32) for name in HISTORY}, 'request': np.int32(0)}
+
+  found = checkpoint.restore(workdir, template)
+  if found is None:
+    workdir.cut_back(-1)
+    return fresh, 0, History(template(0)['history']), 0
+  step, tree = found
+  workdir.cut_back(step)
+  print(f'going on from step {step}', flush=True)
+  return tree['state'], step, History(tree['history']), int(tree['request'])
+
+
+@dataclasses.dataclass
+class Loop:
+  """Runs `advance` from a state to the last step.
+
+  Attributes:
+    workdir: Workdir, open. schedule: Schedule.
+    advance: (state, steps) -> (state, metrics {name: NumPy `[steps]`}); HISTORY is among them.
+    evaluate: (state, step) -> {name: number}, called at `schedule.eval` and at the end.
+    to_host: state -> tree of NumPy arrays that a checkpoint holds.
+    set_targets: (state, {'kld', 'mse'}) -> state.
+    on_log: (row, rate) -> None, the progress line and the like; rate in steps a second, nan at first.
+  """
+  workdir: object
+  schedule: Schedule
+  advance: Callable
+  evaluate: Callable
+  to_host: Callable
+  set_targets: Callable
+  on_log: Callable
+
+  def run(self, state, step, history, request):
+    """Trains to the last step and returns (state, History). Raises Stopped or Diverged."""
+    clock = _Clock()
+    saved = step if checkpoint.steps(self.workdir) else None
+    while step < self.schedule.total:
+      state, rows = self.advance(state, self.schedule.next_stop(step) - step)
+      self._check_finite(rows, step, saved)
+      history.add(rows)
+      step += len(rows[HISTORY[0]])
+      last = step == self.schedule.total
+      row = {}
+      if step % self.schedule.eval == 0 or last:
+        row = self.evaluate(state, step)
+      if step % self.schedule.log == 0 or last:
+        row = {'step': step, 'seconds': clock.seconds()} | {k: float(np.mean(v)) for k, v in rows.items()} | row
+        self.workdir.append_metrics(row)
+        self.on_log(row, clock.rate(step))
+        before = request
+        state, request, stop = self._answer(state, step, request)
+        due = request != before
+      else:
+        due = stop = False
+      stop = stop or self.workdir.stop_requested
+      if due or stop or last or step % self.schedule.checkpoint == 0:
+        self._save(state, step, history, request)
+        saved = step
+      if stop and not last:
+        raise Stopped(f'stopped at step {step} of {self.schedule.total}, saved; the same command goes on')
+    return state, history
+
+  def _check_finite(self, rows, step, saved):
+    """Nothing after the last good checkpoint is kept where a step went wrong."""
+    bad = {name: np.flatnonzero(~np.isfinite(values)) for name, values in rows.items()}
+    bad = {name: where[0] for name, where in bad.items() if len(where)}
+    if not bad:
+      return
+    first = min(bad.values())
+    names = [name for name, where in bad.items() if where == first]
+    streams = [name.partition('/')[2] for name in names if name.startswith(('norm/', 'update/'))]
+    what = f'stream {" and ".join(dict.fromkeys(streams))}' if streams else ', '.join(names)
+    kept = f'the checkpoint of step {saved} is kept' if saved is not None else 'no checkpoint was saved before it'
+    raise Diverged(f'step {step + first + 1}: {what} became nan or infinite; {kept}; lower the lr of that stream in a '
+                   'new --workdir')
+
+  def _answer(self, state, step, last):
+    """Applies a waiting request; returns (state, id of the last request, whether to stop)."""
+    request = self.workdir.read_request(last)
+    while request:
+      self.workdir.append_metrics({'step': step, 'request': request})
+      if request['targets']:
+        state = self.set_targets(state, request['targets'])
+      if request['stop'] or not request['pause']:
+        self.workdir.status.update(state='running')
+        return state, request['id'], request['stop']
+      last, request = request['id'], None
+      self.workdir.status.update(state='paused', step=step)
+      while not request and not self.workdir.stop_requested:
+        time.sleep(_POLL)
+        request = self.workdir.read_request(last)
+    return state, last, False
+
+  def _save(self, state, step, history, request):
+    checkpoint.save(self.workdir, step, {'state': self.to_host(state), 'history': history.values,
+                                         'request': np.int32(request)})
+
+
+class _Clock:
+  """Time since the loop began, and the rate since its first stop: what is compiled before that would distort it."""
+
+  def __init__(self):
+    self._began, self._first = time.monotonic(), None
+
+  def seconds(self):
+    return time.monotonic() - self._began
+
+  def rate(self, step):
+    """Steps a second."""
+    if self._first is None:
+      self._first = step, time.monotonic()
+      return math.nan
+    return (step - self._first[0]) / (time.monotonic() - self._first[1])

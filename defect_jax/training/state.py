@@ -1,0 +1,100 @@
+"""The state of a training run and the pure step from one to the next."""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from defect_jax import parallel
+from defect_jax.training import routing
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """All that a run needs to go on.
+
+  Attributes:
+    step: int32 `[]`, steps done. params: {'encoder', 'decoder'}. standard: models.vae.Standard of the training photos.
+    opt_state: of multi_transform. control: of the controller, with the targets.
+  """
+  step: jax.Array
+  params: dict
+  standard: tuple
+  opt_state: tuple
+  control: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+  """One step of training; everything static about it.
+
+  Attributes:
+    vae: models.vae.Vae. streams: {name: routing.Stream}. control: control.Control.
+    key: PRNG key of the run's noise and augmentation.
+    augment: (images, keys `[B]`) -> images.
+  """
+  vae: object
+  streams: dict
+  control: Callable
+  key: jax.Array
+  augment: Callable
+
+  def init(self, params, standard, targets):
+    """TrainState before the first step."""
+    transform = routing.make_transform(self.streams)
+    return TrainState(jnp.int32(0), params, standard, transform.init(routing.select(self.streams, params)),
+                      self.control.init(targets))
+
+  def step(self, state, batch, slots):
+    """One step on this device's part of the batch; runs inside pmap.
+
+    Args:
+      state: TrainState, the same on all devices.
+      batch: image `[b, H, W, C]`, weight `[b]`, 1 or 0 for padding.
+      slots: `[b]`, the global batch slots of these examples: noise belongs to a slot, not to a device.
+
+    Returns (state, metrics {name: []}), the same on all devices.
+    """
+    at_step = jax.random.fold_in(self.key, state.step)
+    for_noise, for_augment = jax.vmap(lambda slot: jax.random.split(jax.random.fold_in(at_step, slot)), out_axes=1)(slots)
+    noise = jax.vmap(lambda key: jax.random.normal(key, (self.vae.latent,)))(for_noise)  # [b, Z]
+    batch = {'image': self.augment(batch['image'], for_augment),
+             'weight': batch['weight'] / parallel.sum_over_devices(jnp.sum(batch['weight']))}
+    values, grads = parallel.sum_over_devices(routing.gradients(
+        self.vae, self.streams, state.params, state.standard, batch, noise, state.control['beta']))
+    return self.update(state, values, grads)
+
+  def update(self, state, values, grads):
+    """Moves the parameters by the streams' gradients: controller, multi_transform, sum of updates."""
+    control, weights, gains = self.control(self.streams, state.control, values)
+    directions, opt_state = routing.make_transform(self.streams).update(
+        routing.weighted(self.streams, grads, weights), state.opt_state, routing.select(self.streams, state.params))
+    updates = routing.combine(self.streams, directions, weights, gains)
+    metrics = self._metrics(values, state.control['targets'], grads, updates, weights, gains)
+    return state.replace(step=state.step + 1, params=routing.apply(state.params, updates), opt_state=opt_state,
+                         control=control), metrics
+
+  def _metrics(self, values, targets, grads, updates, weights, gains):
+    metrics = {f'train/{name}': value for name, value in values.items()}
+    metrics |= {f'target/{name}': target for name, target in targets.items()}
+    for name, stream in self.streams.items():
+      metrics[f'gain/{name}'] = gains[name]
+      metrics[f'norm/{name}'] = optax.global_norm(grads[name])
+      metrics[f'update/{name}'] = optax.global_norm(updates[name])
+      if stream.loss in values:
+        metrics[f'weight/{stream.loss}'] = weights[stream.loss]
+      else:
+        metrics['weight/kld'] = weights['beta']
+    if {'E1', 'E2'} <= self.streams.keys():
+      metrics['cosine/E1_E2'] = cosine(grads['E1'], grads['E2'])
+    return metrics
+
+
+def cosine(a, b):
+  """Cosine of the angle of two trees {path: array} over the paths they share; 0 where they share none."""
+  common = a.keys() & b.keys()
+  a, b = ({path: tree[path] for path in sorted(common)} for tree in (a, b))
+  norms = optax.global_norm(a) * optax.global_norm(b)
+  return optax.tree.vdot(a, b) / jnp.maximum(norms, 1e-20) if common else jnp.float32(0)
