@@ -152,7 +152,7 @@ def _entry(example):
 def _example(source, geometry):
   record = source.record
   try:
-    photo, mask = _decoded(source, needs_mask=geometry.region == 'mask')
+    photo, mask = _decoded(source)
     image, box = regions.place(photo, mask, geometry, record.file)
     reason = ''
   except photos.PhotoError as error:
@@ -163,10 +163,10 @@ def _example(source, geometry):
       'group': record.group, 'sha256': source.sha256, 'box': np.array(box, np.int64), 'reason': reason}
 
 
-def _decoded(source, needs_mask):
+def _decoded(source):
   record = source.record
   photo = photos.decode(_unchanged(record.photo, record.file, source.sha256), record.file)
-  if not needs_mask or record.mask is None:
+  if record.mask is None:
     return photo, None
   name = f'mask of {record.file}'
   return photo, photos.decode(_unchanged(record.mask, name, source.mask_sha256), name)

@@ -47,7 +47,8 @@ def place(photo, mask, geometry, name):
 
   Args:
     photo: uint8 or uint16 `[H, W]` or `[H, W, 3]`.
-    mask: the same height and width, or None; anything above 0 is defect. Only used for region 'mask'.
+    mask: the same height and width, or None; anything above 0 is defect. Region 'mask' needs one; for the others it
+      is only checked, since a mask of another size belongs to another photo.
     geometry: Geometry.
     name: what error messages call the photo.
 
@@ -57,9 +58,11 @@ def place(photo, mask, geometry, name):
   Raises PhotoError when the region can't be taken from this photo.
   """
   height, width = photo.shape[:2]
+  if mask is not None and mask.shape[:2] != (height, width):
+    raise photos.PhotoError(name, f'is {width} x {height} px, its mask {mask.shape[1]} x {mask.shape[0]} px')
   bounds = (0, 0, width, height)
   if geometry.region == 'mask':
-    box = _around(_mask_box(mask, (height, width), name), bounds, geometry)
+    box = _around(_mask_box(mask, name), bounds, geometry)
   else:
     if geometry.region == 'box':
       bounds = _checked_box(geometry.box, (height, width), name)
@@ -68,12 +71,10 @@ def place(photo, mask, geometry, name):
   return photos.scale(image, geometry.size), box
 
 
-def _mask_box(mask, shape, name):
+def _mask_box(mask, name):
   """Bounding box of all defect pixels."""
   if mask is None:
     raise photos.PhotoError(name, 'has no defect mask, which region mask needs')
-  if mask.shape[:2] != shape:
-    raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, its mask {mask.shape[1]} x {mask.shape[0]} px')
   marked = mask > 0 if mask.ndim == 2 else (mask > 0).any(-1)
   if not marked.any():
     raise photos.PhotoError(name, 'has an empty defect mask')

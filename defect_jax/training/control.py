@@ -64,7 +64,7 @@ class Control:
                                _LARGEST_INTEGRAL) for name in error}
     one = jnp.float32(1)
     weights = {**{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
-    gains = {name: one for name in streams}
+    gains = dict.fromkeys(streams, one)
     if self.policy == 'pi':
       factor = jnp.exp(self.proportional * error['kld'] + integral['kld'])
       weights = self._relative(weights, state['targets'], factor, one)

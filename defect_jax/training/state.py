@@ -58,7 +58,8 @@ class Trainer:
     Returns (state, metrics {name: []}), the same on all devices.
     """
     at_step = jax.random.fold_in(self.key, state.step)
-    for_noise, for_augment = jax.vmap(lambda slot: jax.random.split(jax.random.fold_in(at_step, slot)), out_axes=1)(slots)
+    by_slot = jax.vmap(jax.random.fold_in, (None, 0))(at_step, slots)
+    for_noise, for_augment = jax.vmap(jax.random.split, out_axes=1)(by_slot)
     noise = jax.vmap(lambda key: jax.random.normal(key, (self.vae.latent,)))(for_noise)  # [b, Z]
     batch = {'image': self.augment(batch['image'], for_augment),
              'weight': batch['weight'] / parallel.sum_over_devices(jnp.sum(batch['weight']))}

@@ -50,7 +50,8 @@ class Measures:
     return {
         'kld': float(np.mean(kld[tail], dtype=np.float64)), 'mse': final_mse,
         'kld_target': float(kld_target[-1]), 'mse_target': float(mse_target[-1]),
-        'kld_ripple': float(np.std(kld[tail]) / kld_target[-1]), 'mse_ripple': float(np.std(mse[tail]) / mse_target[-1]),
+        'kld_ripple': float(np.std(kld[tail]) / kld_target[-1]),
+        'mse_ripple': float(np.std(mse[tail]) / mse_target[-1]),
         'steps_to_targets': latent.steps_to_targets(kld, mse, kld_target, mse_target),
         'active_units': active, 'latent_dim': self._vae.latent,
         'collapsed': latent.collapsed(active, self._vae.latent, final_mse, self._variance),
@@ -62,8 +63,9 @@ class Measures:
     """Writes report.html."""
     shown = self._photos[:_SHOWN]
     report.write(
-        workdir.report_html, title=f'{workdir.root.name}: VAE', verdict=verdict(summary, history.values, config.control.policy),
-        summary=summary, config=config, rows=workdir.read_metrics(), history=history.values,
+        workdir.report_html, title=f'{workdir.root.name}: VAE',
+        verdict=verdict(summary, history.values, config.control.policy), summary=summary, config=config,
+        rows=workdir.read_metrics(), history=history.values,
         targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, photos=shown,
         recon=self._recon(params, shown), prior=self._prior(params), log_n=summary['log_n'])
 
@@ -92,5 +94,9 @@ def _in_chunks(function, array):
     piece = array[start:start + _CHUNK]
     missing = min(_CHUNK, len(array)) - len(piece)
     padded = np.pad(piece, [(0, missing)] + [(0, 0)] * (piece.ndim - 1))
-    pieces.append(jax.tree.map(lambda leaf, n=len(piece): np.asarray(leaf)[:n], function(padded)))
+    pieces.append(jax.tree.map(functools.partial(_first, len(piece)), function(padded)))
   return jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)
+
+
+def _first(count, leaf):
+  return np.asarray(leaf)[:count]

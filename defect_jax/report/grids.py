@@ -1,0 +1,84 @@
+"""Images side by side as one picture, for PNG files and pages."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from defect_jax.atomic import write_atomic
+
+COLUMNS = 9
+MOST = 25  # pairs in a grid of reconstructions
+_TILE = 96  # pixels: smaller images are enlarged to at least this side
+_GAP = 2
+_PAPER = 255
+
+
+def grid(rows):
+  """Lays out images in rows, white lines between them, small images enlarged by whole pixels.
+
+  Args:
+    rows: lists or arrays of images `[S, S, C]`, all of one size; clipped to [0, 1]. Rows may differ in length.
+
+  Returns uint8 `[H, W]` where C is 1, `[H, W, 3]` where it is 3. ValueError without an image or for another C.
+  """
+  rows = [[_tile(image) for image in row] for row in rows]
+  shapes = {tile.shape for row in rows for tile in row}
+  if len(shapes) != 1:
+    raise ValueError(f'a grid needs images of one size, got {sorted(shapes) or "none"}')
+  (side, _, channels), = shapes
+  columns, pitch = max(map(len, rows)), side + _GAP
+  paper = np.full((len(rows) * pitch - _GAP, columns * pitch - _GAP, channels), _PAPER, np.uint8)
+  for top, row in enumerate(rows):
+    for left, tile in enumerate(row):
+      paper[top * pitch:top * pitch + side, left * pitch:left * pitch + side] = tile
+  return paper[..., 0] if channels == 1 else paper
+
+
+def image_grid(images):
+  """`grid` of images `[N, S, S, C]`, wrapped."""
+  return grid(_wrapped(images))
+
+
+def recon_grid(images, recon):
+  """`grid` of the first 25 images, each above its reconstruction above its residual, wrapped.
+
+  Args:
+    images, recon: `[N, S, S, C]` in [0, 1].
+  """
+  images, recon = np.asarray(images)[:MOST], np.asarray(recon)[:MOST]
+  if images.shape != recon.shape:
+    raise ValueError(f'photos {images.shape} and reconstructions {recon.shape} differ in shape')
+  by_kind = map(_wrapped, (images, recon, residual(images, recon)))
+  return grid([row for band in zip(*by_kind, strict=True) for row in band])
+
+
+def residual(images, recon):
+  """What a reconstruction adds (brighter) or lacks (darker); grey 0.5 where it equals the photo."""
+  return 0.5 + np.asarray(recon, np.float32) - np.asarray(images, np.float32)
+
+
+def encode_png(array):
+  """Bytes of a PNG of uint8 `[H, W]` or `[H, W, 3]`."""
+  buffer = io.BytesIO()
+  Image.fromarray(array).save(buffer, 'png', optimize=True)
+  return buffer.getvalue()
+
+
+def write_png(path, array):
+  """Writes uint8 `[H, W]` or `[H, W, 3]` as a PNG that is whole or not there."""
+  write_atomic(path, encode_png(array))
+
+
+def _wrapped(images):
+  return [images[first:first + COLUMNS] for first in range(0, len(images), COLUMNS)]
+
+
+def _tile(image):
+  """uint8 `[F S, F S, C]`; the factor F is the least that reaches the size of a tile."""
+  image = np.asarray(image, np.float32)
+  if image.ndim != 3 or image.shape[0] != image.shape[1] or image.shape[2] not in (1, 3):
+    raise ValueError(f'an image of a grid is [S, S, 1] or [S, S, 3], got {list(image.shape)}')
+  factor = -(-_TILE // image.shape[0])
+  levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+  return levels.repeat(factor, 0).repeat(factor, 1)

@@ -1,0 +1,182 @@
+"""Figures of a run: small functions from data to a matplotlib Figure.
+
+Figures are made without pyplot, which keeps them in a global list and is not safe in threads.
+"""
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from defect_jax.evaluation.latent import BAND, WINDOW
+from defect_jax.report.verdict import number, running_mean
+
+# Okabe and Ito's colours, which colour-blind people tell apart. What the KLD moves is red, what the MSE moves blue.
+COLOURS = {'kld': '#D55E00', 'E1': '#D55E00', 'mse': '#0072B2', 'E2': '#0072B2', 'D': '#009E73', 'elbo': '#CC79A7',
+           'beta': '#000000', 'E1_E2': '#CC79A7'}
+_OTHERS = ('#E69F00', '#56B4E9', '#882255', '#117733')
+_INK, _FAINT, _TARGET = '#222222', '#999999', '#117733'
+_SIZE = (4.7, 2.9)  # inches; small, so that letters stay readable on a phone
+_DPI = 160  # of what is drawn as pixels
+
+
+def loss(values, *, name, label, target, log=False, level=None, dots=None, since=None, marks=()):
+  """A loss at every step (faint) and its mean of 50 steps, with its target and the band around it.
+
+  Args:
+    values: `[steps]`. name: picks the colour. label: of the vertical axis.
+    target: `[steps]`, the target at each step; or None.
+    log: whether the vertical axis is logarithmic.
+    level: (value, words) of a further horizontal line.
+    dots: (steps, values, words) of sparse measurements.
+    since: step from which the targets hold. marks: (step, words) of vertical lines.
+  """
+  figure, axes = _axes(label)
+  steps, mean = np.arange(1, len(values) + 1), running_mean(values)
+  colour = _colour(name, 0)
+  # As pixels: a path of a point a step would make the page of a long run many megabytes.
+  axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.7, rasterized=True, label='each step')
+  axes.plot(steps, mean, color=colour, linewidth=1.5, label=f'mean of {WINDOW}')
+  # On a linear axis a spike of the first steps would press all the rest flat.
+  shown = [mean if log else mean[len(mean) // 10:]]
+  if target is not None:
+    _draw_target(axes, steps, target)
+    shown.append(target)
+  if level is not None:
+    axes.axhline(level[0], color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{level[1]} {number(level[0])}')
+    shown.append([level[0]])
+  if dots is not None and len(dots[0]):
+    axes.plot(dots[0], dots[1], 'o', color=_INK, markersize=3.5, clip_on=False, label=dots[2])
+    shown.append(dots[1])
+  if since is not None:
+    marks = [*marks, (since, f'held from {since}')]
+  _frame(axes, np.concatenate(shown), log, len(values))
+  _draw_marks(axes, marks)
+  _legend(figure, axes)
+  return figure
+
+
+def closeness(ratios, *, marks=()):
+  """How close losses stay to their targets: mean of 50 steps over the target, and the band around 1.
+
+  Args:
+    ratios: {name: `[steps]`}, loss / target of every step. marks: (step, words) of vertical lines.
+  """
+  figure, axes = _axes('loss / target')
+  axes.axhspan(1 - BAND, 1 + BAND, color=_TARGET, alpha=0.15, linewidth=0, label=f'±{BAND:.0%}')
+  axes.axhline(1, color=_TARGET, linewidth=1.1, linestyle='--')
+  for order, (name, values) in enumerate(ratios.items()):
+    axes.plot(np.arange(1, len(values) + 1), running_mean(values), color=_colour(name, order), linewidth=1.5,
+              label=name.upper())
+  _close_up(axes, np.concatenate([running_mean(values)[len(values) // 2:] for values in ratios.values()]))
+  axes.set_xlim(0, max(map(len, ratios.values())))
+  _draw_marks(axes, marks)
+  _legend(figure, axes)
+  return figure
+
+
+def lines(series, *, label, steps_total, log=False, bounds=None, marks=()):
+  """Several figures over the steps in one plot.
+
+  Args:
+    series: {name: (steps, values)}. label: of the vertical axis. steps_total: end of the horizontal axis.
+    log: whether the vertical axis is logarithmic, where all values are above zero.
+    bounds: (low, high) of the vertical axis. marks: (step, words) of vertical lines.
+  """
+  figure, axes = _axes(label)
+  for order, (name, (steps, values)) in enumerate(series.items()):
+    axes.plot(steps, values, color=_colour(name, order), linewidth=1.2, label=name)
+  if log and all(np.min(values) > 0 for _, values in series.values()):
+    axes.set_yscale('log')
+    _plain_numbers(axes)
+  if bounds:
+    axes.set_ylim(*bounds)
+  axes.set_xlim(0, steps_total)
+  _draw_marks(axes, marks)
+  _legend(figure, axes)
+  return figure
+
+
+def svg(figure):
+  """Bytes of a figure as SVG, letters as outlines, no date in it."""
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format='svg', dpi=_DPI, metadata={'Date': None, 'Creator': None})
+  return buffer.getvalue()
+
+
+def _axes(label):
+  figure = Figure(figsize=_SIZE, layout='constrained')
+  axes = figure.add_subplot()
+  axes.spines[['top', 'right']].set_visible(False)
+  axes.spines[['left', 'bottom']].set_color(_FAINT)
+  axes.tick_params(labelsize=8.5, color=_FAINT, labelcolor=_INK, which='both')
+  axes.grid(axis='y', color='#e6e6e6', linewidth=0.6)
+  axes.set_axisbelow(True)
+  axes.set_xlabel('step', fontsize=8.5, color=_INK)
+  axes.set_ylabel(label, fontsize=8.5, color=_INK)
+  axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+  return figure, axes
+
+
+def _colour(name, order):
+  return COLOURS.get(name) or _OTHERS[order % len(_OTHERS)]
+
+
+def _draw_target(axes, steps, target):
+  axes.plot(steps, target, color=_TARGET, linewidth=1.1, linestyle='--', label=f'target {number(float(target[-1]))}')
+  axes.fill_between(steps, target * (1 - BAND), target * (1 + BAND), color=_TARGET, alpha=0.15, linewidth=0,
+                    rasterized=True)
+
+
+def _frame(axes, shown, log, last):
+  """Room for all that counts; a spike of the first steps may leave the frame."""
+  shown = shown[np.isfinite(shown)]
+  low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 1.0)
+  if log and low > 0:
+    axes.set_yscale('log')
+    axes.set_ylim(low / 1.5, high * 2)
+    _plain_numbers(axes)
+  else:
+    axes.set_ylim(0, 1.3 * high or 1)
+  axes.set_xlim(0, max(last, 1))
+
+
+def _close_up(axes, ends):
+  """The band with room around it; a run that ends far off its target gets a logarithmic axis that shows it."""
+  low, high = min(1 - 5 * BAND, ends.min()), max(1 + 5 * BAND, ends.max())
+  if low > 0 and high / low > 4:
+    axes.set_yscale('log')
+    axes.set_ylim(low / 1.3, high * 1.3)
+    _plain_numbers(axes)
+  else:
+    axes.set_ylim(low, high)
+
+
+def _plain_numbers(axes):
+  """0.002 instead of a power of ten; in between where an axis spans too little for two of them."""
+  low, high = axes.get_ylim()
+  axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+  narrow = high / low < 1000
+  axes.yaxis.set_minor_formatter(FuncFormatter(_one_two_five) if narrow else NullFormatter())
+
+
+def _one_two_five(value, _):
+  first = f'{value:e}'[0]
+  return f'{value:g}' if first in '25' else ''
+
+
+def _draw_marks(axes, marks):
+  for step, words in marks:
+    axes.axvline(step, color=_FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
+    axes.annotate(words, (step, 1), xycoords=('data', 'axes fraction'), xytext=(2, -2), textcoords='offset points',
+                  fontsize=7, color='#555555', rotation=90, va='top', ha='left')
+
+
+def _legend(figure, axes):
+  handles, names = axes.get_legend_handles_labels()
+  if handles:
+    legend = figure.legend(handles, names, loc='outside upper left', ncols=min(len(names), 4), fontsize=8,
+                           frameon=False, handlelength=1.4, columnspacing=1, borderaxespad=0.2)
+    for handle in legend.get_lines():
+      handle.set_alpha(1)

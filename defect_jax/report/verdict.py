@@ -1,0 +1,198 @@
+"""What the figures of a run mean, in plain sentences."""
+
+import math
+
+import numpy as np
+
+from defect_jax.evaluation.latent import BAND, WINDOW
+
+RIPPLE = {'kld': 0.05, 'mse': 0.1}  # std / target up to which a loss counts as steady
+DETAIL = 0.85  # detail_kept at which thin cracks are still there
+STEADY = 'pi'  # the policy that holds both targets without tuning
+_NAMES = {'kld': 'KLD', 'mse': 'MSE'}
+_UNITS = {'kld': ' nats', 'mse': ''}
+
+
+def number(value):
+  """A figure for people: three digits, a dash for None and nan."""
+  if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    return '–'
+  if isinstance(value, bool):
+    return 'yes' if value else 'no'
+  if isinstance(value, float) and abs(value) < 1000:
+    return f'{value:.3g}'
+  return f'{value:.0f}' if isinstance(value, int | float) else str(value)
+
+
+def percent(share):
+  """Such as '1.2 %' and '91 %'."""
+  return f'{100 * share:.2g} %' if abs(share) < 0.1 else f'{100 * share:.0f} %'
+
+
+def verdict(summary, history, policy):
+  """Judges a VAE run.
+
+  Args:
+    summary: the keys of a vae summary; figures may be None.
+    history: {'train/kld', 'train/mse'}, each `[steps]`; 'target/kld', 'target/mse' too where they changed.
+    policy: name of the control policy.
+
+  Returns a list of sentences: targets, ripple, collapse, detail, dev photos, log N, what to change next.
+  """
+  sentences = [_targets(summary, history), _ripple(summary), _collapse(summary), _detail(summary), _dev(summary),
+               _log_n(summary), f'Next: {_advice(summary, policy)}']
+  return [sentence for sentence in sentences if sentence]
+
+
+def running_mean(values, window=WINDOW):
+  """Mean of each step and those before it, up to `window` of them; float64 `[steps]`."""
+  total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+  last = np.arange(1, len(total))
+  first = np.maximum(last - window, 0)
+  return (total[last] - total[first]) / (last - first)
+
+
+def within(name, value, target):
+  """Whether a loss counts as at its target: KLD on both sides, MSE also where it is below."""
+  ratio = np.asarray(value) / target
+  return ratio <= 1 + BAND if name == 'mse' else np.abs(ratio - 1) <= BAND
+
+
+def missed(summary):
+  """Names of the losses whose final mean is not at its target."""
+  pairs = [(name, summary.get(name), summary.get(f'{name}_target')) for name in _NAMES]
+  return [name for name, value, target in pairs if None not in (value, target) and not within(name, value, target)]
+
+
+def _targets(summary, history):
+  if summary.get('kld_target') is None and summary.get('mse_target') is None:
+    return 'No targets were set.'
+  ends = ', '.join(_end(summary, name) for name in _NAMES)
+  steps = len(history['train/kld'])
+  if (since := summary.get('steps_to_targets')) is not None:
+    return f'Both losses are at their targets from step {since} to the end, step {steps}: {ends}.'
+  if off := missed(summary):
+    names = ' and '.join(_NAMES[name] for name in off)
+    return f'{names} {"are" if len(off) > 1 else "is"} not at target after {steps} steps: {ends}.'
+  if steps < WINDOW:
+    return f'Too short to judge, since targets count by means of {WINDOW} steps and there are {steps}: {ends}.'
+  last, name = max((_last_outside(history, summary, name), name) for name in _NAMES)
+  return (f'The targets are reached but not held: the mean {WINDOW}-step {_NAMES[name]} was off target as late as '
+          f'step {last} of {steps}. On average {ends}.')
+
+
+def _end(summary, name):
+  """Such as 'KLD 33.2 nats (11 % above its target of 30)'."""
+  value, target = summary.get(name), summary.get(f'{name}_target')
+  figure = f'{_NAMES[name]} {number(value)}{_UNITS[name]}'
+  if value is None or target is None:
+    return f'{figure} (no target)'
+  ratio = value / target
+  if ratio >= 2:
+    return f'{figure} ({_times(ratio)} its target of {number(target)})'
+  if abs(ratio - 1) < 0.005:
+    return f'{figure} (target {number(target)})'
+  side = 'above' if ratio > 1 else 'below'
+  return f'{figure} ({percent(abs(ratio - 1))} {side} its target of {number(target)})'
+
+
+def _last_outside(history, summary, name):
+  """The last step whose mean of the steps before it is off target; 0 if none is."""
+  target = history.get(f'target/{name}', summary.get(f'{name}_target'))
+  if target is None:
+    return 0
+  steps = np.flatnonzero(~within(name, running_mean(history[f'train/{name}']), target))
+  return int(steps[-1]) + 1 if len(steps) else 0
+
+
+def _ripple(summary):
+  ripples = {name: summary.get(f'{name}_ripple') for name in _NAMES}
+  ripples = {name: ripple for name, ripple in ripples.items() if ripple is not None}
+  if not ripples:
+    return None
+  figures = ' and '.join(f'{_NAMES[name]} varies by {percent(ripple)}' for name, ripple in ripples.items())
+  swings = ' and '.join(f'{_NAMES[name]} beyond the {percent(RIPPLE[name])}' for name in _swings(summary))
+  judged = f'{swings} that count as steady' if swings else 'steady'
+  return f'Over the last tenth of the steps {figures} of the target: {judged}.'
+
+
+def _swings(summary):
+  return [name for name in _NAMES if (summary.get(f'{name}_ripple') or 0) > RIPPLE[name]]
+
+
+def _collapse(summary):
+  active, latent = summary.get('active_units'), summary.get('latent_dim')
+  units = f'{number(active)} of {number(latent)} latent dimensions'
+  if not summary.get('collapsed'):
+    return f'Not collapsed: {units} tell photos apart.'
+  if active is not None and latent and active >= latent / 10:
+    return (f'Collapsed: {units} tell photos apart, but the reconstructions are no closer to the photos than their mean '
+            f'image is: MSE {number(summary.get("mse"))} of a variance of {number(summary.get("variance"))}.')
+  return f'Collapsed: only {units} tell photos apart, so every reconstruction looks much the same.'
+
+
+def _detail(summary):
+  kept = summary.get('detail_kept')
+  if kept is None:
+    return None
+  if kept >= DETAIL:
+    words = 'thin lines such as cracks survive in the reconstructions'
+  elif kept >= 0.6:
+    words = 'dark areas survive, thin lines such as cracks hardly'
+  else:
+    words = 'thin lines such as cracks are smoothed away, and the defects with them'
+  return f'Of the fine detail {percent(kept)} is kept: {words}.'
+
+
+def _dev(summary):
+  mse, dev = summary.get('mse'), summary.get('dev_mse')
+  if not mse or dev is None or summary.get('collapsed'):
+    return None
+  ratio = dev / mse
+  if ratio <= 2:
+    words = 'the reconstructions carry over to photos that were not trained on'
+  elif ratio <= 10:
+    words = 'photos that were not trained on are clearly less well reconstructed'
+  else:
+    words = 'the training photos are known by heart, and photos that were not trained on are not'
+  return f'On dev photos the MSE is {number(dev)}, {_times(ratio)} that of training: {words}.'
+
+
+def _log_n(summary):
+  kld, log_n = summary.get('kld'), summary.get('log_n')
+  if kld is None or log_n is None:
+    return None
+  if kld < log_n:
+    return f'KLD is below log N = {number(log_n)} nats, too little to tell all training photos apart.'
+  if kld > 2 * log_n:
+    return (f'KLD is {_times(kld / log_n)} log N = {number(log_n)} nats, which would do to tell the photos apart: they '
+            'fill little of the prior, so its samples look worse than the reconstructions.')
+  return f'KLD is not far above log N = {number(log_n)} nats, which tells the training photos apart.'
+
+
+def _advice(summary, policy):
+  off, kept = missed(summary), summary.get('detail_kept')
+  swings = _swings(summary)
+  targets = None not in (summary.get('kld_target'), summary.get('mse_target'))
+  held = summary.get('steps_to_targets') is not None
+  if policy != STEADY and targets and (summary.get('collapsed') or not held or swings):
+    return f'set control.policy to {STEADY}, which holds both targets; {policy} does not promise it.'
+  if summary.get('collapsed'):
+    return 'raise targets.kld and lower targets.mse: the targets leave the latents nothing to say.'
+  if 'mse' in off:
+    return 'train longer (steps.total); if MSE has levelled off, raise targets.kld or give the model more width.'
+  if 'kld' in off:
+    return ('train longer (steps.total); if KLD has levelled off, move targets.kld towards '
+            f'{number(summary["kld"])}, where this MSE puts it.')
+  if swings:
+    return 'lower the lr of the streams, or ask for less: a higher targets.mse.'
+  if targets and not held:
+    return 'train longer (steps.total), so that the targets hold for some time.'
+  if kept is not None and kept < DETAIL:
+    return (f'lower the MSE target, say to {number(summary["mse"] / 2)}, until at least {percent(DETAIL)} of the fine '
+            'detail is kept.')
+  return 'nothing needs to change; look at the residuals below for a defect that is missing all the same.'
+
+
+def _times(ratio):
+  return f'{ratio:.2g} times' if ratio < 100 else f'{ratio:.0f} times'

@@ -1,0 +1,1 @@
+"""Scripts over many runs: studies, figures, benchmarks."""

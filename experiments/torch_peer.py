@@ -1,0 +1,273 @@
+"""The split-gradient VAE and its training in plain PyTorch: the peer of parity tests and benchmarks.
+
+Everything is computed mirrored, top to bottom and left to right. Flax pads a 3 x 3 convolution of stride 2 at the end
+only, PyTorch on both sides; on the mirror image, with mirrored kernels, these are the same, and no padded copy is made.
+"""
+
+import math
+
+import numpy as np
+import torch
+from flax import traverse_util
+from torch import nn
+from torch.nn import functional
+
+_ACTIVATIONS = {'silu': functional.silu, 'gelu': lambda x: functional.gelu(x, approximate='tanh'),
+                'relu': functional.relu, 'elu': functional.elu, 'tanh': torch.tanh}
+_LOGVAR_CENTER, _LOGVAR_REACH = -3.0, 5.0
+_B1, _B2, _EPSILON = 0.9, 0.999, 1e-8
+_LARGEST_ERROR, _LARGEST_INTEGRAL = 1.0, 12.0
+
+
+class Block(nn.Module):
+  """models.vae.Block."""
+
+  def __init__(self, width, act):
+    super().__init__()
+    self.Conv_0, self.Conv_1 = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+    self._act = act
+
+  def forward(self, x):
+    return x + self.Conv_1(self._act(self.Conv_0(self._act(x))))
+
+
+class Encoder(nn.Module):
+  """models.vae.Encoder; modules have the names of Flax's."""
+
+  def __init__(self, vae):
+    super().__init__()
+    self._vae, self._act = vae, _ACTIVATIONS[vae.activation]
+    for stage, (before, width) in enumerate(zip((vae.channels, *vae.widths), vae.widths, strict=False)):
+      self.add_module(f'down_{stage}', nn.Conv2d(before, width, 3, 2, padding=1))
+      for block in range(vae.blocks):
+        self.add_module(f'block_{stage}_{block}', Block(width, self._act))
+    features = vae.widths[-1] * (vae.size // 2 ** len(vae.widths)) ** 2
+    self.mean, self.logvar = nn.Linear(features, vae.latent), nn.Linear(features, vae.latent)
+
+  def forward(self, x):  # [B, C, S, S]
+    for stage in range(len(self._vae.widths)):
+      x = self._act(getattr(self, f'down_{stage}')(x))
+      for block in range(self._vae.blocks):
+        x = getattr(self, f'block_{stage}_{block}')(x)
+    x = x.flatten(1)
+    return self.mean(x), _LOGVAR_CENTER + _LOGVAR_REACH * torch.tanh(self.logvar(x) / _LOGVAR_REACH)
+
+
+class Decoder(nn.Module):
+  """models.vae.Decoder."""
+
+  def __init__(self, vae):
+    super().__init__()
+    self._vae, self._act = vae, _ACTIVATIONS[vae.activation]
+    self._side = vae.size // 2 ** len(vae.widths)
+    self.spread = nn.Linear(vae.latent, self._side ** 2 * vae.widths[-1])
+    for stage, (before, width) in enumerate(zip(vae.widths[::-1], (*vae.widths[-2::-1], vae.channels), strict=True)):
+      for block in range(vae.blocks):
+        self.add_module(f'block_{stage}_{block}', Block(before, self._act))
+      self.add_module(f'up_{stage}', nn.Conv2d(before, 4 * width, 3, padding=1))
+
+  def forward(self, z):  # [B, Z]
+    x = self._act(self.spread(z)).reshape(-1, self._vae.widths[-1], self._side, self._side)
+    last = len(self._vae.widths) - 1
+    for stage in range(last + 1):
+      for block in range(self._vae.blocks):
+        x = getattr(self, f'block_{stage}_{block}')(x)
+      x = functional.pixel_shuffle(getattr(self, f'up_{stage}')(x), 2)
+      x = x if stage == last else self._act(x)
+    return x
+
+
+def _reordered(path, array, side):
+  """A Flax parameter in the order of this module's, mirrored; only moves values."""
+  *_, layer, kind = path.split('/')
+  shape = array.shape
+  if layer.startswith('up_'):  # columns: row and column of the pixel, channel
+    array = np.flip(array.reshape(*shape[:-1], 2, 2, -1), (-3, -2))
+    array = np.moveaxis(array, -1, -3).reshape(shape)
+  elif layer == 'spread':  # columns: row, column, channel
+    array = np.flip(array.reshape(*shape[:-1], side, side, -1), (-3, -2))
+    array = np.moveaxis(array, -1, -3).reshape(shape)
+  elif layer in ('mean', 'logvar') and kind == 'kernel':  # rows: row, column, channel
+    array = np.flip(array.reshape(side, side, -1, shape[-1]), (0, 1)).transpose(2, 0, 1, 3).reshape(shape)
+  if kind == 'bias':
+    return array
+  return np.flip(array, (0, 1)).transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+
+
+class Model(nn.Module):
+  """Encoder and decoder with a copy of Flax parameters.
+
+  Args:
+    vae: models.vae.Vae, float32. params: its parameters. channels_last: memory layout of images and kernels.
+  """
+
+  def __init__(self, vae, params, channels_last):
+    super().__init__()
+    self._side = vae.size // 2 ** len(vae.widths)
+    self.encoder, self.decoder = Encoder(vae), Decoder(vae)
+    leaves = traverse_util.flatten_dict(params, sep='/')
+    self._shapes = {path: leaf.shape for path, leaf in leaves.items()}
+    own = dict(self.named_parameters())
+    assert own.keys() == {_torch_name(path) for path in leaves}
+    with torch.no_grad():
+      for path, leaf in leaves.items():
+        own[_torch_name(path)].copy_(torch.tensor(_reordered(path, np.asarray(leaf), self._side).copy()))
+    self.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+  def as_flax(self, prefix, tensors):
+    """{path: NumPy array} in Flax's order of `tensors`, one for each parameter of `prefix` ('encoder', 'decoder')."""
+    names = [f'{prefix}.{name}' for name, _ in getattr(self, prefix).named_parameters()]
+    found = dict(zip(names, tensors, strict=True))
+    arrays = {}
+    for path, shape in self._shapes.items():
+      if path.startswith(prefix):
+        places = _reordered(path, np.arange(math.prod(shape)).reshape(shape), self._side)
+        arrays[path] = np.empty(math.prod(shape), np.float32)
+        arrays[path][places.ravel()] = found[_torch_name(path)].detach().contiguous().numpy().ravel()
+        arrays[path] = arrays[path].reshape(shape)
+    return arrays
+
+
+def _torch_name(path):
+  return path.replace('/', '.').replace('.kernel', '.weight')
+
+
+def mirrored(images):
+  """`[N, S, S, C]`, NumPy, to a tensor `[N, C, S, S]` of the mirror images, or back."""
+  if isinstance(images, torch.Tensor):
+    return np.flip(images.detach().numpy().transpose(0, 2, 3, 1), (1, 2))
+  return torch.tensor(np.flip(np.asarray(images, np.float32), (1, 2)).transpose(0, 3, 1, 2).copy())
+
+
+def gradients(model, x, noise, scale):
+  """Losses and the gradients of E1, E2 and D from one forward pass; the decoder is passed back once.
+
+  Args:
+    model: Model. x: standardised images `[B, C, S, S]`. noise: `[B, Z]`. scale: of the standardisation, a number.
+
+  Returns values {'kld', 'mse'}, numbers, and grads {stream: list of tensors like its parameters}.
+  """
+  encoder, decoder = list(model.encoder.parameters()), list(model.decoder.parameters())
+  mean, logvar = posterior = model.encoder(x)
+  variance = logvar.exp()
+  recon = model.decoder(mean + variance.sqrt() * noise)
+  kld = 0.5 * (variance + mean.square() - 1 - logvar).sum(1).mean()
+  mse = scale ** 2 * functional.mse_loss(recon, x)
+  *for_d, mean_by_mse, logvar_by_mse = torch.autograd.grad(mse, (*decoder, *posterior), retain_graph=True)
+  by_kld = torch.autograd.grad(kld, posterior, retain_graph=True)
+  for_e1 = torch.autograd.grad(posterior, encoder, by_kld, retain_graph=True)
+  for_e2 = torch.autograd.grad(posterior, encoder, (mean_by_mse, logvar_by_mse))
+  return {'kld': kld.item(), 'mse': mse.item()}, {'E1': for_e1, 'E2': for_e2, 'D': for_d}
+
+
+class Pi:
+  """Policy `pi` of training.control for the streams E1, E2 and D, in Python's numbers, which is fastest on a CPU.
+
+  Args:
+    control: training.control.Control. targets: {'kld', 'mse'}, numbers.
+  """
+
+  def __init__(self, control, targets):
+    self._control, self.targets, self._integral = control, targets, 0.0
+
+  def __call__(self, values):
+    """(weights {'kld', 'mse'}, gains {stream}) after losses `values`."""
+    control, targets = self._control, self.targets
+    error = {name: math.log(values[name] / target) for name, target in targets.items()}
+    error = {name: min(max(e, -_LARGEST_ERROR), _LARGEST_ERROR) for name, e in error.items()}
+    integral = self._integral + control.integral * error['kld']
+    self._integral = min(max(integral, -_LARGEST_INTEGRAL), _LARGEST_INTEGRAL)
+    factor = math.exp(control.proportional * error['kld'] + self._integral)
+    weights = {'kld': control.weights['kld'] * factor / targets['kld'], 'mse': control.weights['mse'] / targets['mse']}
+    for_mse = control.speed['mse'] * max(error['mse'], 0)
+    of_encoder = min(for_mse + control.speed['kld'] * abs(error['kld']), 1)
+    return weights, {'E1': of_encoder, 'E2': of_encoder, 'D': min(for_mse, 1)}
+
+
+class AdamShared:
+  """`adam_shared` of training.routing for E1, E2 and D.
+
+  Parameters of a network become views of one vector, and so do the moments: on a CPU a few long operations are faster
+  than torch._foreach_*, which goes through the tensors one by one.
+
+  Args:
+    model: Model. lr: {stream: rate}.
+  """
+
+  def __init__(self, model, lr):
+    self._lr, self._count = lr, 0
+    self._vectors = {'E': _flattened(model.encoder), 'D': _flattened(model.decoder)}
+    self._moments = {name: [torch.zeros_like(self._vectors[name[0]]) for _ in range(2)] for name in ('E1', 'E2', 'D')}
+
+  @torch.no_grad()
+  def step(self, grads, weights, gains):
+    """Moves the parameters by grads {stream: list of tensors}."""
+    self._count += 1
+    for name, tensors in grads.items():
+      first, second = self._moments[name]
+      grad = torch.cat([_in_memory_order(tensor) for tensor in tensors])
+      first.lerp_(grad, 1 - _B1)
+      second.mul_(_B2).addcmul_(grad, grad, value=1 - _B2)
+    by_loss = {'E1': weights['kld'], 'E2': weights['mse'], 'D': weights['mse']}
+    for network, names in (('E', ('E1', 'E2')), ('D', ('D',))):
+      rates = [-self._lr[n] * gains[n] * by_loss[n] / (1 - _B1 ** self._count) for n in names]
+      squares = [by_loss[n] ** 2 / (1 - _B2 ** self._count) for n in names]
+      if any(rates):
+        direction = _weighted_sum([self._moments[n][0] for n in names], rates)
+        root = _weighted_sum([self._moments[n][1] for n in names], squares).sqrt_().add_(_EPSILON)
+        self._vectors[network].addcdiv_(direction, root)
+
+
+def _weighted_sum(vectors, factors):
+  total = vectors[0] * factors[0]
+  for vector, factor in zip(vectors[1:], factors[1:], strict=True):
+    total.add_(vector, alpha=factor)
+  return total
+
+
+def _in_memory_order(tensor):
+  """A view of a kernel as a vector, whatever its memory layout."""
+  if tensor.dim() == 4 and not tensor.is_contiguous():
+    tensor = tensor.permute(0, 2, 3, 1)
+  return tensor.reshape(-1)
+
+
+def _flattened(module):
+  """Moves a module's parameters into one vector, in their memory layouts, and returns it."""
+  parameters = list(module.parameters())
+  vector = torch.cat([_in_memory_order(p.detach()) for p in parameters])
+  start = 0
+  for p in parameters:
+    p.data = torch.as_strided(vector, p.shape, p.stride(), start)
+    start += p.numel()
+  return vector
+
+
+class Peer:
+  """A training run on photos that lie ready in memory; standardised once, not in every step.
+
+  Args:
+    vae: models.vae.Vae. params: its initial parameters. standard: models.vae.Standard. images: `[N, S, S, C]`.
+    batch: photos a step; at most N. lr: {stream: rate}. control: training.control.Control, policy pi.
+    targets: {'kld', 'mse'}, numbers. channels_last: memory layout.
+  """
+
+  def __init__(self, vae, params, standard, images, batch, lr, control, targets, channels_last):
+    if control.policy != 'pi':
+      raise ValueError(f'{control.policy}: the peer has the policy pi only')
+    self.model = Model(vae, params, channels_last)
+    self._scale, self._latent, self._batch = float(standard.scale), vae.latent, batch
+    x = mirrored((np.asarray(images) - np.asarray(standard.center)) / self._scale)
+    self._x = x.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    self._control = Pi(control, targets)
+    self._optimizer = AdamShared(self.model, lr)
+
+  def step(self, noise=None):
+    """One step; returns {'kld', 'mse'}, numbers."""
+    x = self._x
+    if self._batch < len(x):
+      x = x[torch.randperm(len(x))[:self._batch]]
+    noise = torch.randn(len(x), self._latent) if noise is None else noise
+    values, grads = gradients(self.model, x, noise, self._scale)
+    self._optimizer.step(grads, *self._control(values))
+    return values
