@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from defect_jax.evaluation.latent import BAND, WINDOW
-from defect_jax.report.verdict import number, running_mean
+from defect_jax.report.verdict import number, percent, running_mean
 
 # Okabe and Ito's colours, which colour-blind people tell apart. What the KLD moves is red, what the MSE moves blue.
 COLOURS = {'kld': '#D55E00', 'E1': '#D55E00', 'mse': '#0072B2', 'E2': '#0072B2', 'D': '#009E73', 'elbo': '#CC79A7',
@@ -64,7 +64,7 @@ def closeness(ratios, *, marks=()):
     ratios: {name: `[steps]`}, loss / target of every step. marks: (step, words) of vertical lines.
   """
   figure, axes = _axes('loss / target')
-  axes.axhspan(1 - BAND, 1 + BAND, color=_TARGET, alpha=0.15, linewidth=0, label=f'±{BAND:.0%}')
+  axes.axhspan(1 - BAND, 1 + BAND, color=_TARGET, alpha=0.15, linewidth=0, label=f'±{percent(BAND)}')
   axes.axhline(1, color=_TARGET, linewidth=1.1, linestyle='--')
   for order, (name, values) in enumerate(ratios.items()):
     axes.plot(np.arange(1, len(values) + 1), running_mean(values), color=_colour(name, order), linewidth=1.5,

@@ -59,14 +59,14 @@ def _facts(summary):
   variance = summary.get('variance')
   share = percent(summary['mse'] / variance) if variance else '–'
   return [
-    ('KLD, nats an image', number(summary.get('kld')), f'{number(kld)} ±{BAND:.0%}',
+    ('KLD, nats an image', number(summary.get('kld')), f'{number(kld)} ±{percent(BAND)}',
      None if kld is None else 'kld' not in off),
     ('MSE', number(summary.get('mse')), f'≤ {number(mse if mse is None else mse * (1 + BAND))}',
      None if mse is None else 'mse' not in off),
     ('MSE / variance of the photos', share, '', None),
     *((f'Ripple of {name.upper()} / target', number(summary.get(f'{name}_ripple')), f'≤ {limit}',
        _at_most(summary.get(f'{name}_ripple'), limit)) for name, limit in RIPPLE.items()),
-    ('At both targets from step', number(since), 'some', None if None in (kld, mse) else since is not None),
+    ('At both targets from step', number(since), '', None if None in (kld, mse) else since is not None),
     ('Active latent dimensions', f'{number(active)} of {number(latent)}', '≥ half',
      None if None in (active, latent) else active >= latent / 2),
     ('Collapsed', number(summary.get('collapsed')), 'no', not summary.get('collapsed')),

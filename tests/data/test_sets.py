@@ -185,7 +185,8 @@ def test_few_broken_photos_of_many_are_skipped_with_a_note_each(tmp_path):
     np.testing.assert_array_equal(photo_set[3][..., 0], np.asarray(Image.open(root / files[4])).astype(int) * 257)
 
 
-def test_region_mask_names_the_photo_whose_mask_does_not_fit(tmp_path):
+@pytest.mark.parametrize('region', ['mask', 'full'])
+def test_a_mask_of_another_size_is_refused_by_name(tmp_path, region):
   root = tmp_path / 'set'
   files = make(root, 3)
   for i, file in enumerate(files):
@@ -193,8 +194,7 @@ def test_region_mask_names_the_photo_whose_mask_does_not_fit(tmp_path):
     mask.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((16, 16 + (i == 1)), 255, np.uint8)).save(mask)
   with pytest.raises(UserError, match=rf'^{files[1]}: is 16 x 16 px, its mask 17 x 16 px'):
-    open_folder(root, tmp_path, geometry=regions.Geometry(16, 1, region='mask'))
-  assert len(open_folder(root, tmp_path)) == 3  # whole photos need no masks
+    open_folder(root, tmp_path, geometry=regions.Geometry(16, 1, region=region))
 
 
 @pytest.mark.parametrize(('options', 'reason'), [
