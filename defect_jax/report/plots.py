@@ -19,6 +19,7 @@ _OTHERS = ('#E69F00', '#56B4E9', '#882255', '#117733')
 _INK, _FAINT, _TARGET = '#222222', '#999999', '#117733'
 _SIZE = (4.7, 2.9)  # inches; small, so that letters stay readable on a phone
 _DPI = 160  # of what is drawn as pixels
+_MOST_POINTS = 3000  # of a line; a longer one is drawn as pixels, since its path would make the page megabytes
 
 
 def loss(values, *, name, label, target, log=False, level=None, dots=None, since=None, marks=()):
@@ -35,9 +36,9 @@ def loss(values, *, name, label, target, log=False, level=None, dots=None, since
   figure, axes = _axes(label)
   steps, mean = np.arange(1, len(values) + 1), running_mean(values)
   colour = _colour(name, 0)
-  # As pixels: a path of a point a step would make the page of a long run many megabytes.
+  long = len(values) > _MOST_POINTS
   axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.7, rasterized=True, label='each step')
-  axes.plot(steps, mean, color=colour, linewidth=1.5, label=f'mean of {WINDOW}')
+  axes.plot(steps, mean, color=colour, linewidth=1.5, rasterized=long, label=f'mean of {WINDOW}')
   # On a linear axis a spike of the first steps would press all the rest flat.
   shown = [mean if log else mean[len(mean) // 10:]]
   if target is not None:
@@ -68,8 +69,8 @@ def closeness(ratios, *, marks=()):
   axes.axhline(1, color=_TARGET, linewidth=1.1, linestyle='--')
   for order, (name, values) in enumerate(ratios.items()):
     axes.plot(np.arange(1, len(values) + 1), running_mean(values), color=_colour(name, order), linewidth=1.5,
-              label=name.upper())
-  _close_up(axes, np.concatenate([running_mean(values)[len(values) // 2:] for values in ratios.values()]))
+              rasterized=len(values) > _MOST_POINTS, label=name.upper())
+  _close_up(axes, np.concatenate([running_mean(values)[2 * len(values) // 3:] for values in ratios.values()]))
   axes.set_xlim(0, max(map(len, ratios.values())))
   _draw_marks(axes, marks)
   _legend(figure, axes)
@@ -81,14 +82,16 @@ def lines(series, *, label, steps_total, log=False, bounds=None, marks=()):
 
   Args:
     series: {name: (steps, values)}. label: of the vertical axis. steps_total: end of the horizontal axis.
-    log: whether the vertical axis is logarithmic, where all values are above zero.
+    log: whether the vertical axis is logarithmic; zeros then leave a gap.
     bounds: (low, high) of the vertical axis. marks: (step, words) of vertical lines.
   """
   figure, axes = _axes(label)
   for order, (name, (steps, values)) in enumerate(series.items()):
-    axes.plot(steps, values, color=_colour(name, order), linewidth=1.2, label=name)
-  if log and all(np.min(values) > 0 for _, values in series.values()):
-    axes.set_yscale('log')
+    # Thinner from line to line, so that of two that are equal both are seen.
+    axes.plot(steps, values, color=_colour(name, order), linewidth=max(0.9, 2.4 - 0.7 * order),
+              rasterized=len(steps) > _MOST_POINTS, label=name)
+  if log and any(np.max(values) > 0 for _, values in series.values()):
+    axes.set_yscale('log', nonpositive='mask')
     _plain_numbers(axes)
   if bounds:
     axes.set_ylim(*bounds)
@@ -169,8 +172,9 @@ def _one_two_five(value, _):
 def _draw_marks(axes, marks):
   for step, words in marks:
     axes.axvline(step, color=_FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
-    axes.annotate(words, (step, 1), xycoords=('data', 'axes fraction'), xytext=(2, -2), textcoords='offset points',
-                  fontsize=7, color='#555555', rotation=90, va='top', ha='left')
+    note = axes.annotate(words, (step, 1), xycoords=('data', 'axes fraction'), xytext=(2, -2),
+                         textcoords='offset points', fontsize=7, color='#555555', rotation=90, va='top', ha='left')
+    note.set_in_layout(False)
 
 
 def _legend(figure, axes):

@@ -114,20 +114,20 @@ def _losses(rows, history, targets, summary, log_n):
 def _control(rows, history):
   steps = len(history['train/kld'])
   return _several(rows, steps, [
-    ('gain/', 'Gains', 'gain', dict(bounds=(-0.03, 1.08)), 'How much of each stream’s update is applied. Towards '
+    ('gain/', 'Gains', 'gain', {'bounds': (-0.03, 1.08)}, 'How much of each stream’s update is applied. Towards '
      'the end gains should be small but not nailed to 0: they still correct.'),
-    ('weight/', 'Loss weights', 'weight', dict(log=True), 'What each loss is multiplied by before its gradient is '
+    ('weight/', 'Loss weights', 'weight', {'log': True}, 'What each loss is multiplied by before its gradient is '
      'taken. Lines should level off; one that keeps climbing pulls at a target that cannot be reached.'),
-    ('cosine/', 'Do KLD and MSE pull the same way?', 'cosine', dict(bounds=(-1.05, 1.05)), 'Angle between the two '
+    ('cosine/', 'Do KLD and MSE pull the same way?', 'cosine', {'bounds': (-1.05, 1.05)}, 'Angle between the two '
      'gradients on the encoder: -1 is a tug of war, 0 no conflict. Below 0 is normal once both targets press.'),
   ])
 
 
 def _gradients(rows, history):
   return _several(rows, len(history['train/kld']), [
-    ('norm/', 'Gradient norms', 'norm', dict(log=True), 'Size of each stream’s gradient. Should stay within a few '
+    ('norm/', 'Gradient norms', 'norm', {'log': True}, 'Size of each stream’s gradient. Should stay within a few '
      'powers of ten; a jump upwards is an instability.'),
-    ('update/', 'Update norms', 'norm', dict(log=True), 'How far each stream moves its parameters in a step. Should '
+    ('update/', 'Update norms', 'norm', {'log': True}, 'How far each stream moves its parameters in a step. Should '
      'shrink as the targets are reached.'),
   ])
 
@@ -136,13 +136,19 @@ def _several(rows, steps, wanted):
   """Figures of those prefixes that the rows have."""
   figures = []
   for prefix, title, label, style, caption in wanted:
-    names = dict.fromkeys(key for row in rows for key in row if key.startswith(prefix))
+    names = sorted({key for row in rows for key in row if key.startswith(prefix)}, key=_by_colour)
     series = {name.removeprefix(prefix): _column(rows, name) for name in names}
     series = {name: column for name, column in series.items() if len(column[0])}
     if series:
       figure = plots.lines(series, label=label, steps_total=steps, marks=_requests(rows), **style)
       figures.append(_figure(title, figure, caption))
   return figures
+
+
+def _by_colour(name):
+  """E1, E2, D and the rest in the order of the colours, whatever the order in the rows."""
+  short, known = name.partition('/')[2], list(plots.COLOURS)
+  return (known.index(short) if short in known else len(known), short)
 
 
 def _column(rows, key):

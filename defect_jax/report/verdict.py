@@ -90,7 +90,7 @@ def _end(summary, name):
   ratio = value / target
   if ratio >= 2:
     return f'{figure} ({_times(ratio)} its target of {number(target)})'
-  if abs(ratio - 1) < 0.005:
+  if abs(ratio - 1) < 0.01:
     return f'{figure} (target {number(target)})'
   side = 'above' if ratio > 1 else 'below'
   return f'{figure} ({percent(abs(ratio - 1))} {side} its target of {number(target)})'
@@ -126,8 +126,8 @@ def _collapse(summary):
   if not summary.get('collapsed'):
     return f'Not collapsed: {units} tell photos apart.'
   if active is not None and latent and active >= latent / 10:
-    return (f'Collapsed: {units} tell photos apart, but the reconstructions are no closer to the photos than their mean '
-            f'image is: MSE {number(summary.get("mse"))} of a variance of {number(summary.get("variance"))}.')
+    return (f'Collapsed: {units} tell photos apart, but the reconstructions are no closer to the photos than their '
+            f'mean image is: MSE {number(summary.get("mse"))} of a variance of {number(summary.get("variance"))}.')
   return f'Collapsed: only {units} tell photos apart, so every reconstruction looks much the same.'
 
 

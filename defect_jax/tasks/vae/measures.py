@@ -12,7 +12,7 @@ from defect_jax.report import grids
 from defect_jax.report import vae as report
 from defect_jax.report.verdict import verdict
 
-_SHOWN = 18  # images in grids and report
+_SHOWN = 25  # images in grids and report
 _CHUNK = 128  # images encoded at once
 
 

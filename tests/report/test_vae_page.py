@@ -1,0 +1,137 @@
+import base64
+import errno
+import io
+import json
+import math
+import os
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from defect_jax import atomic
+from defect_jax.report import grids, vae
+
+pytestmark = pytest.mark.filterwarnings('error::UserWarning')  # matplotlib's, of a figure that does not fit
+
+STEPS = 120
+SUMMARY = {'steps': STEPS, 'seconds': 12.5, 'kld': 16.0, 'mse': 0.0004, 'kld_target': 16.0, 'mse_target': 0.0004,
+           'kld_ripple': 0.01, 'mse_ripple': None, 'steps_to_targets': 90, 'active_units': 16, 'latent_dim': 16,
+           'collapsed': False, 'dev_mse': None, 'detail_kept': 0.9, 'log_n': math.log(4)}
+
+
+def _arguments(**changes):
+  random = np.random.default_rng(0)
+  photos = random.random((4, 16, 16, 1), np.float32)
+  rows = [{'step': step, 'seconds': step / 10, 'gain/E1': 0.5, 'gain/D': 1.0, 'weight/kld': 0.1, 'norm/E1': 2.0,
+           'update/E1': 0.01, 'cosine/E1_E2': -0.3, 'target/kld': 16.0} for step in range(10, STEPS + 1, 10)]
+  rows += [{'step': STEPS, 'request': {'id': 1, 'pause': False, 'stop': False, 'targets': {'kld': 11.0}}}]
+  return {'title': 'vae_split', 'verdict': ['Both losses are at their targets.', 'Next: nothing.'],
+          'summary': SUMMARY, 'config': ConfigDict({'task': 'vae', 'targets': {'kld': 16.0}}), 'rows': rows,
+          'history': {'train/kld': random.random(STEPS), 'train/mse': random.random(STEPS)},
+          'targets': {'kld': 16.0, 'mse': 0.0004}, 'photos': photos, 'recon': 1 - photos,
+          'prior': photos[:2], 'log_n': math.log(4)} | changes
+
+
+def _page(folder, **changes):
+  path = folder / 'report.html'
+  vae.write(path, **_arguments(**changes))
+  return path.read_text()
+
+
+class _Reader(HTMLParser):
+  """Collects tags, their attributes and the text outside of style."""
+
+  def __init__(self, page):
+    super().__init__()
+    self.tags, self.text = [], []
+    self.feed(page)
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+
+  def handle_data(self, data):
+    self.text.append(data)
+
+  def sources(self, within=''):
+    return [attrs['src'] for tag, attrs in self.tags if tag == 'img' and within in attrs['alt']]
+
+
+@pytest.fixture(scope='module')
+def page(tmp_path_factory):
+  return _page(tmp_path_factory.mktemp('page'))
+
+
+def test_contains_every_section(page):
+  reader = _Reader(page)
+  ids = [attrs['id'] for _, attrs in reader.tags if 'id' in attrs]
+  assert ids == ['verdict', 'figures', 'losses', 'reconstructions', 'prior', 'control', 'gradients', 'config']
+  assert len(reader.sources('over the steps')) == 8  # KLD, MSE, close-up, gains, weights, cosine, norms, updates
+  assert json.loads(re.search(r'<pre>(.*)</pre>', page, re.S)[1].replace('&#34;', '"')) == {
+    'task': 'vae', 'targets': {'kld': 16.0}}
+
+
+def test_needs_no_network(page):
+  reader = _Reader(page)
+  assert not re.search(r'https?:|url\(|@import|<script|<link', page)
+  assert all(source.startswith('data:image/') for source in reader.sources())
+  figures = [base64.b64decode(source.partition(',')[2]).decode() for source in reader.sources('over the steps')]
+  assert not any(re.search(r'(?:href|src)="(?!#|data:)', figure) for figure in figures)
+
+
+def test_images_are_the_photos_and_their_residuals(page):
+  source = _Reader(page).sources('photo 2,')[0]
+  shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(',')[2]))))
+  photos = _arguments()['photos']
+  np.testing.assert_array_equal(shown, grids.grid([[photos[1]], [1 - photos[1]], [1.5 - 2 * photos[1]]]))
+
+
+def test_text_is_escaped(tmp_path):
+  page = _page(tmp_path, title='<script>alert(1)</script>', verdict=['a < b & "c"'], config={'key': '</pre><script>'})
+  assert '<script' not in page and '&lt;script&gt;alert(1)' in page and 'a &lt; b &amp; &#34;c&#34;' in page
+
+
+def test_unknown_figures_are_dashes(tmp_path):
+  empty = dict.fromkeys(SUMMARY) | {'collapsed': False}
+  text = ' '.join(_Reader(_page(tmp_path, summary=empty, targets={'kld': None, 'mse': None}, rows=[])).text)
+  assert '–' in text and not re.search(r'\b(None|nan)\b', text)
+
+
+def test_what_a_run_does_not_have_is_left_out(tmp_path):
+  rows = [{'step': 10, 'gain/all': 1.0, 'norm/all': None}]
+  reader = _Reader(_page(tmp_path, rows=rows))
+  ids = [attrs['id'] for _, attrs in reader.tags if 'id' in attrs]
+  assert 'control' in ids and 'gradients' not in ids
+  assert len(reader.sources('over the steps')) == 4  # KLD, MSE, close-up, gains
+
+
+def test_one_step_and_a_loss_of_zero(tmp_path):
+  history = {'train/kld': np.zeros(1), 'train/mse': np.zeros(1)}
+  assert _page(tmp_path, history=history, rows=[]).endswith('</html>')
+
+
+def test_large_colour_photos_and_many_steps_stay_below_two_megabytes(tmp_path):
+  random = np.random.default_rng(0)
+  photos = random.normal(0.5, 0.012, (25, 256, 256, 3))  # the noise of a camera, three levels
+  history = {name: random.random(50_000) + 1 for name in ('train/kld', 'train/mse')}
+  rows = [{'step': step} | {f'gain/{name}': random.random() for name in ('E1', 'E2', 'D')}
+          for step in range(10, 50_001, 10)]
+  page = _page(tmp_path, photos=photos, recon=photos, prior=photos, history=history, rows=rows)
+  assert len(page) < 2_000_000 and f'of {len(photos)} photos.' in page
+
+
+def test_is_whole_or_as_before(tmp_path, monkeypatch):
+  path = tmp_path / 'report.html'
+  path.write_text('before')
+
+  def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  with monkeypatch.context() as patch:
+    patch.setattr(atomic.os, 'replace', full)
+    with pytest.raises(atomic.DiskFull, match=r'report\.html'):
+      vae.write(path, **_arguments())
+  assert path.read_text() == 'before' and [file.name for file in tmp_path.iterdir()] == ['report.html']
