@@ -3,11 +3,15 @@
 orbax restores a file with a flipped bit without a word, so the digests are checked before anything is restored.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
@@ -25,8 +29,9 @@ def save(workdir, step, tree):
   try:
     with disk_full_named(final):
       making.mkdir(parents=True)
+      _check_space(making, tree)
       with ocp.PyTreeCheckpointer() as checkpointer:
-        checkpointer.save((making / 'state').absolute(), tree)
+        _save_tree(checkpointer, making / 'state', tree)
       write_atomic(making / _DIGEST, json.dumps(_digests(making), indent=1))
       shutil.rmtree(final, ignore_errors=True)
       os.replace(making, final)
@@ -66,6 +71,22 @@ def steps(workdir):
   if not workdir.checkpoints.is_dir():
     return []
   return sorted(int(path.name) for path in workdir.checkpoints.iterdir() if path.name.isdigit())
+
+
+def _save_tree(checkpointer, folder, tree):
+  """Saves, with tensorstore's ValueError for a full disk as the OSError that it is."""
+  try:
+    checkpointer.save(folder.absolute(), tree)
+  except ValueError as error:
+    if found := re.search(r"os_error_code='(\d+)'", str(error)):
+      raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
+    raise
+
+
+def _check_space(folder, tree):
+  """orbax reports a full disk too, but buried in the tracebacks of its threads."""
+  if shutil.disk_usage(folder).free < sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree)):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _digests(folder):

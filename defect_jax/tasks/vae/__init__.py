@@ -1,6 +1,7 @@
 """Trains a VAE so that KLD and MSE reach their targets: photos, streams, controller, loop, measures, report."""
 
 import math
+import resource
 import time
 
 import flax.serialization
@@ -144,7 +145,8 @@ def _train(config, workdir, trainer, fresh, photos, images, measures, keys):
   seconds = time.monotonic() - began
   speed = {'steps': schedule.total, 'seconds': seconds, 'compile_seconds': feed.compile_seconds,
            'images_per_second': _rate(config, photos, schedule.total - first, seconds - feed.compile_seconds),
-           'devices': parallel.devices(), 'platform': jax.default_backend()}
+           'devices': parallel.devices(), 'platform': jax.default_backend(),
+           'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
   summary = speed | measures.at_end(_params(state), history)
   measures.report(workdir, config, _params(state), summary, history)
   return summary
