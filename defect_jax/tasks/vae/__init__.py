@@ -23,14 +23,14 @@ from defect_jax.training import state as training
 __all__ = ['SCHEMA', 'run']
 
 _FUSED = 10  # steps a call on accelerators
+_MEASURED = 1024  # photos that measures are taken on
 
 
 def run(config, workdir):
   """Trains as `config` says, in `workdir`; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
   model = _model(config)
   photos, dev = _open_photos(config), _open_dev(config)
-  images = photos.images()
-  standard, variance = _standardise(images)
+  standard, variance = _standardise(photos)
   targets = _targets(config, variance, len(photos))
   keys = _keys(config.seed)
   params = model.init(keys['params'])
@@ -38,8 +38,9 @@ def run(config, workdir):
   workdir.open()
   for line in _opening_lines(config, photos, dev, targets, variance, trainer, params):
     print(line, flush=True)
-  measures = Measures(model, standard, images, dev.images() if dev else None, keys['measure'])
-  return _train(config, workdir, trainer, trainer.init(params, standard, targets), photos, images, measures, keys)
+  measures = Measures(model, standard, _measured(photos), _measured(dev) if dev else None, keys['measure'],
+                      len(photos))
+  return _train(config, workdir, trainer, trainer.init(params, standard, targets), photos, measures, keys)
 
 
 def _model(config):
@@ -70,12 +71,19 @@ def _open_dev(config):
     return None
 
 
-def _standardise(images):
-  center = images.mean(0, dtype=np.float64)
-  variance = float(np.mean(np.square(images - center), dtype=np.float64))
+def _standardise(photos):
+  """Standard and the variance about the mean image, photo by photo, since a set need not fit into memory."""
+  center = sum(sets.as_float(image).astype(np.float64) for image in photos) / len(photos)
+  variance = sum(np.mean(np.square(sets.as_float(image) - center)) for image in photos) / len(photos)
   if variance < 1e-10:
     raise UserError('data: all photos are the same image, so there is nothing to learn; check data.path')
-  return models.Standard(jnp.float32(center), jnp.float32(math.sqrt(variance))), variance
+  return models.Standard(jnp.float32(center), jnp.float32(math.sqrt(variance))), float(variance)
+
+
+def _measured(photos):
+  """Images float32 `[n, S, S, C]` of at most _MEASURED photos, spread over the set."""
+  rows = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _MEASURED)).astype(int))
+  return np.stack([sets.as_float(photos[row]) for row in rows])
 
 
 def _targets(config, variance, count):
@@ -123,11 +131,11 @@ def _opening_lines(config, photos, dev, targets, variance, trainer, params):
   yield f'{parallel.devices()} {jax.default_backend()} device(s)'
 
 
-def _train(config, workdir, trainer, fresh, photos, images, measures, keys):
+def _train(config, workdir, trainer, fresh, photos, measures, keys):
   """Resumes or begins, trains to the end, measures and reports; returns the summary."""
   schedule = loop.Schedule(**config.steps)
   host, first, history, request = loop.resume(workdir, flax.serialization.to_state_dict(jax.device_get(fresh)))
-  feed = _feed(config, trainer, photos, images, keys['order'], first)
+  feed = _feed(config, trainer, photos, keys['order'], first)
   board = events.Events(workdir.root)
   progress = Progress(workdir, schedule.total, board.add)
   runner = loop.Loop(
@@ -152,13 +160,14 @@ def _train(config, workdir, trainer, fresh, photos, images, measures, keys):
   return summary
 
 
-def _feed(config, trainer, photos, images, key, first):
+def _feed(config, trainer, photos, key, first):
   """Where batches come from: the device, or the cache for a set that is larger than data.resident_mb."""
-  if images.nbytes > config.data.resident_mb * 2**20:
-    print(f'{images.nbytes / 2**20:.0f} MB of photos are streamed (data.resident_mb = {config.data.resident_mb:g})')
+  size = 2 * photos.nbytes / 2**20  # as float32
+  if size > config.data.resident_mb:
+    print(f'{size:.0f} MB of photos are streamed (data.resident_mb = {config.data.resident_mb:g})', flush=True)
     return feeding.StreamedFeed(trainer, photos, config.batch, key, first)
   fused = 1 if jax.default_backend() == 'cpu' else _FUSED
-  return feeding.ResidentFeed(trainer, images, config.batch, key, fused)
+  return feeding.ResidentFeed(trainer, photos.images(), config.batch, key, fused)
 
 
 def _params(state):

@@ -19,9 +19,11 @@ _CHUNK = 128  # images encoded at once
 class Measures:
   """Measures on training photos and on held-out ones, with noise of their own that is the same at every step."""
 
-  def __init__(self, vae, standard, photos, dev, key):
-    """Takes models.vae.Vae and Standard, photos and dev (or None) float32 `[N, S, S, C]`, and a key."""
+  def __init__(self, vae, standard, photos, dev, key, count):
+    """Takes models.vae.Vae and Standard, photos and dev (or None) float32 `[n, S, S, C]`, a key, and how many photos
+    are trained on, of which `photos` may be a sample."""
     self._vae, self._photos, self._dev = vae, photos, dev
+    self._log_n = math.log(count)
     self._center = np.asarray(standard.center)
     self._variance = float(standard.scale) ** 2
     for_noise, for_prior = jax.random.split(key)
@@ -57,7 +59,7 @@ class Measures:
         'collapsed': latent.collapsed(active, self._vae.latent, final_mse, self._variance),
         'dev_mse': None if self._dev is None else self._losses(params, self._dev)[1],
         'detail_kept': latent.detail_kept(self._photos, self._recon(params, self._photos), self._center),
-        'log_n': math.log(len(self._photos)), 'variance': self._variance}
+        'log_n': self._log_n, 'variance': self._variance}
 
   def report(self, workdir, config, params, summary, history):
     """Writes report.html."""
