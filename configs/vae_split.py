@@ -45,7 +45,8 @@ def get_config(arg=None):
   data.augment = ConfigDict({'flip_horizontal': False, 'flip_vertical': False, 'shift': 0, 'brightness': 0.0})
 
   config.model = model = ConfigDict()
-  model.widths = (16, 32, 64, 128)  # a stage halves the side
+  model.patch = 4  # px; networks work on patches
+  model.widths = (32, 64, 128)  # channels, from patches to a side that is halved at each
   model.blocks = 0  # residual blocks a stage
   model.latent = 16
   model.activation = 'silu'
@@ -63,6 +64,7 @@ def get_config(arg=None):
   control.proportional = 8.0
   control.integral = 0.1
   control.speed = ConfigDict({'kld': 12.0, 'mse': 4.0})
+  control.smoothing = 0.9
 
   config.targets = targets = ConfigDict()
   targets.kld = 16.0  # nats an image

@@ -48,7 +48,11 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Standardised image `[B, S, S, C]` to Posterior; a stage halves the side."""
+  """Standardised image `[B, S, S, C]` to Posterior: patches become channels, then each stage halves the side.
+
+  Convolutions on patches instead of pixels, since those on large images of few channels are slow for what they do.
+  """
+  patch: int
   widths: tuple[int, ...]
   blocks: int
   latent: int
@@ -58,7 +62,8 @@ class Encoder(nn.Module):
   @nn.compact
   def __call__(self, x):
     act = ACTIVATIONS[self.activation]
-    for stage, width in enumerate(self.widths):
+    x = pixel_unshuffle(x, self.patch)
+    for stage, width in enumerate(self.widths[1:]):
       x = act(nn.Conv(width, (3, 3), (2, 2), dtype=self.dtype, name=f'down_{stage}')(x))
       for block in range(self.blocks):
         x = Block(self.activation, self.dtype, name=f'block_{stage}_{block}')(x)
@@ -70,10 +75,11 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """z `[B, Z]` to standardised image `[B, S, S, C]`; a stage doubles the side.
+  """z `[B, Z]` to standardised image `[B, S, S, C]`: each stage doubles the side, then channels become patches.
 
   Convolution and pixel shuffle, since the weight gradient of a transposed convolution is slow on CPUs.
   """
+  patch: int
   widths: tuple[int, ...]
   blocks: int
   size: int
@@ -84,23 +90,34 @@ class Decoder(nn.Module):
   @nn.compact
   def __call__(self, z):
     act = ACTIVATIONS[self.activation]
-    side = self.size // 2 ** len(self.widths)
+    side = self.size // self.patch // 2 ** (len(self.widths) - 1)
     x = act(nn.Dense(side * side * self.widths[-1], dtype=self.dtype, name='spread')(z))
     x = x.reshape(-1, side, side, self.widths[-1])
-    for stage, width in enumerate((*self.widths[-2::-1], self.channels)):
+    for stage, width in enumerate(self.widths[-2::-1]):
       for block in range(self.blocks):
         x = Block(self.activation, self.dtype, name=f'block_{stage}_{block}')(x)
-      last = stage == len(self.widths) - 1
-      x = pixel_shuffle(nn.Conv(4 * width, (3, 3), dtype=self.dtype, name=f'up_{stage}')(x))
-      x = x if last else act(x)
-    return x.astype(jnp.float32)
+      x = act(pixel_shuffle(nn.Conv(4 * width, (3, 3), dtype=self.dtype, name=f'up_{stage}')(x), 2))
+    x = nn.Conv(self.patch**2 * self.channels, (3, 3), dtype=self.dtype, name='patches')(x)
+    return pixel_shuffle(x, self.patch).astype(jnp.float32)
 
 
-def pixel_shuffle(x):
-  """`[B, H, W, 4 C]` to `[B, 2 H, 2 W, C]`: the channels of a pixel become a square of four."""
+def factor(patch, widths):
+  """How many times smaller than the image the coarsest scale is."""
+  return patch * 2 ** (len(widths) - 1)
+
+
+def pixel_shuffle(x, patch):
+  """`[B, H, W, p p C]` to `[B, p H, p W, C]`: the channels of a pixel become a square of p x p."""
   batch, height, width, channels = x.shape
-  x = x.reshape(batch, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
-  return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+  x = x.reshape(batch, height, width, patch, patch, channels // patch**2).transpose(0, 1, 3, 2, 4, 5)
+  return x.reshape(batch, patch * height, patch * width, channels // patch**2)
+
+
+def pixel_unshuffle(x, patch):
+  """The inverse of pixel_shuffle: `[B, p H, p W, C]` to `[B, H, W, p p C]`."""
+  batch, height, width, channels = x.shape
+  x = x.reshape(batch, height // patch, patch, width // patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+  return x.reshape(batch, height // patch, width // patch, patch**2 * channels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,12 +125,16 @@ class Vae:
   """The pure functions of a VAE; parameters are {'encoder': tree, 'decoder': tree}.
 
   Attributes:
-    size: side of the square image, a multiple of 2 ** len(widths). channels: 1 or 3.
-    widths: channels of each stage. blocks: residual blocks a stage. latent: dimensions of z.
+    size: side of the square image, a multiple of factor(patch, widths). channels: 1 or 3.
+    patch: side of the patches that encoder and decoder work on.
+    widths: channels of the decoder from patches to the coarsest scale, each of half the side. The encoder goes from
+      patches straight to the second.
+    blocks: residual blocks a stage. latent: dimensions of z.
     activation: key of ACTIVATIONS. dtype: of the convolutions' arithmetic, 'float32' or 'bfloat16'.
   """
   size: int
   channels: int
+  patch: int
   widths: tuple[int, ...]
   blocks: int
   latent: int
@@ -121,16 +142,17 @@ class Vae:
   dtype: str = 'float32'
 
   def __post_init__(self):
-    if self.size % 2 ** len(self.widths):
-      raise ValueError(f'{len(self.widths)} stages need a size that is a multiple of {2 ** len(self.widths)}')
+    if self.size % factor(self.patch, self.widths):
+      raise ValueError(f'size {self.size} is not a multiple of {factor(self.patch, self.widths)}')
 
   @property
   def encoder(self):
-    return Encoder(self.widths, self.blocks, self.latent, self.activation, jnp.dtype(self.dtype))
+    return Encoder(self.patch, self.widths, self.blocks, self.latent, self.activation, jnp.dtype(self.dtype))
 
   @property
   def decoder(self):
-    return Decoder(self.widths, self.blocks, self.size, self.channels, self.activation, jnp.dtype(self.dtype))
+    return Decoder(self.patch, self.widths, self.blocks, self.size, self.channels, self.activation,
+                   jnp.dtype(self.dtype))
 
   def init(self, key):
     """Fresh parameters, float32."""

@@ -98,8 +98,14 @@ def _damage(folder):
   """What is wrong with a checkpoint, or ''."""
   try:
     wanted = json.loads((folder / _DIGEST).read_text())
+    if not isinstance(wanted, dict):
+      raise ValueError('not an object')
   except (OSError, ValueError) as error:
     return f'{_DIGEST}: {error}'
   found = _digests(folder)
-  return next((f'{name} has changed' if name in found else f'{name} is missing'
-               for name in wanted if found.get(name) != wanted[name]), '')
+  for name in sorted({*wanted, *found}):
+    if name not in wanted:
+      return f'{name} is not listed'
+    if found.get(name) != wanted[name]:
+      return f'{name} has changed' if name in found else f'{name} is missing'
+  return ''

@@ -32,6 +32,8 @@ class Control:
     slope: of proportional.
     proportional, integral: of the law of pi; dual has only the integral.
     speed: {'kld', 'mse'}: of pi; a loss off its target by the fraction 1 / speed is corrected at the full rate.
+    smoothing: of pi; decay of the running mean of log(MSE / target) that sets the speed. One unlucky draw of the noise
+      would else set everything moving at full rate, along the gradient of that draw.
   """
   policy: str
   beta: float
@@ -40,6 +42,7 @@ class Control:
   proportional: float
   integral: float
   speed: dict
+  smoothing: float
 
   def init(self, targets):
     """State of a run that begins with targets {'kld', 'mse'}.
@@ -47,7 +50,8 @@ class Control:
     Its `beta` is the one for the next step: `elbo` is weighted before its gradient is taken.
     """
     return {'targets': {name: jnp.float32(target) for name, target in targets.items()},
-            'integral': {'kld': jnp.float32(0), 'mse': jnp.float32(0)}, 'beta': jnp.float32(self.beta)}
+            'integral': {'kld': jnp.float32(0), 'mse': jnp.float32(0)},
+            'smooth_mse': jnp.float32(_LARGEST_ERROR), 'beta': jnp.float32(self.beta)}
 
   def __call__(self, streams, state, values):
     """One step of the policy.
@@ -62,13 +66,14 @@ class Control:
              for name, target in state['targets'].items()}
     integral = {name: jnp.clip(state['integral'][name] + self.integral * error[name], -_LARGEST_INTEGRAL,
                                _LARGEST_INTEGRAL) for name in error}
+    smooth_mse = self.smoothing * state['smooth_mse'] + (1 - self.smoothing) * error['mse']
     one = jnp.float32(1)
     weights = {**{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
     gains = dict.fromkeys(streams, one)
     if self.policy == 'pi':
       factor = jnp.exp(self.proportional * error['kld'] + integral['kld'])
       weights = self._relative(weights, state['targets'], factor, one)
-      gains = {name: self._speed(streams, name, error) for name in streams}
+      gains = {name: self._speed(streams, name, {'kld': error['kld'], 'mse': smooth_mse}) for name in streams}
     elif self.policy == 'dual':
       weights = self._relative(weights, state['targets'], jnp.exp(integral['kld']), jnp.exp(integral['mse']))
     elif self.policy == 'proportional':
@@ -77,7 +82,8 @@ class Control:
     elif self.policy == 'threshold':
       gains = {name: self._by_loss(stream, values, state['targets'], lambda e: (e > 0).astype(jnp.float32))
                for name, stream in streams.items()}
-    return {'targets': state['targets'], 'integral': integral, 'beta': weights['beta']}, weights, gains
+    state = {'targets': state['targets'], 'integral': integral, 'smooth_mse': smooth_mse, 'beta': weights['beta']}
+    return state, weights, gains
 
   def _relative(self, weights, targets, for_kld, for_mse):
     """Weights times a policy's factors, each loss in units of its target; beta is the ratio of the two factors."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import traverse_util
 
-from defect_jax import losses, parallel
+from defect_jax import losses
 from defect_jax.config import UserError, nearest
 
 # What each loss is computed from, so that a pullback runs only through what it needs.
@@ -102,7 +102,7 @@ def gradients(vae, streams, params, standard, batch, noise, beta=1.0):
   values = {name: total(name, posterior, recon) for name in ('kld', 'mse')}
 
   by_loss = {}
-  for loss in {stream.loss for stream in streams.values()}:
+  for loss in sorted({stream.loss for stream in streams.values()}):
     by_posterior, by_recon = jax.grad(total, (1, 2))(loss, posterior, recon)
     moved = {}
     if 'recon' in LOSSES[loss]:
@@ -118,11 +118,6 @@ def gradients(vae, streams, params, standard, batch, noise, beta=1.0):
 def _reached(grads, path, params):
   """A loss's gradient at `path`; zero where the loss does not depend on it, such as the KLD on the decoder."""
   return grads[path] if path in grads else jnp.zeros_like(flat(params)[path])
-
-
-def all_reduced(values, grads):
-  """Sums the devices' shares."""
-  return parallel.sum_over_devices((values, grads))
 
 
 def _moments(b1, b2):

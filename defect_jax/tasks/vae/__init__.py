@@ -44,11 +44,11 @@ def run(config, workdir):
 
 
 def _model(config):
-  stages = len(config.model.widths)
-  if config.data.size % 2**stages:
-    raise UserError(f'data.size = {config.data.size}: model.widths has {stages} stages, so the size must be a '
-                    f'multiple of {2**stages}')
-  return models.Vae(size=config.data.size, channels=config.data.channels, dtype=config.dtype, **config.model)
+  size, factor = config.data.size, models.factor(config.model.patch, config.model.widths)
+  if size % factor:
+    raise UserError(f'data.size = {size}: with model.patch = {config.model.patch} and {len(config.model.widths)} '
+                    f'model.widths the size must be a multiple of {factor}')
+  return models.Vae(size=size, channels=config.data.channels, dtype=config.dtype, **config.model)
 
 
 def _open_photos(config, **changes):
