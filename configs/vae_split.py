@@ -8,8 +8,8 @@
 The targets. A set of N photos holds log N nats of information on which photo it is: 3.2 for 25. A KLD below that cannot
 tell them apart; what is above it is distance between the aggregated posterior and the prior, so holes from which prior
 samples look like nothing. 16 nats are one for each of 16 dimensions. The MSE target is a share of the photos' variance
-about their mean image, since the same absolute error is strict for one set and loose for another. At 2 % cracks of
-solar cells survive in the reconstructions; at 12 % none does.
+about their mean image, since the same absolute error is strict for one set and loose for another. At 12 % every crack
+of the solar cells is smoothed away; 2 % still loses too much of some draws of 25 cells (seed 3: detail_kept 0.81).
 """
 
 from ml_collections import ConfigDict
@@ -69,9 +69,9 @@ def get_config(arg=None):
   config.targets = targets = ConfigDict()
   targets.kld = 16.0  # nats an image
   targets.mse = placeholder(float)  # absolute; wins over the next one where both are set
-  targets.mse_of_variance = 0.02  # share of the training photos' variance about their mean image
+  targets.mse_of_variance = 0.015  # share of the training photos' variance about their mean image
 
-  config.steps = ConfigDict({'total': 1500, 'log': 10, 'eval': 250, 'checkpoint': 250})
+  config.steps = ConfigDict({'total': 2000, 'log': 10, 'eval': 500, 'checkpoint': 500})
 
   if arg.tiny:
     config.batch = data.few_shot = 16

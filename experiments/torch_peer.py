@@ -12,6 +12,8 @@ from flax import traverse_util
 from torch import nn
 from torch.nn import functional
 
+from defect_jax.models import vae as models_vae
+
 _ACTIVATIONS = {'silu': functional.silu, 'gelu': lambda x: functional.gelu(x, approximate='tanh'),
                 'relu': functional.relu, 'elu': functional.elu, 'tanh': torch.tanh}
 _LOGVAR_CENTER, _LOGVAR_REACH = -3.0, 5.0
@@ -37,15 +39,17 @@ class Encoder(nn.Module):
   def __init__(self, vae):
     super().__init__()
     self._vae, self._act = vae, _ACTIVATIONS[vae.activation]
-    for stage, (before, width) in enumerate(zip((vae.channels, *vae.widths), vae.widths, strict=False)):
+    befores = (vae.patch**2 * vae.channels, *vae.widths[1:-1])
+    for stage, (before, width) in enumerate(zip(befores, vae.widths[1:], strict=True)):
       self.add_module(f'down_{stage}', nn.Conv2d(before, width, 3, 2, padding=1))
       for block in range(vae.blocks):
         self.add_module(f'block_{stage}_{block}', Block(width, self._act))
-    features = vae.widths[-1] * (vae.size // 2 ** len(vae.widths)) ** 2
+    features = vae.widths[-1] * _coarsest(vae)**2
     self.mean, self.logvar = nn.Linear(features, vae.latent), nn.Linear(features, vae.latent)
 
   def forward(self, x):  # [B, C, S, S]
-    for stage in range(len(self._vae.widths)):
+    x = functional.pixel_unshuffle(x, self._vae.patch)
+    for stage in range(len(self._vae.widths) - 1):
       x = self._act(getattr(self, f'down_{stage}')(x))
       for block in range(self._vae.blocks):
         x = getattr(self, f'block_{stage}_{block}')(x)
@@ -59,39 +63,53 @@ class Decoder(nn.Module):
   def __init__(self, vae):
     super().__init__()
     self._vae, self._act = vae, _ACTIVATIONS[vae.activation]
-    self._side = vae.size // 2 ** len(vae.widths)
-    self.spread = nn.Linear(vae.latent, self._side ** 2 * vae.widths[-1])
-    for stage, (before, width) in enumerate(zip(vae.widths[::-1], (*vae.widths[-2::-1], vae.channels), strict=True)):
+    self._side = _coarsest(vae)
+    self.spread = nn.Linear(vae.latent, self._side**2 * vae.widths[-1])
+    for stage, (before, width) in enumerate(zip(vae.widths[::-1], vae.widths[-2::-1], strict=False)):
       for block in range(vae.blocks):
         self.add_module(f'block_{stage}_{block}', Block(before, self._act))
       self.add_module(f'up_{stage}', nn.Conv2d(before, 4 * width, 3, padding=1))
+    self.patches = nn.Conv2d(vae.widths[0], vae.patch**2 * vae.channels, 3, padding=1)
 
   def forward(self, z):  # [B, Z]
     x = self._act(self.spread(z)).reshape(-1, self._vae.widths[-1], self._side, self._side)
-    last = len(self._vae.widths) - 1
-    for stage in range(last + 1):
+    for stage in range(len(self._vae.widths) - 1):
       for block in range(self._vae.blocks):
         x = getattr(self, f'block_{stage}_{block}')(x)
-      x = functional.pixel_shuffle(getattr(self, f'up_{stage}')(x), 2)
-      x = x if stage == last else self._act(x)
-    return x
+      x = self._act(functional.pixel_shuffle(getattr(self, f'up_{stage}')(x), 2))
+    return functional.pixel_shuffle(self.patches(x), self._vae.patch)
 
 
-def _reordered(path, array, side):
-  """A Flax parameter in the order of this module's, mirrored; only moves values."""
+def _coarsest(vae):
+  return vae.size // models_vae.factor(vae.patch, vae.widths)
+
+
+def _reordered(path, array, vae):
+  """A Flax parameter in the order of this module's, mirrored; only moves values.
+
+  Flax counts row, column, channel within what a vector or a pixel's channels stand for, PyTorch channel, row, column.
+  """
   *_, layer, kind = path.split('/')
-  shape = array.shape
-  if layer.startswith('up_'):  # columns: row and column of the pixel, channel
-    array = np.flip(array.reshape(*shape[:-1], 2, 2, -1), (-3, -2))
-    array = np.moveaxis(array, -1, -3).reshape(shape)
-  elif layer == 'spread':  # columns: row, column, channel
-    array = np.flip(array.reshape(*shape[:-1], side, side, -1), (-3, -2))
-    array = np.moveaxis(array, -1, -3).reshape(shape)
-  elif layer in ('mean', 'logvar') and kind == 'kernel':  # rows: row, column, channel
-    array = np.flip(array.reshape(side, side, -1, shape[-1]), (0, 1)).transpose(2, 0, 1, 3).reshape(shape)
+  side = _coarsest(vae)
+  if layer == 'down_0' and kind == 'kernel':
+    array = _channel_first(array, -2, vae.patch)
+  elif layer.startswith('up_'):
+    array = _channel_first(array, -1, 2)
+  elif layer == 'patches':
+    array = _channel_first(array, -1, vae.patch)
+  elif layer == 'spread':
+    array = _channel_first(array, -1, side)
+  elif layer in ('mean', 'logvar') and kind == 'kernel':
+    array = _channel_first(array, -2, side)
   if kind == 'bias':
     return array
   return np.flip(array, (0, 1)).transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
+
+
+def _channel_first(array, axis, side):
+  """Reorders an axis that counts (row, column, channel) of a square as (channel, row, column) of its mirror image."""
+  order = np.arange(array.shape[axis]).reshape(side, side, -1)
+  return np.take(array, np.flip(order, (0, 1)).transpose(2, 0, 1).ravel(), axis)
 
 
 class Model(nn.Module):
@@ -103,7 +121,9 @@ class Model(nn.Module):
 
   def __init__(self, vae, params, channels_last):
     super().__init__()
-    self._side = vae.size // 2 ** len(vae.widths)
+    if len(vae.widths) < 2:
+      raise ValueError('the peer needs at least two widths')
+    self._vae = vae
     self.encoder, self.decoder = Encoder(vae), Decoder(vae)
     leaves = traverse_util.flatten_dict(params, sep='/')
     self._shapes = {path: leaf.shape for path, leaf in leaves.items()}
@@ -111,7 +131,7 @@ class Model(nn.Module):
     assert own.keys() == {_torch_name(path) for path in leaves}
     with torch.no_grad():
       for path, leaf in leaves.items():
-        own[_torch_name(path)].copy_(torch.tensor(_reordered(path, np.asarray(leaf), self._side).copy()))
+        own[_torch_name(path)].copy_(torch.tensor(_reordered(path, np.asarray(leaf), self._vae).copy()))
     self.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
   def as_flax(self, prefix, tensors):
@@ -121,7 +141,7 @@ class Model(nn.Module):
     arrays = {}
     for path, shape in self._shapes.items():
       if path.startswith(prefix):
-        places = _reordered(path, np.arange(math.prod(shape)).reshape(shape), self._side)
+        places = _reordered(path, np.arange(math.prod(shape)).reshape(shape), self._vae)
         arrays[path] = np.empty(math.prod(shape), np.float32)
         arrays[path][places.ravel()] = found[_torch_name(path)].detach().contiguous().numpy().ravel()
         arrays[path] = arrays[path].reshape(shape)
@@ -168,7 +188,7 @@ class Pi:
   """
 
   def __init__(self, control, targets):
-    self._control, self.targets, self._integral = control, targets, 0.0
+    self._control, self.targets, self._integral, self._smooth_mse = control, targets, 0.0, _LARGEST_ERROR
 
   def __call__(self, values):
     """(weights {'kld', 'mse'}, gains {stream}) after losses `values`."""
@@ -177,9 +197,10 @@ class Pi:
     error = {name: min(max(e, -_LARGEST_ERROR), _LARGEST_ERROR) for name, e in error.items()}
     integral = self._integral + control.integral * error['kld']
     self._integral = min(max(integral, -_LARGEST_INTEGRAL), _LARGEST_INTEGRAL)
-    factor = math.exp(control.proportional * error['kld'] + self._integral)
-    weights = {'kld': control.weights['kld'] * factor / targets['kld'], 'mse': control.weights['mse'] / targets['mse']}
-    for_mse = control.speed['mse'] * max(error['mse'], 0)
+    self._smooth_mse = control.smoothing * self._smooth_mse + (1 - control.smoothing) * error['mse']
+    for_kld = math.exp(control.proportional * error['kld'] + self._integral)
+    weights = {'kld': control.weights['kld'] * for_kld / targets['kld'], 'mse': control.weights['mse'] / targets['mse']}
+    for_mse = control.speed['mse'] * max(self._smooth_mse, 0)
     of_encoder = min(for_mse + control.speed['kld'] * abs(error['kld']), 1)
     return weights, {'E1': of_encoder, 'E2': of_encoder, 'D': min(for_mse, 1)}
 

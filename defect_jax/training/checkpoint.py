@@ -38,8 +38,18 @@ def save(workdir, step, tree):
   except BaseException:
     shutil.rmtree(making, ignore_errors=True)
     raise
-  for old in steps(workdir)[:-KEEP]:
-    shutil.rmtree(workdir.checkpoint(old))
+  tidy(workdir)
+
+
+def tidy(workdir):
+  """Removes all but the newest checkpoints, and what a killed run left half written or half removed."""
+  for leftover in [path for kind in ('.making-*', '.old-*') for path in workdir.checkpoints.glob(kind)]:
+    shutil.rmtree(leftover)
+  for step in steps(workdir)[:-KEEP]:
+    # Renamed first: half removed under its own name it would look damaged.
+    old = workdir.checkpoint(step).with_name(f'.old-{step}')
+    os.replace(workdir.checkpoint(step), old)
+    shutil.rmtree(old)
 
 
 def restore(workdir, template):

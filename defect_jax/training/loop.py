@@ -48,6 +48,7 @@ def resume(workdir, fresh):
   def template(step):
     return {'state': fresh, 'history': {name: np.zeros(step, np.float32) for name in HISTORY}, 'request': np.int32(0)}
 
+  checkpoint.tidy(workdir)
   found = checkpoint.restore(workdir, template)
   if found is None:
     workdir.cut_back(-1)

@@ -11,6 +11,7 @@ from defect_jax.evaluation import latent
 from defect_jax.report import grids
 from defect_jax.report import vae as report
 from defect_jax.report.verdict import verdict
+from defect_jax.training.loop import HISTORY
 
 _SHOWN = 25  # images in grids and report
 _CHUNK = 128  # images encoded at once
@@ -44,7 +45,8 @@ class Measures:
 
   def at_end(self, params, history):
     """The summary's keys of a VAE."""
-    kld, mse, kld_target, mse_target = history.values.values()
+    # By name: a restored history has another order.
+    kld, mse, kld_target, mse_target = (history.values[name] for name in HISTORY)
     tail = slice(-max(1, len(kld) // 10), None)
     means = self._posterior(params, self._photos).mean
     active = latent.active_units(means)

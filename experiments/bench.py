@@ -1,0 +1,100 @@
+"""What the benchmarks share: the default job's parts, alternating timings, the last line's JSON."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from defect_jax import parallel
+from defect_jax.data import regions, sets
+from defect_jax.models.vae import Standard, Vae
+from defect_jax.training import routing
+from defect_jax.training.control import Control
+from defect_jax.training.feeding import ResidentFeed
+from defect_jax.training.state import Trainer
+
+flags.DEFINE_boolean('quick', False, 'A small network and few steps, to try the command itself.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """A config's training: vae, initial params, standard, images `[N, S, S, C]`, targets, streams and control."""
+  vae: Vae
+  params: dict
+  standard: Standard
+  images: np.ndarray
+  targets: dict
+  streams: dict
+  control: Control
+  batch: int
+
+  @classmethod
+  def of(cls, config, seed=0):
+    """The job of a config such as configs/vae_split.py's, with photos of ELPV and initial parameters by `seed`."""
+    data = config.data
+    geometry = regions.Geometry(data.size, data.channels, 'full', data.context, None, data.fit)
+    images = sets.open_set(source='elpv', part=data.part, classes=data.defects, few_shot=data.few_shot,
+                           geometry=geometry, cell_type=data.cell_type).images()
+    variance = float(images.var(0).mean())
+    vae = Vae(size=data.size, channels=data.channels, dtype=config.dtype, **config.model)
+    params = jax.device_get(vae.init(jax.random.key(seed)))
+    streams, _ = routing.resolve(config.streams.to_dict(), params)
+    targets = {'kld': config.targets.kld, 'mse': config.targets.mse_of_variance * variance}
+    standard = Standard(jnp.asarray(images.mean(0)), jnp.float32(variance ** 0.5))
+    return cls(vae, params, standard, images, targets, streams, Control(**config.control.to_dict()), config.batch)
+
+  def feed(self, seed=0):
+    """(state, feed) as the default job has them on a CPU: `state, metrics = feed.advance(state, steps)`."""
+    trainer = Trainer(self.vae, self.streams, self.control, jax.random.key(seed), lambda images, keys: images)
+    state = parallel.replicate(trainer.init(self.params, self.standard, self.targets))
+    return state, ResidentFeed(trainer, self.images, self.batch, jax.random.key(seed + 1), 1)
+
+
+def alternate(functions, rounds, warm=2):
+  """Seconds of every call, {name: array `[rounds]`}; the functions take turns, so that all meet the same machine."""
+  seconds = {name: [] for name in functions}
+  for turn in range(warm + rounds):
+    for name, function in functions.items():
+      began = time.perf_counter()
+      jax.block_until_ready(function())
+      if turn >= warm:
+        seconds[name].append(time.perf_counter() - began)
+  return {name: np.array(values) for name, values in seconds.items()}
+
+
+def print_times(seconds, per=1):
+  """A line for each name: median, and the middle half, in ms."""
+  for name, values in seconds.items():
+    low, middle, high = np.percentile(values, (25, 50, 75)) * 1e3 / per
+    print(f'{name:38s} {middle:9.2f} ms   middle half {low:.2f} to {high:.2f}')
+
+
+def print_result(name, ours, peer, packages, **more):
+  """The last line. ours, peer: seconds, or None where not reached; ratio says how many times faster ours is."""
+  ratio = peer / ours if ours and peer else None
+  machine = f'{platform.machine()}, {_processor()}, {os.cpu_count()} cores, {jax.default_backend()}'
+  versions = {package: importlib.metadata.version(package) for package in ('jax', *packages)}
+  print(json.dumps({'name': name, 'ours': ours, 'peer': peer, 'ratio': ratio, **more, 'machine': machine,
+                    'versions': versions}), flush=True)
+
+
+def print_load():
+  """Timings of a machine that does other things tell little."""
+  print(f'load of the machine before: {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores', flush=True)
+
+
+def _processor():
+  """The processor's name on Linux."""
+  try:
+    lines = Path('/proc/cpuinfo').read_text().splitlines()
+  except OSError:
+    return platform.processor()
+  return next((line.partition(':')[2].strip() for line in lines if line.startswith('model name')), 'unknown')

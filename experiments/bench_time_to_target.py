@@ -1,0 +1,171 @@
+"""Seconds until both losses stand at their targets, against the same training in plain PyTorch.
+
+  python -m experiments.bench_time_to_target
+
+Both train the default job's network on the same 25 photos from the same initial parameters, with the same streams,
+policy and targets, and look at their losses every `steps.log` steps. The peer (torch_peer.py) runs with the fastest of
+its memory layouts and thread counts. What counts are the seconds up to the first step from which the 50-step means stay
+at the targets to the end; compile time is shown apart. That both then stand at the same losses is checked too. Runs
+alternate. Other programs on the machine slow both down, but not equally: run it on a quiet one.
+"""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import multiprocessing
+import os
+import sys
+import time
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from configs import vae_split
+from defect_jax.evaluation import latent
+from experiments import bench
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer('steps', 800, 'Steps of each run.', lower_bound=latent.WINDOW)
+flags.DEFINE_integer('runs', 3, 'Runs of each side.', lower_bound=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """kld, mse and the seconds from the start, each `[steps]`, and the seconds of compilation before it."""
+  kld: np.ndarray
+  mse: np.ndarray
+  seconds: np.ndarray
+  compile_seconds: float
+
+  def to_targets(self, targets):
+    """(steps, seconds) until both losses stay at their targets, or (None, None)."""
+    steps = latent.steps_to_targets(self.kld, self.mse, targets['kld'], targets['mse'])
+    return (steps, float(self.seconds[steps - 1])) if steps else (None, None)
+
+  def end(self):
+    """Means of the last 50 steps: kld, mse."""
+    return float(self.kld[-latent.WINDOW:].mean()), float(self.mse[-latent.WINDOW:].mean())
+
+
+def same_end(ours, peer, targets):
+  """Whether two Runs end with KLDs within 5 % of one another and neither MSE more than 5 % above its target."""
+  (our_kld, our_mse), (peer_kld, peer_mse) = ours.end(), peer.end()
+  return bool(abs(our_kld / peer_kld - 1) <= latent.BAND and
+              max(our_mse, peer_mse) <= (1 + latent.BAND) * targets['mse'])
+
+
+def timed(advance, steps, log):
+  """Runs `advance(n) -> kld, mse, each [n]` in pieces of `log` steps; returns kld, mse and seconds, each `[steps]`."""
+  pieces, ends, began = [], [0.0], time.perf_counter()
+  for first in range(0, steps, log):
+    pieces.append(advance(min(log, steps - first)))
+    ends.append(time.perf_counter() - began)
+  kld, mse = (np.concatenate(values) for values in zip(*pieces, strict=True))
+  ends_at = np.minimum(np.arange(len(ends)) * log, steps)
+  return kld, mse, np.interp(np.arange(1, steps + 1), ends_at, ends)
+
+
+def run_ours(job, steps, log, seed):
+  """A Run by Trainer.step under pmap, with resident photos."""
+  warm, feed = job.feed(seed)
+  jax.block_until_ready(feed.advance(warm, 1))
+  box = [job.feed(seed)[0]]
+
+  def advance(count):
+    box[0], metrics = feed.advance(box[0], count)
+    return metrics['train/kld'], metrics['train/mse']
+  return Run(*timed(advance, steps, log), feed.compile_seconds)
+
+
+def peer_of(job, seed, threads, channels_last):
+  """A fresh torch_peer.Peer."""
+  import torch  # only where PyTorch runs
+
+  from experiments import torch_peer
+  # As XLA does: denormal numbers in the moments are slow. Threads inherit this, so it comes before there are any.
+  torch.set_flush_denormal(True)
+  torch.set_num_threads(threads)
+  torch.manual_seed(seed)
+  lr = {name: stream.lr for name, stream in job.streams.items()}
+  return torch_peer.Peer(job.vae, job.params, job.standard, job.images, job.batch, lr, job.control, job.targets,
+                         channels_last)
+
+
+def run_peer(job, steps, log, seed, setting):
+  """A Run by PyTorch."""
+  peer_of(job, seed, *setting).step()  # oneDNN prepares its kernels
+  peer = peer_of(job, seed, *setting)
+
+  def advance(count):
+    values = [peer.step() for _ in range(count)]
+    return np.array([v['kld'] for v in values]), np.array([v['mse'] for v in values])
+  return Run(*timed(advance, steps, log), 0.0)
+
+
+def fastest_setting(job, steps):
+  """The peer's faster (threads, channels_last), by runs of some steps; cores that share a unit may be slower together.
+
+  Not in turns of a step: a change of the thread count costs time itself.
+  """
+  import torch
+  seconds = {}
+  threads = sorted({torch.get_num_threads(), os.cpu_count()})
+  for setting in itertools.product(threads, (False, True)):
+    run = run_peer(job, steps, 1, 0, setting)
+    seconds[setting] = np.diff(run.seconds)
+  bench.print_times({f'PyTorch step, {threads} threads, {"channels_last" if last else "contiguous"}': values
+                     for (threads, last), values in seconds.items()})
+  return min(seconds, key=lambda setting: np.median(seconds[setting]))
+
+
+def own_process():
+  """A process for one side only, that keeps its thread pool and idles while the other side runs.
+
+  In one process the idle threads of OpenMP, which spin a while for work, and those of XLA would take each other's
+  cores. To forbid the spinning (OMP_WAIT_POLICY=PASSIVE) would slow down PyTorch; so it has the settings with which it
+  is fastest alone.
+  """
+  return concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'))
+
+
+def print_run(side, run, targets):
+  """A line of the table; returns the seconds to the targets."""
+  steps, seconds = run.to_targets(targets)
+  reached = f'{seconds:8.2f} s, {steps} steps' if steps else 'targets not reached'
+  per_step = np.median(np.diff(run.seconds)) * 1e3
+  kld, mse = run.end()
+  print(f'{side:8s} {reached}   {per_step:.1f} ms a step   end: KLD {kld:.2f} (target {targets["kld"]:.4g}), MSE '
+        f'{mse:.3e} (target {targets["mse"]:.3e})   compiled in {run.compile_seconds:.1f} s', flush=True)
+  return seconds
+
+
+def main(argv):
+  """Prints a table and the result."""
+  del argv
+  config = vae_split.get_config('tiny' if FLAGS.quick else None)
+  steps, runs, trial = (latent.WINDOW, 1, 3) if FLAGS.quick else (FLAGS.steps, FLAGS.runs, 50)
+  bench.print_load()
+  ours, peer, same = [], [], []
+  with own_process() as our_process, own_process() as peer_process:
+    setting = peer_process.submit(fastest_setting, bench.Job.of(config), trial).result()
+    for seed in range(runs):
+      job = bench.Job.of(config, seed)
+      arguments = job, steps, config.steps.log, seed
+      our_run = our_process.submit(run_ours, *arguments).result()
+      peer_run = peer_process.submit(run_peer, *arguments, setting).result()
+      ours.append(print_run('ours', our_run, job.targets))
+      peer.append(print_run('PyTorch', peer_run, job.targets))
+      same.append(same_end(our_run, peer_run, job.targets))
+  print(f'end losses: {sum(same)} of {runs} pairs of runs have KLDs within 5 % of one another and both MSE at most '
+        '1.05 of the target')
+  reached = None not in ours + peer
+  bench.print_result('bench_time_to_target', float(np.median(ours)) if reached else None,
+                     float(np.median(peer)) if reached else None, ('jaxlib', 'flax', 'optax', 'torch'),
+                     same_end=all(same), threads=setting[0], layout='channels_last' if setting[1] else 'contiguous')
+  if not FLAGS.quick and not (reached and all(same)):
+    sys.exit('a run did not reach the targets, or two did not end at the same losses: the ratio says nothing')
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,86 @@
+"""The configs themselves: they pass the check of their task, variants differ only in what they say, tiny is small."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs import vae_joint, vae_partition, vae_split
+from defect_jax import main
+from defect_jax.config import UserError, changes, config_hash, flatten, from_command_line, from_json, load, to_json
+from defect_jax.schema import check
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = sorted(path.stem for path in (ROOT / 'configs').glob('[!_]*.py'))
+
+
+@pytest.mark.parametrize('arg', ['', ':tiny'])
+@pytest.mark.parametrize('name', NAMES)
+def test_every_config_passes_its_tasks_check_and_survives_json(name, arg):
+  config = load(f'configs/{name}.py{arg}')
+  check(config, main.find_task(config).SCHEMA)
+  again = from_json(to_json(config))
+  assert changes(config, again) == [] and config_hash(config) == config_hash(again)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_commands_of_a_docstring_are_commands(name, monkeypatch):
+  module = importlib.import_module(f'configs.{name}')
+  text = module.__doc__.replace('\\\n', ' ')
+  commands = re.findall(r'python -m defect_jax\.main (.*)', text)
+  assert f'--config=configs/{name}.py' in commands[0]
+  for command in commands:
+    words = [word for word in command.split() if word.startswith('--')]
+    _, config, rest = from_command_line(words)
+    check(config, main.find_task(config).SCHEMA)
+    assert rest == []
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_unknown_words_after_the_colon_are_refused(name):
+  with pytest.raises(UserError, match='config argument huge'):
+    load(f'configs/{name}.py:huge')
+
+
+def test_joint_differs_from_split_in_streams_and_policy_only():
+  split, joint = vae_split.get_config(), vae_joint.get_config()
+  differ = {key.partition('.')[0] for key in changes(split, joint) + changes(joint, split)}
+  assert differ == {'streams', 'control'}
+  assert [key for key in changes(split, joint) if key.startswith('control')] == ['control.policy']
+  (stream,) = joint.streams.values()
+  assert (stream.loss, stream.optimizer, joint.control.policy) == ('elbo', 'adam', 'constant')
+
+
+def test_partition_differs_from_split_in_patterns_only():
+  differ = changes(vae_split.get_config(), vae_partition.get_config())
+  assert differ == ['streams.E1.params', 'streams.E2.params']
+
+
+def test_the_split_is_kld_on_the_encoder_and_mse_on_both():
+  streams = vae_split.get_config().streams
+  assert {name: (s.loss, s.params) for name, s in streams.items()} == {
+      'E1': ('kld', 'encoder/.*'), 'E2': ('mse', 'encoder/.*'), 'D': ('mse', 'decoder/.*')}
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_tiny_is_the_same_job_smaller(name):
+  whole, tiny = load(f'configs/{name}.py'), load(f'configs/{name}.py:tiny')
+  assert flatten(whole).keys() == flatten(tiny).keys()
+  assert {key for key in changes(whole, tiny) if not key.startswith('steps')} == {
+      'batch', 'data.few_shot', 'data.size', 'model.widths'}
+  assert tiny.steps.total < whole.steps.total / 10 and tiny.data.size < whole.data.size
+
+
+def test_configs_are_made_anew_at_each_call():
+  first = vae_split.get_config()
+  first.streams.E1.lr = 5.
+  assert vae_split.get_config().streams.E1.lr != 5. and vae_joint.get_config().control.policy == 'constant'
+  assert vae_split.get_config().control.policy == 'pi'
+
+
+def test_configs_need_no_jax():
+  code = f'import sys; import {", ".join(f"configs.{name}" for name in NAMES)}; sys.exit("jax" in sys.modules)'
+  assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0
