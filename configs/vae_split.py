@@ -65,6 +65,7 @@ def get_config(arg=None):
   control.integral = 0.1
   control.speed = ConfigDict({'kld': 12.0, 'mse': 4.0})
   control.smoothing = 0.9
+  control.slew = 0.004
 
   config.targets = targets = ConfigDict()
   targets.kld = 16.0  # nats an image

@@ -23,7 +23,7 @@ from experiments import bench
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_integer('sizes', [64, 128], 'Sides of the square images; the first one counts.')
-flags.DEFINE_integer('rounds', 40, 'How many times the variants take turns.', lower_bound=1)
+flags.DEFINE_integer('rounds', 25, 'How many times the variants take turns.', lower_bound=1)
 flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1)
 
 

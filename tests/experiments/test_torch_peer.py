@@ -16,7 +16,7 @@ torch.set_num_threads(1)  # tiny tensors; idle threads that spin would slow down
 
 _BATCH, _STEPS, _LR = 6, 20, {'E1': 2e-3, 'E2': 4e-3, 'D': 6e-3}
 _TARGETS = {'kld': 3.0, 'mse': 0.01}
-_CONTROL = Control('pi', 1.0, {'kld': 1.0, 'mse': 2.0}, 2.0, 8.0, 0.08, {'kld': 12.0, 'mse': 4.0}, 0.8)
+_CONTROL = Control('pi', 1.0, {'kld': 1.0, 'mse': 2.0}, 2.0, 8.0, 0.08, {'kld': 12.0, 'mse': 4.0}, 0.8, 0.004)
 
 
 @pytest.fixture(scope='module', params=[(1, 0, 'silu'), (3, 1, 'gelu')], ids=['grey', 'rgb, blocks'])

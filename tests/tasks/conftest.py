@@ -14,7 +14,8 @@ from defect_jax import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ('--config.model.widths=4,8', '--config.model.latent=4', '--config.steps.total=40', '--config.steps.log=2',
-         '--config.steps.eval=20', '--config.steps.checkpoint=8')
+         '--config.steps.eval=20', '--config.steps.checkpoint=8', '--config.targets.kld=16',
+         '--config.targets.mse_of_variance=0.02')
 
 
 @pytest.fixture(scope='session')

@@ -19,7 +19,7 @@ JOINT = {'joint': Stream('elbo', ('encoder/a', 'decoder/a'), 'sgd', 1.)}
 
 def policy(name, **changes):
   plain = control.Control(policy=name, beta=0.5, weights={'kld': 2., 'mse': 3.}, slope=2., proportional=8.,
-                          integral=0.1, speed={'kld': 12., 'mse': 4.}, smoothing=0.)
+                          integral=0.1, speed={'kld': 12., 'mse': 4.}, smoothing=0., slew=0.5)
   return dataclasses.replace(plain, **changes)
 
 
@@ -148,3 +148,17 @@ def test_changed_targets_have_effect_at_once():
   state['targets'] = {'kld': jnp.float32(8.), 'mse': jnp.float32(0.08)}
   assert_values(call(state, values)[2], E1=1., E2=0.5, D=0.5)
   assert float(call(state, values)[0]['targets']['kld']) == 8.
+
+
+def test_pi_glides_to_a_new_kld_target():
+  state = policy('pi').init(TARGETS)
+  state['targets'] = {'kld': jnp.float32(9.), 'mse': jnp.float32(0.1)}
+  aims = []
+  for _ in range(4):
+    # At the aim of this step the weight of the KLD is its plain one, 2 in units of the aim.
+    aim = max(9., float(state['aim']) * 0.96)
+    state, weights, gains = apply('pi', aim, 0.1, state=state, slew=0.04)
+    assert_values(weights, kld=2. / aim, mse=30., elbo=1., beta=0.5)
+    assert max(map(float, gains.values())) < 1e-5  # 12 times the rounding of a float32 logarithm
+    aims.append(float(state['aim']))
+  assert aims == pytest.approx([9.6, 9.216, 9., 9.], rel=1e-6)

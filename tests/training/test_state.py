@@ -34,7 +34,7 @@ def trainer(streams=SPLIT, optimizer='sgd', lr=0.02, policy='constant', light=No
   settings = {name: {'loss': loss, 'params': pattern, 'optimizer': optimizer, 'lr': lr}
               for name, (loss, pattern) in streams.items()}
   rule = control.Control(policy=policy, beta=beta, weights={'kld': 1., 'mse': 1.}, slope=2., proportional=8.,
-                         integral=0.1, speed={'kld': 12., 'mse': 4.}, smoothing=0.9)
+                         integral=0.1, speed={'kld': 12., 'mse': 4.}, smoothing=0.9, slew=0.004)
   made = cls(vae, routing.resolve(settings, params)[0], rule, jax.random.key(5),
              functools.partial(augment.augment, **(light or {})))
   images = photos()

@@ -25,7 +25,8 @@ SCHEMA = {
                       'lr': _RATE}),
     'control': {'policy': Choice(*control.POLICIES), 'beta': Number(0), 'slope': Number(above=0),
                 'weights': {'kld': Number(0), 'mse': Number(0)}, 'proportional': Number(0), 'integral': Number(0),
-                'speed': {'kld': Number(above=0), 'mse': Number(above=0)}, 'smoothing': Number(0, below=1)},
+                'speed': {'kld': Number(above=0), 'mse': Number(above=0)}, 'smoothing': Number(0, below=1),
+                'slew': Number(above=0, below=1)},
     'targets': {'kld': Number(above=0), 'mse': Optional(Number(above=0)), 'mse_of_variance': Optional(Number(above=0))},
     'steps': {'total': Integer(1), 'log': Integer(1), 'eval': Integer(1), 'checkpoint': Integer(1)},
 }
