@@ -3,6 +3,7 @@
 No jax here: a mistake is reported within a second, before anything heavy is imported or written.
 """
 
+import contextlib
 import difflib
 import hashlib
 import importlib.util
@@ -185,10 +186,18 @@ def _typed(group, name, flag, text):
   if kind is tuple:
     inner = text.strip().removeprefix('(').removesuffix(')')
     items = [item.strip().strip('\'"') for item in inner.split(',') if item.strip()]
-    return tuple(parse_value(flag, item, type(group[name][0]) if group[name] else str) for item in items)
+    return tuple(parse_value(flag, item, type(group[name][0])) if group[name] else _guessed(item) for item in items)
   if kind not in (bool, int, float, str):
     raise UserError(f'{flag}: cannot be set here, its default is {group[name]!r}; change the config file')
   return parse_value(flag, text, kind)
+
+
+def _guessed(item):
+  """An item of a tuple whose default is empty or none, so tells no type: a whole number, a number, else a text."""
+  for kind in (int, float):
+    with contextlib.suppress(ValueError):
+      return kind(item)
+  return item
 
 
 def flatten(config, prefix=''):

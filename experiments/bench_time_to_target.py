@@ -26,7 +26,7 @@ from defect_jax.evaluation import latent
 from experiments import bench
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer('steps', 800, 'Steps of each run.', lower_bound=latent.WINDOW)
+flags.DEFINE_integer('steps', 1200, 'Steps of each run.', lower_bound=latent.WINDOW)
 flags.DEFINE_integer('runs', 3, 'Runs of each side.', lower_bound=1)
 
 

@@ -184,7 +184,7 @@ class Pi:
   """Policy `pi` of training.control for the streams E1, E2 and D, in Python's numbers, which is fastest on a CPU.
 
   Args:
-    control: training.control.Control. targets: {'kld', 'mse'}, numbers.
+    control: training.control.Control. targets: {'kld', 'mse'}, numbers that stay, so that there is no slew.
   """
 
   def __init__(self, control, targets):

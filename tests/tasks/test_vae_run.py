@@ -152,7 +152,9 @@ def test_more_steps_go_on_after_setting_a_damaged_checkpoint_aside(copied, finis
 def interrupted(job, workdir, step, number):
   """Starts the job, sends a signal once the step is logged, and returns (exit status, stdout, stderr)."""
   process = job(workdir)
-  assert wait_for(process, reached(workdir, step)), process.communicate()
+  logged = reached(workdir, step)
+  # What the run before it left may be as far already; a process that has not written its status does not listen yet.
+  assert wait_for(process, lambda: logged() and status(workdir)['pid'] == process.pid), process.communicate()
   process.send_signal(number)
   out, err = process.communicate(timeout=100)
   return process.returncode, out, err
