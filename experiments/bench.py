@@ -74,7 +74,7 @@ def print_times(seconds, per=1):
   """A line for each name: median, and the middle half, in ms."""
   for name, values in seconds.items():
     low, middle, high = np.percentile(values, (25, 50, 75)) * 1e3 / per
-    print(f'{name:38s} {middle:9.2f} ms   middle half {low:.2f} to {high:.2f}')
+    print(f'{name:42s} {middle:9.2f} ms   middle half {low:.2f} to {high:.2f}')
 
 
 def print_result(name, ours, peer, packages, **more):

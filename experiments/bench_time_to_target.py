@@ -29,6 +29,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer('steps', 1200, 'Steps of each run.', lower_bound=latent.WINDOW)
 flags.DEFINE_integer('runs', 3, 'Runs of each side.', lower_bound=1)
 
+_TRIAL = 3.0  # seconds for each setting of the peer
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -103,18 +105,24 @@ def run_peer(job, steps, log, seed, setting):
   return Run(*timed(advance, steps, log), 0.0)
 
 
-def fastest_setting(job, steps):
-  """The peer's faster (threads, channels_last), by runs of some steps; cores that share a unit may be slower together.
+def fastest_setting(job, most):
+  """The peer's fastest (threads, channels_last), by up to `most` steps of each, a few seconds.
 
-  Not in turns of a step: a change of the thread count costs time itself.
+  Cores that share a unit, or that other programs need, may be slower together than fewer of them. The settings do not
+  take turns step by step, since a change of the thread count costs time itself.
   """
   import torch
   seconds = {}
-  threads = sorted({torch.get_num_threads(), os.cpu_count()})
-  for setting in itertools.product(threads, (False, True)):
-    run = run_peer(job, steps, 1, 0, setting)
-    seconds[setting] = np.diff(run.seconds)
-  bench.print_times({f'PyTorch step, {threads} threads, {"channels_last" if last else "contiguous"}': values
+  for setting in itertools.product(sorted({1, torch.get_num_threads(), os.cpu_count()}), (False, True)):
+    peer = peer_of(job, 0, *setting)
+    seconds[setting] = []
+    for _ in range(3):
+      peer.step()  # oneDNN prepares its kernels
+    while len(seconds[setting]) < most and sum(seconds[setting]) < _TRIAL:
+      began = time.perf_counter()
+      peer.step()
+      seconds[setting].append(time.perf_counter() - began)
+  bench.print_times({f'PyTorch step, threads: {threads}, {"channels_last" if last else "contiguous"}': values
                      for (threads, last), values in seconds.items()})
   return min(seconds, key=lambda setting: np.median(seconds[setting]))
 
