@@ -82,6 +82,10 @@ class Workdir:
       return []
     return [row for row in map(_row, lines) if row is not None]
 
+  def seconds_spent(self):
+    """Time spent on the run until the newest row of metrics.jsonl, by all sessions together."""
+    return max((row['seconds'] for row in self.read_metrics() if 'seconds' in row), default=0.0)
+
   def read_request(self, last=0):
     """The newest request where its id is above `last`, the id applied last, else None.
 

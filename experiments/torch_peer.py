@@ -218,25 +218,32 @@ class AdamShared:
   def __init__(self, model, lr):
     self._lr, self._count = lr, 0
     self._vectors = {'E': _flattened(model.encoder), 'D': _flattened(model.decoder)}
-    self._moments = {name: [torch.zeros_like(self._vectors[name[0]]) for _ in range(2)] for name in ('E1', 'E2', 'D')}
+    self._moments = {name: [torch.zeros_like(self._vectors[name[0]]) for _ in range(3)] for name in ('E1', 'E2', 'D')}
 
   @torch.no_grad()
   def step(self, grads, weights, gains):
     """Moves the parameters by grads {stream: list of tensors}."""
     self._count += 1
     for name, tensors in grads.items():
-      first, second = self._moments[name]
+      first, second, recent = self._moments[name]
       grad = torch.cat([_in_memory_order(tensor) for tensor in tensors])
       first.lerp_(grad, 1 - _B1)
-      second.mul_(_B2).addcmul_(grad, grad, value=1 - _B2)
+      square = grad.square()
+      second.lerp_(square, 1 - _B2)
+      recent.lerp_(square, 1 - _B1)
     by_loss = {'E1': weights['kld'], 'E2': weights['mse'], 'D': weights['mse']}
     for network, names in (('E', ('E1', 'E2')), ('D', ('D',))):
       rates = [-self._lr[n] * gains[n] * by_loss[n] / (1 - _B1 ** self._count) for n in names]
-      squares = [by_loss[n] ** 2 / (1 - _B2 ** self._count) for n in names]
       if any(rates):
         direction = _weighted_sum([self._moments[n][0] for n in names], rates)
-        root = _weighted_sum([self._moments[n][1] for n in names], squares).sqrt_().add_(_EPSILON)
+        squares = [self._square(n) for n in names]
+        root = _weighted_sum(squares, [by_loss[n] ** 2 for n in names]).sqrt_().add_(_EPSILON)
         self._vectors[network].addcdiv_(direction, root)
+
+  def _square(self, name):
+    """The larger of Adam's mean square and the recent one, both bias-corrected."""
+    _, second, recent = self._moments[name]
+    return torch.maximum(second / (1 - _B2 ** self._count), recent / (1 - _B1 ** self._count))
 
 
 def _weighted_sum(vectors, factors):

@@ -283,3 +283,12 @@ def test_names():
   workdir = Workdir('runs/a')
   assert workdir.checkpoint(300).as_posix() == 'runs/a/checkpoints/300'
   assert workdir.sample(300, 'recon').as_posix() == 'runs/a/samples/300_recon.png'
+
+
+def test_seconds_of_all_sessions(tmp_path):
+  workdir = Workdir(tmp_path / 'run')
+  assert workdir.seconds_spent() == 0
+  workdir.open()
+  for row in ({'step': 10, 'seconds': 1.5}, {'step': 20, 'seconds': 2.75}, {'step': 20, 'request': {'id': 1}}):
+    workdir.append_metrics(row)
+  assert workdir.seconds_spent() == 2.75

@@ -1,5 +1,6 @@
 """Which photos belong to which fixed part of a set, and which few are drawn from it."""
 
+import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -31,11 +32,20 @@ def part_of(group):
   return {0: 'final', 1: 'dev'}.get(remainder, 'pool')
 
 
-def choose_few(names, count, seed):
-  """Draws `count` of `names`, sorted by name.
+def choose_few(records, count, seed):
+  """Draws `count` of `records` and returns their files, sorted.
 
-  Depends only on the names and the seed, not on their order or on the platform; with one seed a larger draw holds
-  every smaller one.
+  The draw spreads over the groups: no group gives another photo before every group has given one more, since photos
+  of one object show much the same. Depends only on files, groups and seed, not on the order or on the platform; with
+  one seed a larger draw holds every smaller one.
   """
-  ranked = sorted(names, key=lambda name: (hashlib.sha256(f'{seed}/{name}'.encode()).digest(), name))
-  return sorted(ranked[:count])
+  given = collections.Counter()
+  turns = {}  # file: (its turn within its group, place in the shuffled order)
+  for place, record in enumerate(sorted(records, key=lambda record: _shuffled(record.file, seed))):
+    turns[record.file] = given[record.group], place
+    given[record.group] += 1
+  return sorted(sorted(turns, key=turns.get)[:count])
+
+
+def _shuffled(file, seed):
+  return hashlib.sha256(f'{seed}/{file}'.encode()).digest(), file

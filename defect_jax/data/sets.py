@@ -1,10 +1,8 @@
 """Opens the photos of a job: listed, chosen, prepared, and ready to be read at random."""
 
-import difflib
-
 import numpy as np
 
-from defect_jax.config import UserError
+from defect_jax.config import UserError, nearest
 from defect_jax.data import elpv, folder, parts, photos, prepared
 
 SOURCES = ('elpv', 'folder')
@@ -107,7 +105,7 @@ def _choose(listed, part, classes, few_shot, seed):
   notes = []
   if few_shot > len(in_part):
     notes.append(f'data.few_shot asks for {few_shot}; part {part} has {len(in_part)}, all are used')
-  return [in_part[file] for file in parts.choose_few(in_part, few_shot, seed)], notes
+  return [in_part[file] for file in parts.choose_few(in_part.values(), few_shot, seed)], notes
 
 
 def _check_classes(listed, classes):
@@ -116,9 +114,7 @@ def _check_classes(listed, classes):
     raise UserError(f'data.defects: names no class; the photos have {", ".join(found)}')
   for name in classes:
     if name not in found:
-      nearest = difflib.get_close_matches(name, found, n=1)
-      hint = f'; did you mean {nearest[0]}?' if nearest else ''
-      raise UserError(f'data.defects: no class {name!r}; the photos have {", ".join(found)}{hint}')
+      raise UserError(f'data.defects: no class {name!r}; the photos have {", ".join(found)}{nearest(name, found)}')
 
 
 def _fingerprints(chosen):

@@ -14,8 +14,10 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
+from flax import traverse_util
 
 from defect_jax.atomic import disk_full_named, write_atomic
+from defect_jax.config import UserError
 
 KEEP = 3
 _DIGEST = 'digest.json'
@@ -60,7 +62,7 @@ def restore(workdir, template):
   Args:
     workdir: Workdir. template: function of the step, the tree of arrays whose structure and types it has.
 
-  Returns (step, tree of NumPy arrays).
+  Returns (step, tree of NumPy arrays). Raises UserError where another version of the program saved another state.
   """
   for step in reversed(steps(workdir)):
     folder = workdir.checkpoint(step)
@@ -72,7 +74,9 @@ def restore(workdir, template):
                       aside.name)
       continue
     with ocp.PyTreeCheckpointer() as checkpointer:
-      return step, checkpointer.restore((folder / 'state').absolute(), item=template(step))
+      wanted = template(step)
+      _check_structure(folder, checkpointer.metadata((folder / 'state').absolute()).item_metadata.tree, wanted)
+      return step, checkpointer.restore((folder / 'state').absolute(), item=wanted)
   return None
 
 
@@ -81,6 +85,15 @@ def steps(workdir):
   if not workdir.checkpoints.is_dir():
     return []
   return sorted(int(path.name) for path in workdir.checkpoints.iterdir() if path.name.isdigit())
+
+
+def _check_structure(folder, saved, wanted):
+  """Both trees have the same paths and shapes; orbax would fill gaps and leave arrays of another shape as they are."""
+  saved, wanted = ({path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
+                   for tree in (saved, wanted))
+  if differing := sorted(path for path in saved.keys() | wanted.keys() if saved.get(path) != wanted.get(path)):
+    raise UserError(f'{folder}: was saved by another version of defect_jax (differs in {differing[0]}); go on with that '
+                    'version, or begin anew in another --workdir')
 
 
 def _save_tree(checkpointer, folder, tree):

@@ -8,8 +8,6 @@ import dataclasses
 
 import jax.numpy as jnp
 
-POLICIES = ('constant', 'threshold', 'proportional', 'pi', 'dual')
-
 # An error of a factor e in a loss counts as one; larger ones must not wind up the integral while a run begins.
 _LARGEST_ERROR = 1.0
 _LARGEST_INTEGRAL = 12.0
@@ -66,35 +64,50 @@ class Control:
 
     Returns (state, weights {'kld', 'mse', 'elbo', 'beta'}, gains {stream: []}).
     """
-    targets = state['targets']
-    aim = jnp.clip(targets['kld'], state['aim'] * (1 - self.slew), state['aim'] * (1 + self.slew))
-    error = {name: jnp.clip(jnp.log(values[name] / aimed), -_LARGEST_ERROR, _LARGEST_ERROR)
-             for name, aimed in (targets | ({'kld': aim} if self.policy == 'pi' else {})).items()}
-    integral = {name: jnp.clip(state['integral'][name] + self.integral * error[name], -_LARGEST_INTEGRAL,
-                               _LARGEST_INTEGRAL) for name in error}
-    smooth_mse = self.smoothing * state['smooth_mse'] + (1 - self.smoothing) * error['mse']
-    one = jnp.float32(1)
-    weights = {**{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
-    gains = dict.fromkeys(streams, one)
-    if self.policy == 'pi':
-      factor = jnp.exp(self.proportional * error['kld'] + integral['kld'])
-      weights = self._relative(weights, targets | {'kld': aim}, factor, one)
-      gains = {name: self._speed(streams, name, {'kld': error['kld'], 'mse': smooth_mse}) for name in streams}
-    elif self.policy == 'dual':
-      weights = self._relative(weights, targets, jnp.exp(integral['kld']), jnp.exp(integral['mse']))
-    elif self.policy == 'proportional':
-      gains = {name: self._by_loss(stream, values, targets, lambda e: jnp.clip(self.slope * e, 0, 1))
-               for name, stream in streams.items()}
-    elif self.policy == 'threshold':
-      gains = {name: self._by_loss(stream, values, targets, lambda e: (e > 0).astype(jnp.float32))
-               for name, stream in streams.items()}
-    state = {'targets': targets, 'aim': aim, 'integral': integral, 'smooth_mse': smooth_mse, 'beta': weights['beta']}
+    state, weights, gains = _LAWS[self.policy](self, streams, state, values)
+    return state | {'beta': weights['beta']}, weights, gains
+
+  def _constant(self, streams, state, values):
+    del values
+    weights = {'kld': self.weights['kld'], 'mse': self.weights['mse'], 'elbo': 1, 'beta': self.beta}
+    return state, {name: jnp.float32(weight) for name, weight in weights.items()}, dict.fromkeys(streams, jnp.float32(1))
+
+  def _threshold(self, streams, state, values):
+    return self._by_loss(streams, state, values, lambda excess: (excess > 0).astype(jnp.float32))
+
+  def _proportional(self, streams, state, values):
+    return self._by_loss(streams, state, values, lambda excess: jnp.clip(self.slope * excess, 0, 1))
+
+  def _by_loss(self, streams, state, values, gain):
+    """Gains by the relative excess of each stream's own loss; `elbo` has no target, so it moves at full rate."""
+    _, weights, gains = self._constant(streams, state, values)
+    for name, stream in streams.items():
+      if stream.loss in values:
+        gains[name] = gain(values[stream.loss] / state['targets'][stream.loss] - 1)
     return state, weights, gains
 
-  def _relative(self, weights, targets, for_kld, for_mse):
-    """Weights times a policy's factors, each loss in units of its target; beta is the ratio of the two factors."""
-    return {'kld': weights['kld'] * for_kld / targets['kld'], 'mse': weights['mse'] * for_mse / targets['mse'],
-            'elbo': weights['elbo'], 'beta': weights['beta'] * for_kld / for_mse}
+  def _dual(self, streams, state, values):
+    targets = state['targets']
+    integral = {name: self._integrate(state, name, _error(values[name], targets[name])) for name in targets}
+    _, weights, gains = self._constant(streams, state, values)
+    weights = _relative(weights, targets, jnp.exp(integral['kld']), jnp.exp(integral['mse']))
+    return state | {'integral': integral}, weights, gains
+
+  def _pi(self, streams, state, values):
+    targets = state['targets']
+    aim = jnp.clip(targets['kld'], state['aim'] * (1 - self.slew), state['aim'] * (1 + self.slew))
+    error = _error(values['kld'], aim)
+    integral = self._integrate(state, 'kld', error)
+    smooth_mse = (self.smoothing * state['smooth_mse'] +
+                  (1 - self.smoothing) * _error(values['mse'], targets['mse']))
+    _, weights, _ = self._constant(streams, state, values)
+    weights = _relative(weights, targets | {'kld': aim}, jnp.exp(self.proportional * error + integral), jnp.float32(1))
+    gains = {name: self._speed(streams, name, {'kld': error, 'mse': smooth_mse}) for name in streams}
+    state = state | {'aim': aim, 'integral': state['integral'] | {'kld': integral}, 'smooth_mse': smooth_mse}
+    return state, weights, gains
+
+  def _integrate(self, state, name, error):
+    return jnp.clip(state['integral'][name] + self.integral * error, -_LARGEST_INTEGRAL, _LARGEST_INTEGRAL)
 
   def _speed(self, streams, name, error):
     """How fast a stream moves under pi: full speed far from the targets, none at them.
@@ -112,8 +125,18 @@ class Control:
       speed = {'kld': for_kld, 'mse': for_mse}[stream.loss]
     return jnp.clip(speed, 0, 1)
 
-  def _by_loss(self, stream, values, targets, gain):
-    """A gain by the relative excess of the stream's own loss; `elbo` has no target, so it moves at full rate."""
-    if stream.loss not in targets:
-      return jnp.float32(1)
-    return gain(values[stream.loss] / targets[stream.loss] - 1)
+
+def _error(value, target):
+  """Log of a loss against its target, bounded."""
+  return jnp.clip(jnp.log(value / target), -_LARGEST_ERROR, _LARGEST_ERROR)
+
+
+def _relative(weights, targets, for_kld, for_mse):
+  """Weights times a policy's factors, each loss in units of its target; beta is the ratio of the two factors."""
+  return {'kld': weights['kld'] * for_kld / targets['kld'], 'mse': weights['mse'] * for_mse / targets['mse'],
+          'elbo': weights['elbo'], 'beta': weights['beta'] * for_kld / for_mse}
+
+
+_LAWS = {'constant': Control._constant, 'threshold': Control._threshold, 'proportional': Control._proportional,
+         'pi': Control._pi, 'dual': Control._dual}
+POLICIES = tuple(_LAWS)

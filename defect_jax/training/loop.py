@@ -81,7 +81,7 @@ class Loop:
 
   def run(self, state, step, history, request):
     """Trains to the last step and returns (state, History). Raises Stopped or Diverged."""
-    clock = _Clock()
+    clock = _Clock(self.workdir.seconds_spent())
     saved = step if checkpoint.steps(self.workdir) else None
     while step < self.schedule.total:
       state, rows = self.advance(state, self.schedule.next_stop(step) - step)
@@ -146,10 +146,10 @@ class Loop:
 
 
 class _Clock:
-  """Time since the loop began, and the rate since its first stop: what is compiled before that would distort it."""
+  """Time spent on the run, and the rate since the loop's first stop: what is compiled before that would distort it."""
 
-  def __init__(self):
-    self._began, self._first = time.monotonic(), None
+  def __init__(self, spent):
+    self._began, self._first = time.monotonic() - spent, None
 
   def seconds(self):
     return time.monotonic() - self._began

@@ -37,6 +37,14 @@ class Moments(NamedTuple):
   second: jax.Array
 
 
+class SharedAdamState(NamedTuple):
+  """Running means: mu of the gradient, nu of its square as in Adam, nu_recent of its square with mu's memory."""
+  count: jax.Array
+  mu: dict
+  nu: dict
+  nu_recent: dict
+
+
 def flat(tree):
   """{path: leaf} of nested dicts."""
   return traverse_util.flatten_dict(tree, sep='/')
@@ -121,18 +129,26 @@ def _reached(grads, path, params):
 
 
 def _moments(b1, b2):
-  """First half of Adam (Kingma and Ba 2015): Moments in place of updates; `combine` divides them."""
+  """First half of Adam (Kingma and Ba 2015): Moments in place of updates; `combine` divides them.
+
+  The mean square is the larger of Adam's and the one with the first moment's memory, so that by Jensen's inequality
+  no direction is longer than 1. Adam's alone, of decay b2, stays tiny for hundreds of steps after a quiet stretch:
+  a changed target would then be answered by steps of several times the rate.
+  """
   def init(params):
     zeros = jax.tree.map(jnp.zeros_like, params)
-    return optax.ScaleByAdamState(jnp.zeros([], jnp.int32), zeros, zeros)
+    return SharedAdamState(jnp.zeros([], jnp.int32), zeros, zeros, zeros)
 
   def update(grads, state, params=None):
     del params
     count = optax.safe_increment(state.count)
     mu = optax.tree.update_moment(grads, state.mu, b1, 1)
     nu = optax.tree.update_moment(grads, state.nu, b2, 2)
-    first, second = optax.tree.bias_correction(mu, b1, count), optax.tree.bias_correction(nu, b2, count)
-    return jax.tree.map(Moments, first, second), optax.ScaleByAdamState(count, mu, nu)
+    nu_recent = optax.tree.update_moment(grads, state.nu_recent, b1, 2)
+    first, second, recent = (optax.tree.bias_correction(moment, decay, count)
+                             for moment, decay in ((mu, b1), (nu, b2), (nu_recent, b1)))
+    moments = jax.tree.map(lambda m, v, w: Moments(m, jnp.maximum(v, w)), first, second, recent)
+    return moments, SharedAdamState(count, mu, nu, nu_recent)
 
   return optax.GradientTransformation(init, update)
 
@@ -164,7 +180,7 @@ def combine(streams, directions, weights, gains):
   A stream moves by -lr * gain * direction. With `adam_shared` the direction at a parameter is w m / sqrt(sum of
   (w_k)^2 v_k), the sum over all such streams k that reach it, with their losses' weights w and own moments m and v. So
   the weights act at once, opposite streams balance where the weighted sum of the gradients vanishes, as with one Adam
-  on the sum, and no step is longer than Adam's.
+  on the sum, and a stream alone never moves a parameter by more than its rate.
 
   Args:
     streams: {name: Stream}. directions: what multi_transform made of the gradients.

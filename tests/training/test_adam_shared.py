@@ -37,15 +37,17 @@ def run_toy(streams, grads, weights, gains):
 def numpy_shared_adam(streams, grads, weights, gains):
   params = {'encoder/a': np.arange(3.), 'decoder/b': np.ones(2)}
   m = {(name, path): 0. for name, stream in streams.items() for path in stream.paths}
-  v, history = dict(m), []
+  v, recent, history = dict(m), dict(m), []
   for t, (grad, weight) in enumerate(zip(grads, weights, strict=True), 1):
     for name, path in m:
       g = np.float64(grad[name][path])
       m[name, path] = 0.9 * m[name, path] + 0.1 * g
       v[name, path] = 0.999 * v[name, path] + 0.001 * g**2
+      recent[name, path] = 0.9 * recent[name, path] + 0.1 * g**2
     for path in params:
       movers = [name for name, stream in streams.items() if path in stream.paths]
-      total = sum(weight[streams[k].loss]**2 * v[k, path] / (1 - 0.999**t) for k in movers)
+      total = sum(weight[streams[k].loss]**2 * np.maximum(v[k, path] / (1 - 0.999**t), recent[k, path] / (1 - 0.9**t))
+                  for k in movers)
       for k in movers:
         step = weight[streams[k].loss] * m[k, path] / (1 - 0.9**t) / (np.sqrt(total) + 1e-8)
         params[path] = params[path] - streams[k].lr * gains[k] * step
@@ -70,9 +72,15 @@ def test_adam_shared_against_numpy():
     assert_close(got, expected, rtol=1e-6)
 
 
-def test_adam_shared_of_one_stream_is_optax_adam():
+def fading(grads):
+  """Gradients of one size that fades with time, so that Adam's mean square is above the recent one throughout."""
+  return [{name: {path: jnp.abs(g) / jnp.abs(g) * 0.5**t for path, g in tree.items()} for name, tree in grad.items()}
+          for t, grad in enumerate(grads)]
+
+
+def test_adam_shared_of_one_stream_is_optax_adam_while_gradients_fade():
   streams = toy(D='mse')
-  grads = random_grads(streams)
+  grads = fading(random_grads(streams))
   got = run_toy(streams, grads, [{'mse': 1.}] * len(grads), {'D': 1.})
   params, adam = {'encoder/a': jnp.arange(3.), 'decoder/b': jnp.ones(2)}, optax.adam(0.01)
   state = adam.init(params)
@@ -95,3 +103,19 @@ def test_adam_shared_opposite_streams_stand_still_where_weighted_gradients_cance
   # Heavier KLD: (3 * 3 - 3) / sqrt(9^2 + 3^2) of the rate, against the KLD's gradient.
   moved = run_toy(streams, grads, [{'kld': 3., 'mse': 3.}], {'E1': 1., 'E2': 1.})[0]
   np.testing.assert_allclose(moved['encoder/a'] - np.arange(3.), -0.1 * 6 / np.sqrt(90) * np.sign(grad), rtol=1e-4)
+
+
+def test_no_step_is_longer_than_the_rate_when_gradients_grow_after_a_quiet_stretch():
+  streams = {'D': routing.Stream('mse', ('decoder/b',), 'adam_shared', 0.01)}
+  grads = [{'D': {'decoder/b': jnp.array([size, -size])}} for size in [1e-3] * 30 + [1.] * 10]
+  history = run_toy(streams, grads, [{'mse': 1.}] * len(grads), {'D': 1.})
+  path = np.array([step['decoder/b'] for step in history])
+  steps = np.abs(np.diff(path, axis=0))
+  assert steps.max() <= 0.01 * (1 + 1e-4)
+  # Gradients of one size and sign: every step is the rate. One 1000 times larger weighs 0.1 in both of its means, so
+  # it is followed by 0.1 / sqrt(0.1) of the rate, where Adam's own mean square would make it 1 / sqrt(0.001 * t).
+  np.testing.assert_allclose(steps[:29], 0.01, rtol=2e-3)
+  norm = 1 - 0.9**31
+  expected = (0.1 + 0.9e-3 * (1 - 0.9**30)) / norm / np.sqrt(max((0.1 + 0.9e-6 * (1 - 0.9**30)) / norm,
+                                                                1e-3 / (1 - 0.999**31)))
+  np.testing.assert_allclose(steps[29], 0.01 * expected, rtol=1e-3)

@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from defect_jax.atomic import DiskFull
+from defect_jax.config import UserError
 from defect_jax.training import checkpoint
 from defect_jax.workdir import Workdir
 
@@ -197,3 +198,19 @@ def test_other_errors_of_saving_stay_what_they_are(workdir, monkeypatch):
   with pytest.raises(ValueError, match='not a tree'):
     checkpoint.save(workdir, 1, {})
   assert checkpoint.steps(workdir) == []
+
+
+@pytest.mark.parametrize('change', [
+  lambda state: state['params'].pop('a'), lambda state: state['params'].update(b=np.zeros(2, np.float32)),
+  lambda state: state['params'].update(a=np.zeros((2, 3), np.float32))])
+def test_the_state_of_another_version_is_refused_and_left_alone(change, saved, tmp_path):
+  def other(step):
+    changed = template(step)
+    change(changed['state'])
+    return changed
+
+  workdir = copy(saved, tmp_path)
+  with pytest.raises(UserError, match=r'checkpoints/4: was saved by another version.*state/params/[ab]\)'):
+    checkpoint.restore(workdir, other)
+  assert checkpoint.steps(workdir) == [2, 4]
+  assert_restored(checkpoint.restore(workdir, template), 4)

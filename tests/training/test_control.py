@@ -79,10 +79,12 @@ def test_pi_sets_the_weight_of_the_kld():
 
 def test_errors_and_integrals_are_bounded():
   state, weights, _ = apply('pi', 1e5, 1e-9)
-  assert_values(state['integral'], kld=0.1, mse=-0.1)
+  assert_values(state['integral'], kld=0.1, mse=0.)
   assert float(weights['kld']) == pytest.approx(0.2 * np.exp(8.1), rel=1e-5)
+  state, _, _ = apply('dual', 1e5, 1e-9)
+  assert_values(state['integral'], kld=0.1, mse=-0.1)
   state = state | {'integral': {'kld': jnp.float32(11.99), 'mse': jnp.float32(-11.99)}}
-  state, _, _ = apply('pi', 1e5, 1e-9, state=state)
+  state, _, _ = apply('dual', 1e5, 1e-9, state=state)
   assert_values(state['integral'], kld=12., mse=-12.)
 
 

@@ -34,9 +34,10 @@ def run(config, workdir):
   targets = _targets(config, variance, len(photos))
   keys = _keys(config.seed)
   params = model.init(keys['params'])
-  trainer = _trainer(config, model, params, keys)
+  streams, frozen = routing.resolve(config.streams.to_dict(), params)
+  trainer = _trainer(config, model, streams, keys)
   workdir.open()
-  for line in _opening_lines(config, photos, dev, targets, variance, trainer, params):
+  for line in _opening_lines(config, photos, dev, targets, variance, streams, frozen):
     print(line, flush=True)
   measures = Measures(model, standard, _measured(photos), _measured(dev) if dev else None, keys['measure'],
                       len(photos))
@@ -108,24 +109,21 @@ def _keys(seed):
   return dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
 
 
-def _trainer(config, model, params, keys):
-  streams, _ = routing.resolve(config.streams.to_dict(), params)
-  settings = config.control.to_dict()
-  policy = control.Control(**settings)
+def _trainer(config, model, streams, keys):
+  policy = control.Control(**config.control.to_dict())
   light = config.data.augment.to_dict()
   return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light))
 
 
-def _opening_lines(config, photos, dev, targets, variance, trainer, params):
+def _opening_lines(config, photos, dev, targets, variance, streams, frozen):
   """What the user should know before the run begins."""
   yield from (f'note: {note}' for note in photos.notes)
   yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, part {config.data.part}, {config.data.size} px; '
          f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
   yield (f'targets: KLD {targets["kld"]:.4g} nats, MSE {targets["mse"]:.4g} = {targets["mse"] / variance:.2%} of the '
          f'variance {variance:.4g}')
-  for name, stream in trainer.streams.items():
+  for name, stream in streams.items():
     yield f'stream {name}: {stream.loss} moves {len(stream.paths)} arrays by {stream.optimizer}, lr {stream.lr:g}'
-  _, frozen = routing.resolve(config.streams.to_dict(), params)
   if frozen:
     yield f'frozen, since no stream reaches them: {", ".join(frozen)}'
   yield f'{parallel.devices()} {jax.default_backend()} device(s)'
@@ -150,9 +148,9 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
   finally:
     feed.close()
     board.close()
-  seconds = time.monotonic() - began
-  speed = {'steps': schedule.total, 'seconds': seconds, 'compile_seconds': feed.compile_seconds,
-           'images_per_second': _rate(config, photos, schedule.total - first, seconds - feed.compile_seconds),
+  seconds = time.monotonic() - began - feed.compile_seconds  # of this session
+  speed = {'steps': schedule.total, 'seconds': workdir.seconds_spent(), 'compile_seconds': feed.compile_seconds,
+           'images_per_second': min(config.batch, len(photos)) * (schedule.total - first) / max(seconds, 1e-9),
            'devices': parallel.devices(), 'platform': jax.default_backend(),
            'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
   summary = speed | measures.at_end(_params(state), history)
@@ -179,6 +177,3 @@ def _set_targets(state, targets):
   new = parallel.replicate({name: jnp.float32(target) for name, target in targets.items()})
   return state.replace(control=state.control | {'targets': state.control['targets'] | new})
 
-
-def _rate(config, photos, steps, seconds):
-  return min(config.batch, len(photos)) * steps / max(seconds, 1e-9)
