@@ -286,9 +286,8 @@ def test_names():
 
 
 def test_seconds_of_all_sessions(tmp_path):
-  workdir = Workdir(tmp_path / 'run')
-  assert workdir.seconds_spent() == 0
-  workdir.open()
+  assert Workdir(tmp_path / 'none').seconds_spent() == 0
+  workdir = opened(tmp_path / 'run')
   for row in ({'step': 10, 'seconds': 1.5}, {'step': 20, 'seconds': 2.75}, {'step': 20, 'request': {'id': 1}}):
     workdir.append_metrics(row)
   assert workdir.seconds_spent() == 2.75

@@ -92,8 +92,8 @@ def _check_structure(folder, saved, wanted):
   saved, wanted = ({path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
                    for tree in (saved, wanted))
   if differing := sorted(path for path in saved.keys() | wanted.keys() if saved.get(path) != wanted.get(path)):
-    raise UserError(f'{folder}: was saved by another version of defect_jax (differs in {differing[0]}); go on with that '
-                    'version, or begin anew in another --workdir')
+    raise UserError(f'{folder}: was saved by another version of defect_jax (differs in {differing[0]}); go on with '
+                    'that version, or begin anew in another --workdir')
 
 
 def _save_tree(checkpointer, folder, tree):

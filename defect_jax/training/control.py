@@ -69,8 +69,9 @@ class Control:
 
   def _constant(self, streams, state, values):
     del values
-    weights = {'kld': self.weights['kld'], 'mse': self.weights['mse'], 'elbo': 1, 'beta': self.beta}
-    return state, {name: jnp.float32(weight) for name, weight in weights.items()}, dict.fromkeys(streams, jnp.float32(1))
+    one = jnp.float32(1)
+    weights = {**{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
+    return state, weights, dict.fromkeys(streams, one)
 
   def _threshold(self, streams, state, values):
     return self._by_loss(streams, state, values, lambda excess: (excess > 0).astype(jnp.float32))
