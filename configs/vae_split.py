@@ -73,7 +73,7 @@ def get_config(arg=None):
   # Share of the training photos' variance about their mean image; `none` is possible.
   targets.mse_of_variance = FieldReference(0.015)
 
-  config.steps = ConfigDict({'total': 2000, 'log': 10, 'eval': 500, 'checkpoint': 500})
+  config.steps = ConfigDict({'total': 2000, 'log': 10, 'eval': 100, 'checkpoint': 500})
 
   if arg.tiny:
     config.batch = data.few_shot = 16

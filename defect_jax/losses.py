@@ -5,8 +5,13 @@ import jax.numpy as jnp
 
 def kld(mean, logvar):
   """KL(N(mean, exp(logvar)) || N(0, 1)) in nats: `[B, Z]` twice to `[B]` (Kingma and Welling 2014, appendix B)."""
+  return jnp.sum(kld_by_dimension(mean, logvar), axis=-1)
+
+
+def kld_by_dimension(mean, logvar):
+  """`kld` before its sum over the latent dimensions: `[B, Z]` twice to `[B, Z]`, nats."""
   _same(mean, logvar)
-  return 0.5 * jnp.sum(jnp.exp(logvar) + jnp.square(mean) - 1 - logvar, axis=-1)
+  return 0.5 * (jnp.exp(logvar) + jnp.square(mean) - 1 - logvar)
 
 
 def mse(recon, image):

@@ -57,6 +57,7 @@ class Workdir:
   lock_file = property(lambda self: self.root / 'lock')
   checkpoints = property(lambda self: self.root / 'checkpoints')
   samples = property(lambda self: self.root / 'samples')
+  image_set = property(lambda self: self.root / 'set')
 
   def checkpoint(self, step):
     return self.checkpoints / str(step)

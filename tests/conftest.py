@@ -1,6 +1,8 @@
 """Fixtures of all tests: where real photos are, an own cache, the slow tier, eight virtual CPU devices."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 # Before JAX is imported by any test. Processes that tests start get `clean_env` instead, so one device.
@@ -41,6 +43,19 @@ def photo_sets():
   if not folder.is_dir():
     pytest.skip(f'no photo sets: DEFECT_JAX_DATA is not set and {folder.name} is not at ../shared/data')
   return folder
+
+
+@pytest.fixture(scope='session')
+def check_outputs():
+  """Asserts that the contract's checker finds no fault in a workdir or image set; skips where it is not there."""
+  checker = ROOT.parent / 'shared' / 'check_outputs.py'
+
+  def check(path):
+    if not checker.is_file():
+      pytest.skip('no check_outputs.py at ../shared')
+    done = subprocess.run([sys.executable, checker, path], text=True, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, '0 faults\n')
+  return check
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ _BLUR = 2.0  # px
 _DETAIL_SHARE = 0.02
 WINDOW = 50  # steps
 BAND = 0.05
+_LEAST_INFORMATION = 0.05  # of log N
 
 
 def active_units(means):
@@ -17,7 +18,32 @@ def active_units(means):
 
 def collapsed(active, latent, mse, variance):
   """Whether fewer than 10 % of the units are active, or the MSE is above 0.95 of the variance about the mean image."""
-  return bool(active < 0.1 * latent or mse > 0.95 * variance)
+  return bool(_few_active(active, latent) or _mean_image(mse, variance))
+
+
+def collapse_signs(active, latent, mse, variance, information, log_n):
+  """Signs of posterior collapse in plain words, none where all is well.
+
+  Args:
+    active: units of `latent`. mse, variance: as for `collapsed`.
+    information: mutual information of photo and z, and log_n, its most: nats.
+  """
+  signs = [
+    (_few_active(active, latent), f'only {active} of {latent} latent dimensions are active'),
+    (_mean_image(mse, variance),
+     f'the MSE {mse:.3g} is that of the mean image (variance {variance:.3g}), so z tells the decoder nothing'),
+    (information < _LEAST_INFORMATION * log_n,
+     f'z holds {max(information, 0):.2g} nats on which photo it is, of log N = {log_n:.3g}'),
+  ]
+  return [words for seen, words in signs if seen]
+
+
+def _few_active(active, latent):
+  return active < 0.1 * latent
+
+
+def _mean_image(mse, variance):
+  return mse > 0.95 * variance
 
 
 def detail_kept(photos, recon, center):

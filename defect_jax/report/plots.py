@@ -77,13 +77,14 @@ def closeness(ratios, *, marks=()):
   return figure
 
 
-def lines(series, *, label, steps_total, log=False, bounds=None, marks=()):
+def lines(series, *, label, steps_total, log=False, bounds=None, level=None, marks=()):
   """Several figures over the steps in one plot.
 
   Args:
     series: {name: (steps, values)}. label: of the vertical axis. steps_total: end of the horizontal axis.
     log: whether the vertical axis is logarithmic; zeros then leave a gap.
-    bounds: (low, high) of the vertical axis. marks: (step, words) of vertical lines.
+    bounds: (low, high) of the vertical axis. level: (value, words) of a further horizontal line.
+    marks: (step, words) of vertical lines.
   """
   figure, axes = _axes(label)
   for order, (name, (steps, values)) in enumerate(series.items()):
@@ -93,10 +94,49 @@ def lines(series, *, label, steps_total, log=False, bounds=None, marks=()):
   if log and any(np.max(values) > 0 for _, values in series.values()):
     axes.set_yscale('log', nonpositive='mask')
     _plain_numbers(axes)
+  if level is not None:
+    axes.axhline(level[0], color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{level[1]} {number(level[0])}')
   if bounds:
     axes.set_ylim(*bounds)
   axes.set_xlim(0, steps_total)
   _draw_marks(axes, marks)
+  _legend(figure, axes)
+  return figure
+
+
+def bars(values, *, label, across):
+  """A bar for each of `values` `[n]`, tallest first, with its number below where there is room."""
+  figure, axes = _axes(label)
+  order = np.argsort(-np.asarray(values), kind='stable')
+  axes.bar(np.arange(len(values)), np.asarray(values)[order], color=COLOURS['kld'])
+  axes.set_xlabel(across, fontsize=8.5, color=_INK)
+  axes.set_xticks(np.arange(len(values)), order, fontsize=8.5 if len(values) <= 20 else 5)
+  if len(values) > 40:
+    axes.set_xticks([])
+  return figure
+
+
+def heat(steps, values, *, label, unit):
+  """`values` `[n, steps]` as shades: row by row over the steps, with a scale."""
+  figure, axes = _axes(label)
+  axes.grid(False)
+  edges = np.concatenate([[0], steps])
+  shades = axes.pcolormesh(edges, np.arange(len(values) + 1) - 0.5, values, cmap='magma', vmin=0, rasterized=True)
+  axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+  scale = figure.colorbar(shades, ax=axes, pad=0.02)
+  scale.ax.tick_params(labelsize=8)
+  scale.set_label(unit, fontsize=8.5)
+  return figure
+
+
+def scatter(points, *, label):
+  """Points {name: `[n, 2]`}; the first name is drawn on top."""
+  figure, axes = _axes(label)
+  axes.set_xlabel('first principal component', fontsize=8.5, color=_INK)
+  axes.xaxis.set_major_locator(MaxNLocator(6))
+  for order, (name, at) in reversed(list(enumerate(points.items()))):
+    axes.plot(at[:, 0], at[:, 1], 'o', color=(COLOURS['kld'], _FAINT)[order], markersize=(4.5, 2.5)[order], alpha=0.8,
+              linestyle='none', label=name, rasterized=len(at) > _MOST_POINTS)
   _legend(figure, axes)
   return figure
 

@@ -10,16 +10,19 @@ import numpy as np
 from defect_jax.atomic import plain, write_atomic
 from defect_jax.evaluation.latent import BAND
 from defect_jax.report import grids, plots
+from defect_jax.report.latent import figures as figures_of_latent
 from defect_jax.report.verdict import DETAIL, RIPPLE, missed, number, percent
 
 # Bytes of images on the page before compression; of large photos fewer are shown.
 _RECON_BYTES, _PRIOR_BYTES = 800_000, 300_000
 _LEAST, _MOST_PRIOR = 3, 24
-_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
+_SMALL = 64  # px
+TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def write(path, *, title, verdict, summary, config, rows, history, targets, photos, recon, prior, log_n):
+def write(path, *, title, verdict, summary, config, rows, history, targets, photos, recon, prior, nearest,
+          latent, forecast, log_n):
   """Writes the page; it is whole or not there.
 
   Args:
@@ -30,17 +33,23 @@ def write(path, *, title, verdict, summary, config, rows, history, targets, phot
     history: {'train/kld', 'train/mse'}, each `[steps]`; 'target/kld', 'target/mse' too where they changed.
     targets: {'kld', 'mse'}, as the run ended; None where there is none.
     photos, recon, prior: `[N, S, S, C]` in [0, 1]; recon belongs to photos.
+    nearest: `[N, S, S, C]`, the training photo nearest to each image of prior. latent: report.latent.Latent.
+    forecast: sentences on what the targets ask for, told before training.
     log_n: log of the number of training photos, in nats.
   """
   fewer = min(len(photos), _count(photos, 3, _RECON_BYTES, grids.MOST))
-  page = _TEMPLATES.get_template('report.html').render(
+  samples = _count(prior, 2, _PRIOR_BYTES, _MOST_PRIOR)
+  page = TEMPLATES.get_template('report.html').render(
     title=title, verdict=verdict, reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'),
     facts=_facts(summary), about=_about(summary),
     losses=_losses(rows, history, targets, summary, log_n), control=_control(rows, history),
     gradients=_gradients(rows, history),
-    recon=[_png(grids.grid([[photo], [made], [grids.residual(photo, made)]]))
+    recon=[png(grids.grid([[photo], [made], [grids.residual(photo, made)]]))
            for photo, made in zip(photos[:fewer], recon[:fewer], strict=True)], of=len(photos),
-    prior=[_png(grids.grid([[image]])) for image in prior[:_count(prior, 1, _PRIOR_BYTES, _MOST_PRIOR)]],
+    prior=[png(grids.grid([pair])) for pair in list(zip(prior, nearest, strict=True))[:samples]],
+    latent=[_figure(*parts) for parts in figures_of_latent(latent, rows, history, log_n)],
+    traversals=png(grids.grid(_small(latent.traversals))), dimensions=', '.join(map(str, latent.dimensions)),
+    offsets=f'{latent.offsets[0]:g} to {latent.offsets[-1]:g}', alarms=_alarms(rows), forecast=forecast,
     config=json.dumps(plain(config.to_dict() if hasattr(config, 'to_dict') else config), indent=2))
   write_atomic(path, page)
 
@@ -48,6 +57,14 @@ def write(path, *, title, verdict, summary, config, rows, history, targets, phot
 def _count(images, each, most_bytes, most):
   """How many of the images fit the page, each shown as `each` pictures."""
   return max(_LEAST, min(most, most_bytes // max(1, each * int(np.prod(np.shape(images)[1:])))))
+
+
+def _small(images):
+  """Images `[..., S, S, C]` of more than 64 px as means of squares of pixels, about 64 px: many fit the page."""
+  side = images.shape[-2]
+  factor = next(factor for factor in range(max(1, side // _SMALL), 0, -1) if side % factor == 0)
+  split = (*images.shape[:-3], side // factor, factor, side // factor, factor, images.shape[-1])
+  return images.reshape(split).mean((-4, -2))
 
 
 def _facts(summary):
@@ -119,7 +136,8 @@ def _control(rows, history):
     ('weight/', 'Loss weights', 'weight', {'log': True}, 'What each loss is multiplied by before its gradient is '
      'taken. Lines should level off; one that keeps climbing pulls at a target that cannot be reached.'),
     ('cosine/', 'Do KLD and MSE pull the same way?', 'cosine', {'bounds': (-1.05, 1.05)}, 'Angle between the two '
-     'gradients on the encoder: -1 is a tug of war, 0 no conflict. Below 0 is normal once both targets press.'),
+     'gradients on the encoder, whole (E1_E2) and by layer: -1 is a tug of war, 0 no conflict. Below 0 is normal once '
+     'both targets press.'),
   ])
 
 
@@ -130,6 +148,18 @@ def _gradients(rows, history):
     ('update/', 'Update norms', 'norm', {'log': True}, 'How far each stream moves its parameters in a step. Should '
      'shrink as the targets are reached.'),
   ])
+
+
+def _alarms(rows):
+  """(first step, last step, words) of each stretch of the same alarm."""
+  stretches = []
+  for row in (row for row in rows if 'latent/active_units' in row):
+    words = row.get('alarm')
+    if stretches and stretches[-1][2] == words:
+      stretches[-1][1] = row['step']
+    else:
+      stretches.append([row['step'], row['step'], words])
+  return [stretch for stretch in stretches if stretch[2]]
 
 
 def _several(rows, steps, wanted):
@@ -179,7 +209,8 @@ def _figure(title, figure, caption):
   return {'title': title, 'caption': caption, 'source': _source('svg+xml', plots.svg(figure))}
 
 
-def _png(array):
+def png(array):
+  """The `src` of a picture of uint8 `[H, W]` or `[H, W, 3]`, with all its bytes in it."""
   return _source('png', grids.encode_png(array))
 
 

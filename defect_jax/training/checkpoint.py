@@ -80,6 +80,21 @@ def restore(workdir, template):
   return None
 
 
+def read(workdir):
+  """The newest sound checkpoint as it was saved, (step, tree of NumPy arrays), or None. Changes nothing.
+
+  Damaged ones are passed over with a warning: the run may be at work, and what is set aside is its own business.
+  """
+  for step in reversed(steps(workdir)):
+    folder = workdir.checkpoint(step)
+    if reason := _damage(folder):
+      logging.warning('checkpoint %s is damaged (%s); the one before it is used', folder, reason)
+      continue
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      return step, checkpointer.restore((folder / 'state').absolute())
+  return None
+
+
 def steps(workdir):
   """Steps of the checkpoints, sorted; those half written or damaged are not among them."""
   if not workdir.checkpoints.is_dir():

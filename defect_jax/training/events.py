@@ -12,7 +12,7 @@ _END = None
 
 
 class Events:
-  """Writes rows {'step': int, name: number} to events.* files of a folder."""
+  """Writes rows {'step': int, name: number} to events.* files of a folder; texts are left out."""
 
   def __init__(self, folder):
     self._folder, self._rows = str(folder), queue.SimpleQueue()
@@ -34,7 +34,7 @@ class Events:
       tf.config.set_visible_devices([], 'GPU')  # JAX owns the accelerators
       writer = metric_writers.SummaryWriter(self._folder)
       while (row := self._rows.get()) is not _END:
-        scalars = {name: value for name, value in row.items() if name != 'step'}
+        scalars = {name: value for name, value in row.items() if name != 'step' and not isinstance(value, str)}
         writer.write_scalars(row['step'], scalars)
       writer.close()
     except Exception as error:  # the same rows stand in metrics.jsonl; a full disk is reported from there

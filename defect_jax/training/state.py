@@ -1,5 +1,6 @@
 """The state of a training run and the pure step from one to the next."""
 
+import collections
 import dataclasses
 from collections.abc import Callable
 
@@ -89,13 +90,19 @@ class Trainer:
       else:
         metrics['weight/kld'] = weights['beta']
     if {'E1', 'E2'} <= self.streams.keys():
-      metrics['cosine/E1_E2'] = cosine(grads['E1'], grads['E2'])
+      metrics |= {f'cosine/{name}': value for name, value in cosines(grads['E1'], grads['E2']).items()}
     return metrics
 
 
-def cosine(a, b):
-  """Cosine of the angle of two trees {path: array} over the paths they share; 0 where they share none."""
-  common = a.keys() & b.keys()
-  a, b = ({path: tree[path] for path in sorted(common)} for tree in (a, b))
-  norms = optax.global_norm(a) * optax.global_norm(b)
-  return optax.tree.vdot(a, b) / jnp.maximum(norms, 1e-20) if common else jnp.float32(0)
+def cosines(a, b):
+  """Cosines of the angle of two trees {path: array}: `E1_E2` over all paths they share, and by layer.
+
+  A layer is a path without its last part, the kernel or bias. 0 where the trees share no path.
+  """
+  parts = collections.defaultdict(lambda: jnp.zeros(3))  # layer: product, square of a, square of b
+  for path in sorted(a.keys() & b.keys()):
+    layer = path.rpartition('/')[0]
+    parts[layer] += jnp.stack([jnp.vdot(a[path], b[path]), jnp.vdot(a[path], a[path]), jnp.vdot(b[path], b[path])])
+  parts['E1_E2'] = sum(parts.values(), jnp.zeros(3))
+  return {name: product / jnp.maximum(jnp.sqrt(of_a) * jnp.sqrt(of_b), 1e-20)
+          for name, (product, of_a, of_b) in parts.items()}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from defect_jax import atomic
 from defect_jax.report import grids, vae
+from defect_jax.report.latent import Latent
 
 pytestmark = pytest.mark.filterwarnings('error::UserWarning')  # matplotlib's, of a figure that does not fit
 
@@ -28,12 +29,16 @@ def _arguments(**changes):
   photos = random.random((4, 16, 16, 1), np.float32)
   rows = [{'step': step, 'seconds': step / 10, 'gain/E1': 0.5, 'gain/D': 1.0, 'weight/kld': 0.1, 'norm/E1': 2.0,
            'update/E1': 0.01, 'cosine/E1_E2': -0.3, 'target/kld': 16.0} for step in range(10, STEPS + 1, 10)]
+  rows += [{'step': step, 'latent/active_units': 2, 'latent/mutual_information': 1.3, 'latent/marginal_kl': 14.7,
+            'latent_kld/0': 12.0, 'latent_kld/1': 4.0, 'latent_kld/2': 0.0} for step in (60, STEPS)]
   rows += [{'step': STEPS, 'request': {'id': 1, 'pause': False, 'stop': False, 'targets': {'kld': 11.0}}}]
   return {'title': 'vae_split', 'verdict': ['Both losses are at their targets.', 'Next: nothing.'],
           'summary': SUMMARY, 'config': ConfigDict({'task': 'vae', 'targets': {'kld': 16.0}}), 'rows': rows,
           'history': {'train/kld': random.random(STEPS), 'train/mse': random.random(STEPS)},
           'targets': {'kld': 16.0, 'mse': 0.0004}, 'photos': photos, 'recon': 1 - photos,
-          'prior': photos[:2], 'log_n': math.log(4)} | changes
+          'prior': photos[:2], 'nearest': photos[2:], 'log_n': math.log(4), 'forecast': ['a KLD of 16 can carry it'],
+          'latent': Latent(random.normal(size=(4, 3)), None, np.array([12., 4., 0.]), np.array([0, 1]),
+                           np.array([-1., 1.]), random.random((2, 2, 16, 16, 1)))} | changes
 
 
 def _page(folder, **changes):
@@ -68,8 +73,13 @@ def page(tmp_path_factory):
 def test_contains_every_section(page):
   reader = _Reader(page)
   ids = [attrs['id'] for _, attrs in reader.tags if 'id' in attrs]
-  assert ids == ['verdict', 'figures', 'losses', 'reconstructions', 'prior', 'control', 'gradients', 'config']
-  assert len(reader.sources('over the steps')) == 8  # KLD, MSE, close-up, gains, weights, cosine, norms, updates
+  assert ids == ['verdict', 'figures', 'forecast', 'losses', 'reconstructions', 'prior', 'latent', 'control', 'gradients',
+                 'config']
+  figures = [attrs['alt'] for tag, attrs in reader.tags if tag == 'img' and 'svg' in attrs['src'][:20]]
+  assert figures == [
+    'KLD', 'MSE', 'How well the targets are held', 'KLD of each dimension', 'What the KLD is made of',
+    'KLD of each dimension over time', 'Active units', 'Where the photos lie', 'Gains', 'Loss weights',
+    'Do KLD and MSE pull the same way?', 'Gradient norms', 'Update norms']
   assert json.loads(re.search(r'<pre>(.*)</pre>', page, re.S)[1].replace('&#34;', '"')) == {
     'task': 'vae', 'targets': {'kld': 16.0}}
 
@@ -105,7 +115,8 @@ def test_what_a_run_does_not_have_is_left_out(tmp_path):
   reader = _Reader(_page(tmp_path, rows=rows))
   ids = [attrs['id'] for _, attrs in reader.tags if 'id' in attrs]
   assert 'control' in ids and 'gradients' not in ids
-  assert len(reader.sources('over the steps')) == 4  # KLD, MSE, close-up, gains
+  figures = [attrs['alt'] for tag, attrs in reader.tags if tag == 'img' and 'svg' in attrs['src'][:20]]
+  assert figures == ['KLD', 'MSE', 'How well the targets are held', 'KLD of each dimension', 'Gains']
 
 
 def test_one_step_and_a_loss_of_zero(tmp_path):
@@ -119,7 +130,10 @@ def test_large_colour_photos_and_many_steps_stay_below_two_megabytes(tmp_path):
   history = {name: random.random(50_000) + 1 for name in ('train/kld', 'train/mse')}
   rows = [{'step': step} | {f'gain/{name}': random.random() for name in ('E1', 'E2', 'D')}
           for step in range(10, 50_001, 10)]
-  page = _page(tmp_path, photos=photos, recon=photos, prior=photos, history=history, rows=rows)
+  latent = Latent(random.normal(size=(25, 16)), None, np.ones(16), np.arange(6), np.linspace(-2, 2, 7),
+                  np.broadcast_to(photos[0], (6, 7, 256, 256, 3)))
+  page = _page(tmp_path, photos=photos, recon=photos, prior=photos, nearest=photos, latent=latent, history=history,
+               rows=rows)
   assert len(page) < 2_000_000 and f'of {len(photos)} photos.' in page
 
 
@@ -135,3 +149,12 @@ def test_is_whole_or_as_before(tmp_path, monkeypatch):
     with pytest.raises(atomic.DiskFull, match=r'report\.html'):
       vae.write(path, **_arguments())
   assert path.read_text() == 'before' and [file.name for file in tmp_path.iterdir()] == ['report.html']
+
+
+def test_an_alarm_is_a_stretch_with_its_words(tmp_path):
+  rows = [{'step': step, 'latent/active_units': 0, 'latent/mutual_information': 0., 'latent/marginal_kl': 0.,
+           'latent_kld/0': 0.} | ({'alarm': words} if words else {})
+          for step, words in ((10, ''), (20, 'no unit'), (30, 'no unit'), (40, ''), (50, 'no unit'))]
+  page = _page(tmp_path, rows=rows)
+  assert re.findall(r'Steps (\d+) to (\d+): posterior collapse: no unit', page) == [('20', '30'), ('50', '50')]
+  assert 'id="alarms"' not in _page(tmp_path)

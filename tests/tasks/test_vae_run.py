@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -74,8 +73,7 @@ def copied(finished, tmp_path):
   return tmp_path / 'run'
 
 
-def test_a_finished_workdir_holds_what_the_contract_names(finished, pytestconfig):
-  checker = pytestconfig.rootpath.parent / 'shared' / 'check_outputs.py'
+def test_a_finished_workdir_holds_what_the_contract_names(finished, check_outputs):
   workdir, _ = finished
   assert status(workdir)['state'] == 'finished' and status(workdir)['step'] == 40
   shown = {f'{step}_{what}.png' for step in (20, 40) for what in ('recon', 'prior')}
@@ -83,10 +81,7 @@ def test_a_finished_workdir_holds_what_the_contract_names(finished, pytestconfig
   assert len(list(workdir.glob('events.*'))) == 1
   assert [row['step'] for row in rows(workdir)] == list(range(2, 41, 2))
   assert checkpoint.steps(Workdir(workdir)) == [24, 32, 40]
-  if not checker.is_file():
-    pytest.skip('no check_outputs.py at ../shared')
-  done = subprocess.run([sys.executable, checker, workdir], text=True, capture_output=True)
-  assert (done.returncode, done.stdout) == (0, '0 faults\n')
+  check_outputs(workdir)
 
 
 def test_the_summary_is_made_of_the_rows_and_the_photos(finished):

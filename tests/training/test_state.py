@@ -155,13 +155,21 @@ def test_metrics_of_a_step():
   assert (float(metrics['target/kld']), float(metrics['target/mse'])) == pytest.approx((4., 0.01))
 
 
-def test_cosine_of_opposite_equal_and_disjoint_gradients():
+def test_cosines_by_layer_are_of_that_layer_alone():
+  a = {'low/kernel': jnp.array([[1., 0.]]), 'low/bias': jnp.array([2.]), 'top/bias': jnp.ones(1)}
+  b = {'low/kernel': jnp.array([[0., 1.]]), 'low/bias': jnp.array([2.]), 'top/bias': -jnp.ones(1)}
+  found = {name: float(value) for name, value in state.cosines(a, b).items()}
+  # low: 4 / (sqrt 5 sqrt 5); top: -1; whole: (4 - 1) / (sqrt 6 sqrt 6).
+  assert found == pytest.approx({'low': 0.8, 'top': -1., 'E1_E2': 0.5}, rel=1e-5)
+
+
+def test_cosines_of_opposite_equal_and_disjoint_gradients():
   a, b = {'x': jnp.array([1., 2.]), 'y': jnp.ones(3)}, {'x': jnp.array([-1., -2.])}
-  assert float(state.cosine(a, a)) == pytest.approx(1.)
-  assert float(state.cosine(a, b)) == pytest.approx(-1.)
-  assert float(state.cosine(b, {'x': jnp.array([2., -1.])})) == pytest.approx(0., abs=1e-7)
-  assert state.cosine(a, {'z': jnp.ones(1)}) == 0
-  assert float(state.cosine(a, {'x': jnp.zeros(2)})) == 0
+  assert float(state.cosines(a, a)['E1_E2']) == pytest.approx(1.)
+  assert float(state.cosines(a, b)['E1_E2']) == pytest.approx(-1.)
+  assert float(state.cosines(b, {'x': jnp.array([2., -1.])})['E1_E2']) == pytest.approx(0., abs=1e-7)
+  assert state.cosines(a, {'z': jnp.ones(1)})['E1_E2'] == 0
+  assert state.cosines(a, {'x': jnp.zeros(2)})['E1_E2'] == 0
 
 
 def test_the_joint_gradient_takes_beta_from_the_controllers_state():

@@ -12,11 +12,13 @@ from absl import logging
 
 from defect_jax import parallel
 from defect_jax.config import UserError
-from defect_jax.data import augment, regions, sets
+from defect_jax.data import augment, sets
+from defect_jax.evaluation import forecast
 from defect_jax.models import vae as models
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
 from defect_jax.tasks.vae.schema import SCHEMA
+from defect_jax.trained import model_of, photos_of
 from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
 
@@ -28,37 +30,23 @@ _MEASURED = 1024  # photos that measures are taken on
 
 def run(config, workdir):
   """Trains as `config` says, in `workdir`; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
-  model = _model(config)
-  photos, dev = _open_photos(config), _open_dev(config)
+  model = model_of(config)
+  photos, dev = photos_of(config), _open_dev(config)
   standard, variance = _standardise(photos)
   targets = _targets(config, variance, len(photos))
+  measured = _measured(photos)
+  outlook = forecast.forecast(measured, targets['mse'])
+  words = list(forecast.sentences(outlook, targets, config.model.latent, config.control.beta))
   keys = _keys(config.seed)
   params = model.init(keys['params'])
   streams, frozen = routing.resolve(config.streams.to_dict(), params)
   trainer = _trainer(config, model, streams, keys)
   workdir.open()
-  for line in _opening_lines(config, photos, dev, targets, variance, streams, frozen):
+  for line in [*_opening_lines(config, photos, dev, targets, variance, streams, frozen),
+               *(f'forecast: {sentence}' for sentence in words)]:
     print(line, flush=True)
-  measures = Measures(model, standard, _measured(photos), _measured(dev) if dev else None, keys['measure'],
-                      len(photos))
+  measures = Measures(model, standard, measured, _measured(dev) if dev else None, keys['measure'], len(photos), words)
   return _train(config, workdir, trainer, trainer.init(params, standard, targets), photos, measures, keys)
-
-
-def _model(config):
-  size, factor = config.data.size, models.factor(config.model.patch, config.model.widths)
-  if size % factor:
-    raise UserError(f'data.size = {size}: with model.patch = {config.model.patch} and {len(config.model.widths)} '
-                    f'model.widths the size must be a multiple of {factor}')
-  return models.Vae(size=size, channels=config.data.channels, dtype=config.dtype, **config.model)
-
-
-def _open_photos(config, **changes):
-  data = config.data
-  geometry = regions.Geometry(data.size, data.channels, data.region, data.context, data.box, data.fit)
-  wanted = {'source': data.source, 'path': data.path, 'part': data.part, 'classes': data.defects,
-            'few_shot': data.few_shot, 'seed': config.seed, 'geometry': geometry, 'cell_type': data.cell_type,
-            'max_broken': data.max_broken}
-  return sets.open_set(**wanted | changes)
 
 
 def _open_dev(config):
@@ -66,7 +54,7 @@ def _open_dev(config):
   if config.data.part == 'dev':
     return None
   try:
-    return _open_photos(config, part='dev', few_shot=0, max_broken=1.)
+    return photos_of(config, part='dev', few_shot=0, max_broken=1.)
   except UserError as error:
     logging.warning('no held-out photos, so no dev_mse: %s', error)
     return None

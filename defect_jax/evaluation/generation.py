@@ -1,0 +1,149 @@
+"""How near made images come to real ones (KID) without copying them (novelty), by the project's contract.
+
+KID: Binkowski et al. 2018, "Demystifying MMD GANs", here on features of VGG16.
+"""
+
+import jax
+import numpy as np
+
+from defect_jax.models import features
+
+LEAST_REAL = 100  # photos KID is measured against
+_CHUNK_PIXELS = 2**17  # of one call of a network
+_BLOCK_PIXELS = 2**24  # of the photos whose embeddings are held at a time, about 0.7 GB
+_ROWS = 1024  # of the kernel's matrix at a time
+
+_kid_features = jax.jit(features.kid_features)
+_embed = jax.jit(features.lpips_embed)
+
+
+def measure(images, train, dev, seed):
+  """Measures made images against the photos a model was trained on and against unseen real ones.
+
+  Args:
+    images, train, dev: made images, training photos and photos of the dev part, `[n, H, W, C]` in [0, 1], n each its
+      own, H, W, C (1 or 3) the same. seed: of the bootstraps.
+
+  Returns {'kid', 'kid_ci' (low, high), 'novelty', 'memorised_fraction', 'diversity'}. None is what the images don't
+  suffice for: kid and kid_ci below 100 photos in dev; novelty and memorised_fraction below 2 in dev or without
+  training photos; kid and diversity with a single made image; any of them with images too small for the network.
+  """
+  result = dict.fromkeys(('kid', 'kid_ci', 'novelty', 'memorised_fraction', 'diversity'))
+  side = min(images.shape[1:3])
+  if len(dev) >= LEAST_REAL and len(images) > 1 and side >= features.SMALLEST['vgg16']:
+    params = jax.device_put(features.load('vgg16'))
+    made, real = (np.concatenate(list(_chunks(_kid_features, params, photos))) for photos in (images, dev))
+    result |= {'kid': kid(made, real), 'kid_ci': kid_interval(made, real, seed)}
+  if side < features.SMALLEST['alexnet']:
+    return result
+  params = jax.device_put(features.load('alexnet'))
+  if len(images) and len(train) and len(dev) > 1:
+    made, real = (_nearest_of_images(params, photos, train) for photos in (images, dev))
+    result |= {'novelty': novelty(made, real), 'memorised_fraction': memorised_fraction(made, real)}
+  if len(images) > 1:
+    result['diversity'] = diversity(_chunks(_embed, params, images))
+  return result
+
+
+def kid(a, b):
+  """Unbiased squared MMD of features `[n, 1280]` and `[m, 1280]`, n and m at least 2; 0 on average for equal sources.
+
+  Kernel (x.y / 1280 + 1)^3 (Binkowski et al. 2018, equation 4), in float64.
+  """
+  return float(_mmd2(a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
+
+
+def kid_interval(a, b, seed, bootstraps=100):
+  """95 % interval (low, high) of `kid` over `bootstraps` resamplings of both sides, by percentiles."""
+  rng = np.random.default_rng(seed)
+  times_a, times_b = (rng.multinomial(n, np.full(n, 1 / n), bootstraps) for n in (len(a), len(b)))
+  # Of a handful, a resample may hold one image only, again and again: no pair to look at.
+  usable = ((times_a > 0).sum(1) > 1) & ((times_b > 0).sum(1) > 1)
+  low, high = np.quantile(_mmd2(a, b, times_a[usable], times_b[usable]), (0.025, 0.975))
+  return float(low), float(high)
+
+
+def _mmd2(a, b, times_a, times_b):
+  """The unbiased estimate `[R]` for R resamples, in which image i of `a` `[n, F]` comes times_a[r, i] times.
+
+  Within a set it averages over pairs of two different images. An image drawn twice would form pairs with itself,
+  whose kernel is large; counted as pairs of two images they would raise every resample's estimate by about
+  k(x, x) / n. So pairs of one index are left out of sum and count, and the resamples' mean is the estimate itself.
+  """
+  a, b, times_a, times_b = (np.float64(x) for x in (a, b, times_a, times_b))
+  between = _kernel_sums(a, b, times_a, times_b) / (len(a) * len(b))
+  return _within(a, times_a) + _within(b, times_b) - 2 * between
+
+
+def _within(x, times):
+  selves = np.square(times) @ _kernel(np.sum(x * x, 1), x.shape[1])
+  return (_kernel_sums(x, x, times, times) - selves) / (times.sum(1)**2 - np.square(times).sum(1))
+
+
+def _kernel_sums(x, y, times_x, times_y):
+  """sum_ij times_x[r, i] times_y[r, j] k(x_i, y_j): `[R]`, without the whole matrix in memory."""
+  total = np.zeros(len(times_x))
+  for start in range(0, len(x), _ROWS):
+    rows = slice(start, start + _ROWS)
+    total += np.sum((times_x[:, rows] @ _kernel(x[rows] @ y.T, x.shape[1])) * times_y, 1)
+  return total
+
+
+def _kernel(product, size):
+  return (product / size + 1)**3
+
+
+def nearest(embeddings, references):
+  """LPIPS `[n]` from each of `embeddings` `[n, E]` to the nearest of `references` `[m, E]` (features.lpips_embed)."""
+  # argmin |x - y|^2 = argmin |y|^2 / 2 - x.y; then the distance by differences, since near copies would cancel
+  best = np.argmin(np.sum(np.square(references), 1) / 2 - embeddings @ references.T, 1)
+  pairs = zip(embeddings, best, strict=True)
+  return np.array([np.sum(np.square(x - references[index]), dtype=np.float64) for x, index in pairs])
+
+
+def novelty(made, real):
+  """Median distance to the nearest training photo of made images, divided by that of unseen real photos.
+
+  Args:
+    made, real: `[n]` and `[m]`, distances of `nearest`.
+
+  1: as new as new real photos. None where the real photos are copies of training photos too.
+  """
+  scale = np.median(real)
+  return float(np.median(made) / scale) if scale > 0 else None
+
+
+def memorised_fraction(made, real):
+  """Share of made images nearer to a training photo than the 5th percentile of unseen real ones; as `novelty`."""
+  return float(np.mean(made < np.quantile(real, 0.05)))
+
+
+def diversity(chunks):
+  """Mean LPIPS over all pairs of two different images; `chunks` iterates over their embeddings, `[b, E]` each.
+
+  sum_ij |x_i - x_j|^2 = 2 n sum |x_i|^2 - 2 |sum x_i|^2, so one pass suffices.
+  """
+  count, squares, total = 0, 0., 0.
+  for chunk in chunks:
+    chunk = np.float64(chunk)
+    count, squares, total = count + len(chunk), squares + np.sum(chunk * chunk), total + chunk.sum(0)
+  return float(max(2 * (squares - np.sum(total * total) / count) / (count - 1), 0.))
+
+
+def _chunks(network, params, images):
+  """`network(params, images)` `[b, ...]`, NumPy, of chunk after chunk of one size, so that one program does for all."""
+  size = max(1, _CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
+  for start in range(0, len(images), size):
+    chunk = np.float32(images[start:start + size])
+    padded = np.pad(chunk, [(0, size - len(chunk))] + [(0, 0)] * 3)
+    yield np.asarray(network(params, padded))[:len(chunk)]
+
+
+def _nearest_of_images(params, images, references):
+  """`nearest` for images; embeds again for every block of references that fits into memory, mostly the only one."""
+  size = max(1, _BLOCK_PIXELS // (images.shape[1] * images.shape[2]))
+  distances = []
+  for start in range(0, len(references), size):
+    block = np.concatenate(list(_chunks(_embed, params, references[start:start + size])))
+    distances.append(np.concatenate([nearest(chunk, block) for chunk in _chunks(_embed, params, images)]))
+  return np.min(distances, 0)

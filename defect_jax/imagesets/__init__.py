@@ -1,0 +1,1 @@
+"""Image sets: made images, where each comes from, and whether that is sound."""

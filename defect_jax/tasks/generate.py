@@ -1,0 +1,119 @@
+"""Makes new images from a trained VAE, as an image set with manifest, and measures them against real photos."""
+
+import time
+
+import jax
+import numpy as np
+from absl import logging
+
+from defect_jax import parallel, trained
+from defect_jax.augmentation import production, samplers
+from defect_jax.config import UserError, config_hash
+from defect_jax.evaluation import generation
+from defect_jax.imagesets import manifest, writer
+from defect_jax.report import generate as report
+from defect_jax.schema import Choice, Integer, Number, Optional, Text
+from defect_jax.workdir import Stopped
+
+SCHEMA = {
+    'task': Choice('generate'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 65536), 'vae': Optional(Text()),
+    'count': Integer(1, 10**6),
+    'sampler': {'name': Choice(*samplers.NAMES), 'temperature': Number(above=0, high=100),
+                'neighbours': Integer(1), 'components': Integer(1)},
+    'measure': {'part': Choice('dev', 'final')},
+}
+_INTERVAL = 2.0  # seconds between progress lines
+
+
+def run(config, workdir):
+  """Makes `config.count` images and returns the summary. Raises UserError, Stopped or DiskFull."""
+  vae = trained.open_vae(config.vae)
+  photos, real = vae.photos(), _real(vae, config.measure.part)
+  images = photos.images()
+  sampler = samplers.make(posterior=vae.encode(images), seed=config.seed, **config.sampler)
+  workdir.open()
+  print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
+        f'{vae.vae.size} px; {parallel.devices()} {jax.default_backend()} device(s)', flush=True)
+  began = time.monotonic()
+  progress = _Progress(workdir, began)
+  make = _maker(config, vae, sampler, photos)
+  progress.compile_seconds = _warm(make, config.batch)
+  found = production.produce(workdir.image_set, config.count, config.batch, make, config_hash(config), progress,
+                             stop=lambda: workdir.stop_requested)
+  if not found.whole:
+    raise Stopped(f'stopped at image {found.done} of {found.total}; the same command goes on')
+  seconds = time.monotonic() - began
+  made = _read(workdir.image_set)
+  print(f'measuring against {len(real)} real photos of the part {config.measure.part}', flush=True)
+  measured = generation.measure(made, images, real, config.seed)
+  rate = found.made / max(seconds - progress.compile_seconds, 1e-9)
+  summary = {'steps': config.count, 'seconds': seconds, 'compile_seconds': progress.compile_seconds,
+             'images_per_second': rate, 'devices': parallel.devices(), 'platform': jax.default_backend(),
+             'images': len(made), 'skipped': 0, **measured, 'measured_against': f'{len(real)} of {config.measure.part}',
+             'seconds_per_image': 1 / rate if rate else None}
+  report.write(workdir.report_html, workdir.root.name, config, summary, made, images, real)
+  return summary
+
+
+def _real(vae, part):
+  """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none."""
+  if vae.config.data.part == 'final':
+    raise UserError('vae: it was trained on photos of the part final, which nothing may be made from; train it on pool')
+  try:
+    return vae.photos(part=part, few_shot=0, max_broken=1.).images()
+  except UserError as error:
+    logging.warning('no real photos to measure against: %s', error)
+    return np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)
+
+
+def _maker(config, vae, sampler, photos):
+  """`make` of production.produce."""
+  key = jax.random.key(config.seed)
+  label = ' '.join(vae.config.data.defects)
+  model = f'{config_hash(vae.config)[:12]} step {vae.step}'
+
+  @jax.jit
+  def images(indices):
+    drawn = sampler(jax.vmap(lambda index: jax.random.fold_in(key, index))(indices))
+    return vae.decode(drawn.z), drawn.photo
+
+  def lineage(photo):
+    known = {'source': photos.files[photo], 'source_sha256': photos.sha256[photo]} if photo >= 0 else {}
+    return {'class': photos.classes[photo] if photo >= 0 else label, 'method': 'vae', 'seed': config.seed,
+            'source_part': vae.config.data.part, 'model': model, 'sampler': config.sampler.name, **known}
+
+  def make(indices):
+    made, sources = jax.device_get(images(indices))
+    return made, [lineage(int(photo)) for photo in sources]
+
+  return make
+
+
+def _warm(make, chunk):
+  """Compiles `make`; returns the seconds."""
+  began = time.monotonic()
+  make(np.arange(chunk, dtype=np.uint32))
+  return time.monotonic() - began
+
+
+def _read(root):
+  """The images as written, `[N, S, S, C]` in [0, 1]."""
+  return np.stack([writer.read_image(root / made.file) for made in manifest.read_manifest(root)])
+
+
+class _Progress:
+  """Rows of metrics.jsonl, status.json and a line now and then."""
+
+  def __init__(self, workdir, began):
+    self._workdir, self._began, self._next, self.compile_seconds = workdir, began, 0., 0.
+    workdir.cut_back(-1)
+
+  def __call__(self, done, total):
+    seconds = time.monotonic() - self._began
+    self._workdir.append_metrics({'step': done, 'seconds': seconds})
+    rate = done / max(seconds - self.compile_seconds, 1e-9)
+    line = f'image {done}/{total}  {rate:.0f} images/s  {(total - done) / rate:.0f} s left'
+    self._workdir.status.update(state='running', step=done, steps_total=total, message=line)
+    if time.monotonic() >= self._next or done == total:
+      print(line, flush=True)
+      self._next = time.monotonic() + _INTERVAL

@@ -1,0 +1,96 @@
+"""Opens the workdir of a trained VAE: what generating, finding anomalies and analysis start from."""
+
+import dataclasses
+import functools
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from defect_jax.config import UserError
+from defect_jax.data import regions, sets
+from defect_jax.models import vae as models
+from defect_jax.training import checkpoint
+from defect_jax.workdir import Workdir
+
+_CHUNK = 128  # images encoded at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """A trained VAE.
+
+  Attributes:
+    config: the run's config, a ConfigDict. step: of the checkpoint.
+    vae: models.vae.Vae. standard: models.vae.Standard. params: {'encoder', 'decoder'}.
+  """
+  config: ml_collections.ConfigDict
+  step: int
+  vae: models.Vae
+  standard: models.Standard
+  params: dict
+
+  def encode(self, images):
+    """Posterior of `[N, S, S, C]` in [0, 1], NumPy `[N, Z]`; in chunks of one size, so that it is compiled once."""
+    encode = jax.jit(functools.partial(self.vae.encode, self.params['encoder'], self.standard))
+    missing = -len(images) % _CHUNK
+    padded = np.pad(np.asarray(images), [(0, missing)] + [(0, 0)] * 3)
+    parts = [encode(chunk) for chunk in np.split(padded, len(padded) // _CHUNK)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:len(images)], *parts)
+
+  def decode(self, z):
+    """Images `[B, S, S, C]`, not clipped, of z `[B, Z]`; to be used inside jit."""
+    return self.vae.decode(self.params['decoder'], self.standard, z)
+
+  def photos(self, **changes):
+    """PhotoSet that the VAE was trained on; `changes` to sets.open_set, such as part='dev', few_shot=0."""
+    return photos_of(self.config, **changes)
+
+
+def open_vae(root):
+  """The Trained of a workdir's newest sound checkpoint; changes nothing there.
+
+  Raises UserError for a folder without a run, a run of another task, and one without a usable checkpoint.
+  """
+  if not root:
+    raise UserError('vae: is not set; name the workdir of a trained VAE, such as --config.vae=runs/vae_split')
+  workdir = Workdir(root)
+  config = workdir.read_config()
+  if config is None:
+    raise UserError(f'vae: {root} holds no run (no config.json); name the workdir of a trained VAE')
+  if config.get('task') != 'vae':
+    raise UserError(f'vae: {root} is a run of the task {config.get("task")!r}; name the workdir of a trained VAE')
+  model = model_of(config)
+  found = checkpoint.read(workdir)
+  if found is None:
+    raise UserError(f'vae: {root} has no usable checkpoint; train it with the same command again')
+  step, tree = found
+  like = jax.eval_shape(model.init, jax.random.key(0))
+  try:
+    params = flax.serialization.from_state_dict(like, tree['state']['params'])
+    standard = models.Standard(*(jnp.asarray(tree['state']['standard'][name]) for name in models.Standard._fields))
+  except (KeyError, ValueError) as error:
+    raise UserError(f'vae: {workdir.checkpoint(step)} was saved by another version of defect_jax; train the VAE anew '
+                    'with this one') from error
+  return Trained(config, step, model, standard, jax.tree.map(jnp.asarray, params))
+
+
+def model_of(config):
+  """The Vae that a config describes; UserError where its size does not fit its widths."""
+  size, factor = config.data.size, models.factor(config.model.patch, config.model.widths)
+  if size % factor:
+    raise UserError(f'data.size = {size}: with model.patch = {config.model.patch} and {len(config.model.widths)} '
+                    f'model.widths the size must be a multiple of {factor}')
+  return models.Vae(size=size, channels=config.data.channels, dtype=config.dtype, **config.model)
+
+
+def photos_of(config, **changes):
+  """The PhotoSet that a config's `data` describes, with `changes` to what sets.open_set is called with."""
+  data = config.data
+  geometry = regions.Geometry(data.size, data.channels, data.region, data.context, data.box, data.fit)
+  wanted = {'source': data.source, 'path': data.path, 'part': data.part, 'classes': data.defects,
+            'few_shot': data.few_shot, 'seed': config.seed, 'geometry': geometry, 'cell_type': data.cell_type,
+            'max_broken': data.max_broken}
+  return sets.open_set(**wanted | changes)

@@ -1,0 +1,90 @@
+"""The generate job on the VAE of the small job: its set, its figures, its refusals."""
+
+import json
+import signal
+
+import imagecodecs
+import numpy as np
+import pytest
+from absl import flags
+
+from defect_jax import main, trained
+from defect_jax.imagesets import manifest
+
+
+@pytest.fixture
+def generate(finished, cache, monkeypatch, tmp_path):
+  """Runs the job in this process: (workdir name, further arguments) -> exit status."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv('DEFECT_JAX_CACHE', str(cache))
+  handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+  def call(name, *arguments, vae=finished[0], config='configs/generate.py:tiny'):
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS['workdir'].value = None
+    return main.main([f'--config={config}', f'--workdir={tmp_path / name}', f'--config.vae={vae}', *arguments])
+
+  yield call
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
+
+
+def pixels(root):
+  return {path.name: imagecodecs.png_decode(path.read_bytes()).astype(int) for path in (root / 'set/images').iterdir()}
+
+
+def test_images_are_decodings_around_the_photos_that_the_manifest_names(generate, finished, tmp_path, check_outputs):
+  assert generate('run', '--config.sampler.name=posterior', '--config.sampler.temperature=1e-6',
+                  '--config.count=21') == 0
+  vae = trained.open_vae(finished[0])
+  photos = vae.photos()
+  made = manifest.read_manifest(tmp_path / 'run/set')
+  assert [image.index for image in made] == list(range(21)) and {image.source_part for image in made} == {'pool'}
+  recon = np.asarray(vae.decode(vae.encode(photos.images()).mean))
+  found = pixels(tmp_path / 'run')
+  for image in made:
+    row = photos.files.index(image.source)
+    assert image.source_sha256 == photos.sha256[row] and image.label == photos.classes[row]
+    levels = np.clip(recon[row, ..., 0], 0, 1) * 255
+    assert np.abs(found[image.file.partition('/')[2]] - levels).max() <= 1
+  summary = json.loads((tmp_path / 'run/summary.json').read_text())
+  assert summary['images'] == 21 and summary['kid'] is None  # 3 photos held out, KID takes 100
+  assert '21 images' in (tmp_path / 'run/report.html').read_text()
+  check_outputs(tmp_path / 'run')
+
+
+def test_an_image_is_the_same_in_a_batch_of_another_size(generate, tmp_path):
+  assert generate('one', '--config.count=8') == generate('two', '--config.count=8', '--config.batch=3') == 0
+  one, two = pixels(tmp_path / 'one'), pixels(tmp_path / 'two')
+  assert one.keys() == two.keys()
+  assert max(np.abs(one[name] - two[name]).max() for name in one) <= 1
+
+
+def test_a_finished_set_is_left_as_it_is(generate, tmp_path, capsys):
+  assert generate('run', '--config.count=5') == 0
+  before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'run/set').rglob('*')}
+  assert generate('run', '--config.count=5') == 0
+  assert 'finished already' in capsys.readouterr().out
+  assert {path: path.stat().st_mtime_ns for path in (tmp_path / 'run/set').rglob('*')} == before
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+  (['--config.count=0'], 'count = 0'),
+  (['--config.sampler.name=gmm', '--config.sampler.components=30'], 'sampler.components = 30: more than the'),
+  (['--config.sampler.neighbours=30'], 'sampler.neighbours = 30'),
+  (['--config.sampler.name=gauss'], 'sampler.name'),
+  (['--config.vae=none'], 'vae: is not set'),
+  (['--config.vae=nowhere'], 'nowhere holds no run')])
+def test_refusals_leave_nothing(generate, tmp_path, capsys, arguments, reason):
+  assert generate('run', *arguments) == 2
+  err = capsys.readouterr().err
+  assert err.startswith('error: ') and reason in err and err.count('\n') == 1
+  assert not (tmp_path / 'run').exists()
+
+
+def test_files_that_are_not_of_the_run_are_refused(generate, tmp_path, capsys):
+  (tmp_path / 'run/set/images').mkdir(parents=True)
+  (tmp_path / 'run/set/images/000001.png').write_bytes(b'mine')
+  assert generate('run') == 2
+  assert 'no run' in capsys.readouterr().err
+  assert (tmp_path / 'run/set/images/000001.png').read_bytes() == b'mine'
