@@ -127,8 +127,10 @@ class Workdir:
   def finished(self):
     """summary.json of the config given to `check`, or None where the run has not come to its end."""
     saved = self.read_config()
-    if saved is None or changes(saved, self._config, LOGGING):
-      return None
+    return None if saved is None or changes(saved, self._config, LOGGING) else self.read_summary()
+
+  def read_summary(self):
+    """What summary.json holds, or None where it is not there or not whole."""
     try:
       return json.loads(self.summary_json.read_text())
     except (OSError, ValueError):

@@ -38,7 +38,8 @@ def verdict(summary):
   else:
     low, high = summary['kid_ci']
     yield (f'KID {summary["kid"]:.2f} ({low:.2f} to {high:.2f}) against {summary["measured_against"]}: 0 is as close '
-           'to the real photos as other real photos are, 0.25 is good for these small images, above 1 is poor.')
+           'to the real photos as other real photos are, 0.25 is good for these small images, above 1 is poor. The '
+           f'training photos themselves reach {summary["kid_of_training"]:.2f}.')
   if summary['memorised_fraction'] is not None:
     yield (f'{percent(summary["memorised_fraction"])} of the images are copies of a training photo by LPIPS; novelty '
            f'{summary["novelty"]:.2f}, where 1 is as new as new real photos are.')

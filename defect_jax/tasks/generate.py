@@ -9,6 +9,7 @@ from absl import logging
 from defect_jax import parallel, trained
 from defect_jax.augmentation import production, samplers
 from defect_jax.config import UserError, config_hash
+from defect_jax.data import elpv
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
@@ -20,7 +21,7 @@ SCHEMA = {
     'count': Integer(1, 10**6),
     'sampler': {'name': Choice(*samplers.NAMES), 'temperature': Number(above=0, high=100),
                 'neighbours': Integer(1), 'components': Integer(1)},
-    'measure': {'part': Choice('dev', 'final')},
+    'measure': {'part': Choice('dev', 'final'), 'kid_cell_type': Choice(*elpv.CELL_TYPES)},
 }
 _INTERVAL = 2.0  # seconds between progress lines
 
@@ -29,6 +30,7 @@ def run(config, workdir):
   """Makes `config.count` images and returns the summary. Raises UserError, Stopped or DiskFull."""
   vae = trained.open_vae(config.vae)
   photos, real = vae.photos(), _real(vae, config.measure.part)
+  for_kid = _real(vae, config.measure.part, cell_type=config.measure.kid_cell_type)
   images = photos.images()
   sampler = samplers.make(posterior=vae.encode(images), seed=config.seed, **config.sampler)
   workdir.open()
@@ -44,23 +46,28 @@ def run(config, workdir):
     raise Stopped(f'stopped at image {found.done} of {found.total}; the same command goes on')
   seconds = time.monotonic() - began
   made = _read(workdir.image_set)
-  print(f'measuring against {len(real)} real photos of the part {config.measure.part}', flush=True)
-  measured = generation.measure(made, images, real, config.seed)
+  print(f'measuring against {len(real)} real photos of the part {config.measure.part}, for KID {len(for_kid)}',
+        flush=True)
+  measured = generation.measure(made, images, real, config.seed, for_kid)
   rate = found.made / max(seconds - progress.compile_seconds, 1e-9)
   summary = {'steps': config.count, 'seconds': seconds, 'compile_seconds': progress.compile_seconds,
              'images_per_second': rate, 'devices': parallel.devices(), 'platform': jax.default_backend(),
-             'images': len(made), 'skipped': 0, **measured, 'measured_against': f'{len(real)} of {config.measure.part}',
+             'images': len(made), 'skipped': 0, **measured,
+             'measured_against': f'{len(for_kid)} photos of the part {config.measure.part}',
              'seconds_per_image': 1 / rate if rate else None}
   report.write(workdir.report_html, workdir.root.name, config, summary, made, images, real)
   return summary
 
 
-def _real(vae, part):
-  """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none."""
+def _real(vae, part, **changes):
+  """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none.
+
+  `changes`: to what sets.open_set is called with.
+  """
   if vae.config.data.part == 'final':
     raise UserError('vae: it was trained on photos of the part final, which nothing may be made from; train it on pool')
   try:
-    return vae.photos(part=part, few_shot=0, max_broken=1.).images()
+    return vae.photos(part=part, few_shot=0, max_broken=1., **changes).images()
   except UserError as error:
     logging.warning('no real photos to measure against: %s', error)
     return np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)

@@ -1,10 +1,13 @@
 """KID, novelty and diversity against slow definitions, exact values and what must hold on average."""
 
+import jax
 import numpy as np
 import pytest
 
 from defect_jax.evaluation import generation
 from defect_jax.models import features
+
+kid_features, lpips = map(jax.jit, (features.kid_features, features.lpips))
 
 
 def normal(count, seed, size=1280, shift=0.):
@@ -64,13 +67,21 @@ def test_resamples_scatter_about_the_estimate():
   assert abs(values.mean() - generation.kid(a, b)) < 4 * values.std() / np.sqrt(4000)
 
 
-def test_interval_covers_the_true_value():
-  truth = generation.kid(normal(4000, 100, size=4, shift=0.5), normal(4000, 101, size=4))
-  covered = []
+def test_mean_and_interval_about_the_exact_value():
+  # For one feature the kernel is 1 + 3 xy + 3 (xy)^2 + (xy)^3, so the MMD is one of the first three moments.
+  def moment(low, k):
+    return ((low + 1)**(k + 1) - low**(k + 1)) / (k + 1)
+
+  truth = sum(factor * (moment(0.3, k) - moment(0., k))**2 for k, factor in ((1, 3), (2, 3), (3, 1)))
+  rng = np.random.default_rng(0)
+  estimates, covered = [], []
   for seed in range(100):
-    low, high = generation.kid_interval(normal(60, 2 * seed, size=4, shift=0.5), normal(50, 2 * seed + 1, size=4), seed)
+    a, b = rng.uniform(0.3, 1.3, (150, 1)), rng.uniform(0, 1, (120, 1))
+    estimates.append(generation.kid(a, b))
+    low, high = generation.kid_interval(a, b, seed)
     covered.append(low <= truth <= high)
-  assert 0.85 <= np.mean(covered) <= 1
+  assert abs(np.mean(estimates) - truth) < 3 * np.std(estimates) / np.sqrt(100)
+  assert np.mean(covered) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 100)
 
 
 def test_interval_repeats_by_seed():
@@ -122,23 +133,27 @@ def small_chunks(monkeypatch):
   monkeypatch.setattr(generation, '_BLOCK_PIXELS', 4 * 32 * 32)
 
 
-def test_measure_by_its_definitions(small_chunks):
-  made, train, dev = images(18, 0), images(9, 1), images(100, 2)
+@pytest.fixture
+def few_suffice(monkeypatch):
+  monkeypatch.setattr(generation, 'LEAST_REAL', 20)
+
+
+def test_measure_by_its_definitions(small_chunks, few_suffice):
+  made, train, dev = images(18, 0), images(9, 1), images(20, 2)
   result = generation.measure(made, train, dev, seed=0)
   vgg16, alexnet = features.load('vgg16'), features.load('alexnet')
-  a, b = (np.float64(features.kid_features(vgg16, photos)) for photos in (made, dev))
+  a, b = (np.float64(kid_features(vgg16, photos)) for photos in (made, dev))
   assert result['kid'] == pytest.approx(generation.kid(a, b), rel=1e-4)
   assert result['kid_ci'] == pytest.approx(generation.kid_interval(a, b, seed=0), rel=1e-3)
   assert result['kid_ci'][0] < result['kid'] < result['kid_ci'][1]
 
-  def distances(photos):
-    return np.array([features.lpips(alexnet, np.repeat(photo[None], len(train), 0), train).min() for photo in photos])
-
-  assert result['novelty'] == pytest.approx(np.median(distances(made)) / np.median(distances(dev)), rel=1e-4)
-  threshold = np.quantile(distances(dev), 0.05)
-  assert result['memorised_fraction'] == np.mean(distances(made) < threshold)
-  pairs = [features.lpips(alexnet, np.repeat(made[i:i + 1], 17, 0), np.delete(made, i, 0)) for i in range(18)]
-  assert result['diversity'] == pytest.approx(np.mean(pairs), rel=1e-4)
+  everything = np.concatenate([made, train, dev])
+  pairs = np.array([lpips(alexnet, np.repeat(photo[None], 47, 0), everything) for photo in everything])
+  to_train = pairs[:, 18:27].min(1)
+  assert result['novelty'] == pytest.approx(np.median(to_train[:18]) / np.median(to_train[27:]), rel=1e-4)
+  threshold = np.quantile(to_train[27:], 0.05)
+  assert result['memorised_fraction'] == np.mean(to_train[:18] < threshold)
+  assert result['diversity'] == pytest.approx(np.sum(pairs[:18, :18]) / (18 * 17), rel=1e-4)
 
 
 def test_real_photos_as_made_images(small_chunks):
@@ -153,20 +168,29 @@ def test_real_photos_as_made_images(small_chunks):
   assert copied['kid_ci'] is None
 
 
+def test_kid_needs_100_photos(monkeypatch):
+  monkeypatch.setattr(generation, '_kid_features', lambda params, photos: photos.reshape(len(photos), -1))
+  found = [generation.measure(images(3, 0), images(0, 1), images(count, 2), seed=0)['kid'] for count in (99, 100)]
+  assert found[0] is None
+  assert found[1] is not None
+
+
 @pytest.mark.parametrize(('made', 'train', 'dev', 'side', 'missing'), [
-  (3, 2, 1, 32, {'kid', 'kid_ci', 'novelty', 'memorised_fraction'}),
-  (3, 0, 2, 32, {'kid', 'kid_ci', 'novelty', 'memorised_fraction'}),
-  (1, 2, 2, 32, {'kid', 'kid_ci', 'diversity'}),
-  (3, 2, 2, 24, {'kid', 'kid_ci', 'novelty', 'memorised_fraction', 'diversity'}),
+  (3, 2, 1, 32, {'kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction'}),
+  (3, 0, 2, 32, {'kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction'}),
+  (1, 2, 2, 32, {'kid', 'kid_ci', 'kid_of_training', 'diversity'}),
+  (3, 2, 2, 24, {'kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'}),
 ])
 def test_what_the_images_do_not_suffice_for_is_none(small_chunks, made, train, dev, side, missing):
   result = generation.measure(images(made, 0, side), images(train, 1, side), images(dev, 2, side), seed=0)
   assert {name for name, value in result.items() if value is None} == missing
 
 
-def test_kid_tells_noise_from_photos(small_chunks):
-  dev, same, other = images(100, 0), images(40, 1), images(40, 2, smooth=False)
+def test_kid_tells_other_images_from_the_same_kind(small_chunks, few_suffice):
+  dev, same, other = images(32, 0), images(32, 1), images(32, 2, smooth=False)
   train = images(4, 3)
-  near, far = (generation.measure(made, train, dev, seed=0) for made in (same, other))
+  near, far = (generation.measure(made, train, dev[:2], seed=0, kid_dev=dev) for made in (same, other))
+  assert near['kid_of_training'] == far['kid_of_training']  # whatever was made
+  assert generation.measure(same, other, dev, seed=0)['kid_of_training'] == pytest.approx(far['kid'], rel=1e-4)
   assert near['kid_ci'][0] < 0 < near['kid_ci'][1]
   assert far['kid_ci'][0] > 10 * near['kid_ci'][1]

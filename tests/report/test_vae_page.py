@@ -73,8 +73,8 @@ def page(tmp_path_factory):
 def test_contains_every_section(page):
   reader = _Reader(page)
   ids = [attrs['id'] for _, attrs in reader.tags if 'id' in attrs]
-  assert ids == ['verdict', 'figures', 'forecast', 'losses', 'reconstructions', 'prior', 'latent', 'control', 'gradients',
-                 'config']
+  assert ids == ['verdict', 'figures', 'forecast', 'losses', 'reconstructions', 'prior', 'latent', 'control',
+                 'gradients', 'config']
   figures = [attrs['alt'] for tag, attrs in reader.tags if tag == 'img' and 'svg' in attrs['src'][:20]]
   assert figures == [
     'KLD', 'MSE', 'How well the targets are held', 'KLD of each dimension', 'What the KLD is made of',
