@@ -151,12 +151,12 @@ def _gradients(rows, history):
 
 
 def _alarms(rows):
-  """(first step, last step, words) of each stretch of the same alarm."""
+  """(first step, last step, newest words) of each stretch of alarms."""
   stretches = []
   for row in (row for row in rows if 'latent/active_units' in row):
     words = row.get('alarm')
-    if stretches and stretches[-1][2] == words:
-      stretches[-1][1] = row['step']
+    if stretches and bool(stretches[-1][2]) == bool(words):
+      stretches[-1][1:] = row['step'], words
     else:
       stretches.append([row['step'], row['step'], words])
   return [stretch for stretch in stretches if stretch[2]]

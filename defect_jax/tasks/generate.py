@@ -38,7 +38,7 @@ def run(config, workdir):
         f'{vae.vae.size} px; {parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   began = time.monotonic()
   progress = _Progress(workdir, began)
-  make = _maker(config, vae, sampler, photos)
+  make = maker(config, vae, sampler, photos)
   progress.compile_seconds = _warm(make, config.batch)
   found = production.produce(workdir.image_set, config.count, config.batch, make, config_hash(config), progress,
                              stop=lambda: workdir.stop_requested)
@@ -73,7 +73,7 @@ def _real(vae, part, **changes):
     return np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)
 
 
-def _maker(config, vae, sampler, photos):
+def maker(config, vae, sampler, photos):
   """`make` of production.produce."""
   key = jax.random.key(config.seed)
   label = ' '.join(vae.config.data.defects)

@@ -115,3 +115,13 @@ def test_steps_to_targets_against_its_definition(seed):
   expected = slow_steps_to_targets(kld, mse, *targets)
   assert latent.steps_to_targets(kld, mse, *targets) == expected
   assert latent.steps_to_targets(kld, mse, 10., 1.) == expected
+
+
+@pytest.mark.parametrize(('figures', 'words'), [
+  ({}, []), ({'active': 1}, ['only 1 of 20']), ({'mse': 0.96}, ['the MSE 0.96']),
+  ({'information': 0.1}, ['0.1 nats on which photo']), ({'information': 0.16}, []),
+  ({'active': 0, 'mse': 1., 'information': -1e-9}, ['only 0 of 20', 'the MSE 1', 'holds 0 nats'])])
+def test_collapse_signs_name_what_they_saw(figures, words):
+  healthy = {'active': 20, 'latent': 20, 'mse': 0.01, 'variance': 1., 'information': 3.0, 'log_n': 3.0}
+  signs = latent.collapse_signs(**healthy | figures)
+  assert len(signs) == len(words) and all(word in sign for word, sign in zip(words, signs, strict=True))

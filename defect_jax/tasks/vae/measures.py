@@ -18,6 +18,7 @@ from defect_jax.training.loop import HISTORY
 
 _SHOWN = 25  # images in grids and report
 _CHUNK = 128  # images encoded at once
+_SETTLED = 100  # steps before which no alarm is raised
 _TRAVERSED = 6  # dimensions
 _OFFSETS = np.linspace(-2.5, 2.5, 7, dtype=np.float32)  # values of a traversed dimension, in units of the prior
 
@@ -33,7 +34,7 @@ class Measures:
     self._center = np.asarray(standard.center)
     self._variance = float(standard.scale) ** 2
     for_noise, for_prior = jax.random.split(key)
-    self._key, self._alarmed = for_noise, []
+    self._key, self._alarmed = for_noise, False
     self._prior_z = jax.random.normal(for_prior, (_SHOWN, vae.latent))
     self._encode = jax.jit(lambda params, image: vae.encode(params['encoder'], standard, image))
     self._decode = jax.jit(lambda params, z: vae.decode(params['decoder'], standard, z))
@@ -55,13 +56,14 @@ class Measures:
     by_dimension = np.mean(losses.kld_by_dimension(posterior.mean, posterior.logvar), axis=0)
     row = {'latent/active_units': active} | {f'latent/{name}': value for name, value in parts.items()}
     row |= {f'latent_kld/{dimension}': float(value) for dimension, value in enumerate(by_dimension)}
-    signs = latent.collapse_signs(active, self._vae.latent, self._losses(params, self._photos)[1], self._variance,
-                                  parts['mutual_information'], self._log_n)
-    if signs:
+    # An encoder and a decoder that have hardly begun look collapsed too.
+    if step >= _SETTLED and (signs := latent.collapse_signs(
+        active, self._vae.latent, self._losses(params, self._photos)[1], self._variance, parts['mutual_information'],
+        self._log_n)):
       row['alarm'] = '; '.join(signs)
-      if signs != self._alarmed:
+      if not self._alarmed:
         logging.warning('step %d: posterior collapse: %s', step, row['alarm'])
-    self._alarmed = signs
+    self._alarmed = 'alarm' in row
     return row
 
   def at_end(self, params, history):

@@ -1,0 +1,63 @@
+"""Images a second from a trained VAE, PNG files included, against decoding and writing them one by one.
+
+  python -m experiments.bench_generate --vae=runs/vae_split
+
+Ours makes an image set with manifest through the production room, in batches; the peer decodes an image, saves it by
+Pillow, and goes to the next. Both are compiled beforehand, and both read nothing back. Where files are created slowly,
+the disk is what is measured: --folder says where they go.
+"""
+
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import app, flags
+from PIL import Image
+
+from configs import generate as config_of
+from defect_jax import trained
+from defect_jax.augmentation import production, samplers
+from defect_jax.tasks import generate
+from experiments import bench
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
+flags.DEFINE_string('folder', None, 'Where the images go; by default the folder for temporary files.')
+flags.DEFINE_integer('images', 500, 'Images a round.', lower_bound=1)
+flags.DEFINE_integer('rounds', 9, 'Rounds of each side.', lower_bound=1)
+
+
+def main(argv):
+  """Prints a table and the result."""
+  del argv
+  bench.print_load()
+  config = config_of.get_config()
+  vae = trained.open_vae(FLAGS.vae)
+  photos = vae.photos()
+  sampler = samplers.make(posterior=vae.encode(photos.images()), seed=config.seed, **config.sampler)
+  make = generate.maker(config, vae, sampler, photos)
+  key = jax.random.key(config.seed)
+  decode_one = jax.jit(lambda index: vae.decode(sampler(jax.random.fold_in(key, index)[None]).z)[0])
+
+  def by_production():
+    with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
+      production.produce(folder, FLAGS.images, config.batch, make, 'bench')
+
+  def one_by_one():
+    with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
+      for index in range(FLAGS.images):
+        image = np.squeeze(np.asarray(decode_one(index)))
+        levels = np.uint8(np.rint(np.clip(image, 0, 1) * 255))
+        Image.fromarray(levels).save(Path(folder) / f'{index:06d}.png')
+
+  seconds = bench.alternate({'ours': by_production, 'one by one': one_by_one}, 1 if FLAGS.quick else FLAGS.rounds)
+  ours, peer = (float(np.median(seconds[name])) for name in ('ours', 'one by one'))
+  bench.print_times({name: values / FLAGS.images for name, values in seconds.items()})
+  print(f'{vae.vae.size} px: ours {FLAGS.images / ours:.0f} images/s, one by one {FLAGS.images / peer:.0f} images/s')
+  bench.print_result('bench_generate', ours, peer, ('jaxlib', 'pillow', 'imagecodecs'), images=FLAGS.images,
+                     images_per_second=FLAGS.images / ours)
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,58 @@
+"""Which sampler makes the best new images from a trained VAE: realism, novelty, copies and speed.
+
+  python -m experiments.samplers_study --vae=runs/vae_split
+
+Makes 1,000 images by each sampler and temperature, measures them on the dev part, and prints a table, which is also
+written as JSON beside the runs. Cells that are finished are not run again.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import app, flags
+
+from defect_jax.atomic import write_atomic
+from defect_jax.augmentation import samplers
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
+flags.DEFINE_string('root', 'runs/samplers_study', 'Folder of the runs.')
+flags.DEFINE_integer('count', 1000, 'Images of each cell.', lower_bound=2)
+flags.DEFINE_list('temperatures', ['1.0'], 'Temperatures of each sampler.')
+
+_COLUMNS = ('kid', 'novelty', 'memorised_fraction', 'diversity', 'images_per_second')
+
+
+def run(name, temperature):
+  """Summary of a cell."""
+  workdir = Path(FLAGS.root) / f'{name}_{temperature}'
+  subprocess.run([sys.executable, '-m', 'defect_jax.main', f'--config=configs/generate.py:{name}',
+                  f'--workdir={workdir}', f'--config.vae={FLAGS.vae}', f'--config.count={FLAGS.count}',
+                  f'--config.sampler.temperature={temperature}'], check=True)
+  return json.loads((workdir / 'summary.json').read_text())
+
+
+def table(results):
+  """Lines of a table in Markdown."""
+  yield f'| sampler, temperature | {" | ".join(_COLUMNS)} | kid_ci |'
+  yield '|---' * (2 + len(_COLUMNS)) + '|'
+  for name, summary in results.items():
+    values = ['–' if summary[c] is None else f'{summary[c]:.3g}' for c in _COLUMNS]
+    interval = '–' if summary['kid_ci'] is None else '{:.2f} to {:.2f}'.format(*summary['kid_ci'])
+    yield f'| {name} | {" | ".join(values)} | {interval} |'
+
+
+def main(_):
+  results = {f'{name}, {temperature}': run(name, temperature)
+             for name in samplers.NAMES for temperature in FLAGS.temperatures}
+  print('\n'.join(table(results)))
+  floor = next(iter(results.values()))['kid_of_training']
+  if floor is not None:
+    print(f'KID of the training photos themselves: {floor:.3g}')
+  write_atomic(Path(FLAGS.root) / 'samplers_study.json', json.dumps(results, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  app.run(main)
