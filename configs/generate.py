@@ -25,6 +25,9 @@ def get_config(arg=None):
   config.vae = placeholder(str)  # workdir of a trained VAE
   config.count = 1000
   config.sampler = ConfigDict({'name': arg.sampler, 'temperature': 1.0, 'neighbours': 5, 'components': 8})
+  # More than 1: of so many candidates for an image, the one is kept that is no copy of a training photo (LPIPS) and
+  # whose sharpness is most like the photos'. The manifest says of each what it was kept for.
+  config.sampler.candidates = 1
   # Real photos that the images are measured against: dev while settings are chosen, final once, for publishing.
   config.measure = ConfigDict({'part': 'dev'})
   # KID takes 100 real photos: of ELPV all types of cells are taken for it, since no type alone has that many defective

@@ -17,7 +17,7 @@ from PIL import Image
 
 from configs import generate as config_of
 from defect_jax import trained
-from defect_jax.augmentation import production, samplers
+from defect_jax.augmentation import production
 from defect_jax.tasks import generate
 from experiments import bench
 
@@ -35,7 +35,7 @@ def main(argv):
   config = config_of.get_config()
   vae = trained.open_vae(FLAGS.vae)
   photos = vae.photos()
-  sampler = samplers.make(posterior=vae.encode(photos.images()), seed=config.seed, **config.sampler)
+  sampler = generate.sampler_of(config, vae.encode(photos.images()))
   make = generate.maker(config, vae, sampler, photos)
   key = jax.random.key(config.seed)
   decode_one = jax.jit(lambda index: vae.decode(sampler(jax.random.fold_in(key, index)[None]).z)[0])

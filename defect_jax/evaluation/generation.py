@@ -43,7 +43,7 @@ def measure(images, train, dev, seed, kid_dev=None):
     return result
   params = jax.device_put(features.load('alexnet'))
   if len(images) and len(train) and len(dev) > 1:
-    made, real = (_nearest_of_images(params, photos, train) for photos in (images, dev))
+    made, real = (nearest_of_images(photos, train) for photos in (images, dev))
     result |= {'novelty': novelty(made, real), 'memorised_fraction': memorised_fraction(made, real)}
   if len(images) > 1:
     result['diversity'] = diversity(_chunks(_embed, params, images))
@@ -122,8 +122,13 @@ def novelty(made, real):
 
 
 def memorised_fraction(made, real):
-  """Share of made images nearer to a training photo than the 5th percentile of unseen real ones; as `novelty`."""
-  return float(np.mean(made < np.quantile(real, 0.05)))
+  """Share of made images nearer to a training photo than `copy_distance`; as `novelty`."""
+  return float(np.mean(made < copy_distance(real)))
+
+
+def copy_distance(real):
+  """LPIPS below which an image counts as a copy: the 5th percentile of the distances of unseen real photos."""
+  return float(np.quantile(real, 0.05))
 
 
 def diversity(chunks):
@@ -147,8 +152,9 @@ def _chunks(network, params, images):
     yield np.asarray(network(params, padded))[:len(chunk)]
 
 
-def _nearest_of_images(params, images, references):
+def nearest_of_images(images, references):
   """`nearest` for images; embeds again for every block of references that fits into memory, mostly the only one."""
+  params = jax.device_put(features.load('alexnet'))
   size = max(1, _BLOCK_PIXELS // (images.shape[1] * images.shape[2]))
   distances = []
   for start in range(0, len(references), size):

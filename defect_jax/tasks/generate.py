@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from defect_jax import parallel, trained
-from defect_jax.augmentation import production, samplers
+from defect_jax.augmentation import production, samplers, selection
 from defect_jax.config import UserError, config_hash
 from defect_jax.data import elpv
 from defect_jax.evaluation import generation
@@ -20,7 +20,7 @@ SCHEMA = {
     'task': Choice('generate'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 65536), 'vae': Optional(Text()),
     'count': Integer(1, 10**6),
     'sampler': {'name': Choice(*samplers.NAMES), 'temperature': Number(above=0, high=100),
-                'neighbours': Integer(1), 'components': Integer(1)},
+                'neighbours': Integer(1), 'components': Integer(1), 'candidates': Integer(1, 100)},
     'measure': {'part': Choice('dev', 'final'), 'kid_cell_type': Choice(*elpv.CELL_TYPES)},
 }
 _INTERVAL = 2.0  # seconds between progress lines
@@ -32,13 +32,13 @@ def run(config, workdir):
   photos, real = vae.photos(), _real(vae, config.measure.part)
   for_kid = _real(vae, config.measure.part, cell_type=config.measure.kid_cell_type)
   images = photos.images()
-  sampler = samplers.make(posterior=vae.encode(images), seed=config.seed, **config.sampler)
+  sampler = sampler_of(config, vae.encode(images))
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
         f'{vae.vae.size} px; {parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   began = time.monotonic()
   progress = _Progress(workdir, began)
-  make = maker(config, vae, sampler, photos)
+  make = maker(config, vae, sampler, photos, _selector(config, vae, images))
   progress.compile_seconds = _warm(make, config.batch)
   found = production.produce(workdir.image_set, config.count, config.batch, make, config_hash(config), progress,
                              stop=lambda: workdir.stop_requested)
@@ -59,6 +59,13 @@ def run(config, workdir):
   return summary
 
 
+def sampler_of(config, posterior):
+  """The sampler of a config, with the posteriors `[N, Z]` of the training photos; UserError as samplers.make."""
+  settings = config.sampler
+  return samplers.make(settings.name, posterior, temperature=settings.temperature, neighbours=settings.neighbours,
+                       components=settings.components, seed=config.seed)
+
+
 def _real(vae, part, **changes):
   """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none.
 
@@ -73,8 +80,27 @@ def _real(vae, part, **changes):
     return np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)
 
 
-def maker(config, vae, sampler, photos):
-  """`make` of production.produce."""
+def _selector(config, vae, images):
+  """Function of candidates `[B, C, H, W, C]` to (which to keep `[B]`, records); None where there is but one each."""
+  if config.sampler.candidates == 1:
+    return None
+  real = _real(vae, 'dev')  # whatever the images are measured on: no choice sees the part final
+  if len(real) < 2:
+    raise UserError(f'sampler.candidates = {config.sampler.candidates}: which are copies is told by held-out photos, '
+                    'and there are none; set it to 1')
+  least = generation.copy_distance(generation.nearest_of_images(real, images))
+  typical = float(np.median(selection.sharpness(images)))
+
+  def select(candidates):
+    flat = candidates.reshape(-1, *candidates.shape[2:])
+    distance, sharp = generation.nearest_of_images(flat, images), selection.sharpness(flat)
+    return selection.choose(*(of.reshape(candidates.shape[:2]) for of in (distance, sharp)), least, typical)
+
+  return select
+
+
+def maker(config, vae, sampler, photos, select=None):
+  """`make` of production.produce; `select` picks one of `config.sampler.candidates` a image."""
   key = jax.random.key(config.seed)
   label = ' '.join(vae.config.data.defects)
   model = f'{config_hash(vae.config)[:12]} step {vae.step}'
@@ -84,14 +110,27 @@ def maker(config, vae, sampler, photos):
     drawn = sampler(jax.vmap(lambda index: jax.random.fold_in(key, index))(indices))
     return vae.decode(drawn.z), drawn.photo
 
+  @jax.jit
+  def candidates(indices):
+    keys = jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index), config.sampler.candidates))(indices)
+    drawn = sampler(keys.reshape(-1))
+    made = vae.decode(drawn.z)
+    return made.reshape(*keys.shape, *made.shape[1:]), drawn.photo.reshape(keys.shape)
+
   def lineage(photo):
     known = {'source': photos.files[photo], 'source_sha256': photos.sha256[photo]} if photo >= 0 else {}
     return {'class': photos.classes[photo] if photo >= 0 else label, 'method': 'vae', 'seed': config.seed,
             'source_part': vae.config.data.part, 'model': model, 'sampler': config.sampler.name, **known}
 
   def make(indices):
-    made, sources = jax.device_get(images(indices))
-    return made, [lineage(int(photo)) for photo in sources]
+    if select is None:
+      made, sources = jax.device_get(images(indices))
+      return made, [lineage(int(photo)) for photo in sources]
+    made, sources = jax.device_get(candidates(indices))
+    chosen, records = select(made)
+    rows = np.arange(len(indices))
+    return made[rows, chosen], [lineage(int(photo)) | {'filter': record}
+                                for photo, record in zip(sources[rows, chosen], records, strict=True)]
 
   return make
 

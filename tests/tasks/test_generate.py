@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 from defect_jax import main, trained
+from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest
 
 
@@ -58,6 +59,21 @@ def test_an_image_is_the_same_in_a_batch_of_another_size(generate, tmp_path):
   one, two = pixels(tmp_path / 'one'), pixels(tmp_path / 'two')
   assert one.keys() == two.keys()
   assert max(np.abs(one[name] - two[name]).max() for name in one) <= 1
+
+
+def test_candidates_are_kept_for_what_the_manifest_says(generate, finished, tmp_path):
+  assert generate('run', '--config.sampler.name=posterior', '--config.count=10', '--config.sampler.candidates=4') == 0
+  photos = trained.open_vae(finished[0]).photos().images()
+  found, kept = pixels(tmp_path / 'run'), set()
+  for image in manifest.read_manifest(tmp_path / 'run/set'):
+    written = np.float32(found[image.file.partition('/')[2]][None, ..., None] / 255)
+    distance = float(generation.nearest_of_images(written, photos)[0])
+    record = image.filter
+    # The file has 256 levels, what was judged had not.
+    assert record['lpips_to_nearest'] == pytest.approx(distance, abs=0.02) and record['candidates'] == 4
+    assert record['new'] == (record['lpips_to_nearest'] >= record['least_lpips'])
+    kept.add(record['kept'])
+  assert len(kept) > 1 and kept <= {0, 1, 2, 3}
 
 
 def test_a_finished_set_is_left_as_it_is(generate, tmp_path, capsys):
