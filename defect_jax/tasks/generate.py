@@ -29,16 +29,17 @@ _INTERVAL = 2.0  # seconds between progress lines
 def run(config, workdir):
   """Makes `config.count` images and returns the summary. Raises UserError, Stopped or DiskFull."""
   vae = trained.open_vae(config.vae)
+  _check_part(vae.config.data.part, config.measure.part)
   photos, real = vae.photos(), _real(vae, config.measure.part)
   for_kid = _real(vae, config.measure.part, cell_type=config.measure.kid_cell_type)
   images = photos.images()
-  sampler = sampler_of(config, vae.encode(images))
+  sampler, select = sampler_of(config, vae.encode(images)), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
         f'{vae.vae.size} px; {parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   began = time.monotonic()
   progress = _Progress(workdir, began)
-  make = maker(config, vae, sampler, photos, _selector(config, vae, images))
+  make = maker(config, vae, sampler, photos, select)
   progress.compile_seconds = _warm(make, config.batch)
   found = production.produce(workdir.image_set, config.count, config.batch, make, config_hash(config), progress,
                              stop=lambda: workdir.stop_requested)
@@ -66,13 +67,19 @@ def sampler_of(config, posterior):
                        components=settings.components, seed=config.seed)
 
 
+def _check_part(trained_on, part):
+  """What is made comes from neither the photos that are opened once, for publishing, nor those it is measured on."""
+  if trained_on == 'final':
+    raise UserError('vae: it was trained on photos of the part final, which nothing may be made from; train it on pool')
+  if trained_on == part:
+    raise UserError(f'measure.part = {part}: the VAE was trained on photos of this part; train it on pool')
+
+
 def _real(vae, part, **changes):
   """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none.
 
   `changes`: to what sets.open_set is called with.
   """
-  if vae.config.data.part == 'final':
-    raise UserError('vae: it was trained on photos of the part final, which nothing may be made from; train it on pool')
   try:
     return vae.photos(part=part, few_shot=0, max_broken=1., **changes).images()
   except UserError as error:

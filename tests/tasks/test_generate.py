@@ -1,6 +1,7 @@
 """The generate job on the VAE of the small job: its set, its figures, its refusals."""
 
 import json
+import shutil
 import signal
 
 import imagecodecs
@@ -96,6 +97,19 @@ def test_refusals_leave_nothing(generate, tmp_path, capsys, arguments, reason):
   err = capsys.readouterr().err
   assert err.startswith('error: ') and reason in err and err.count('\n') == 1
   assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize(('part', 'reason'), [
+  ('final', 'trained on photos of the part final'),
+  ('dev', 'measure.part = dev: the VAE was trained on photos of this')])
+def test_a_vae_of_another_part_is_refused(generate, finished, tmp_path, capsys, part, reason):
+  shutil.copytree(finished[0], tmp_path / 'vae')
+  config = json.loads((tmp_path / 'vae/config.json').read_text())
+  config['data']['part'] = part
+  (tmp_path / 'vae/config.json').write_text(json.dumps(config))
+  assert generate('run', vae=tmp_path / 'vae') == 2
+  err = capsys.readouterr().err
+  assert reason in err and err.count('\n') == 1 and not (tmp_path / 'run').exists()
 
 
 def test_files_that_are_not_of_the_run_are_refused(generate, tmp_path, capsys):
