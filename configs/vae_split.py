@@ -56,8 +56,8 @@ def get_config(arg=None):
   config.streams = streams = ConfigDict()
   streams.E1 = ConfigDict({'loss': 'kld', 'params': 'encoder/.*', 'optimizer': 'adam_shared', 'lr': 0.002})
   streams.E2 = ConfigDict({'loss': 'mse', 'params': 'encoder/.*', 'optimizer': 'adam_shared', 'lr': 0.002})
-  # The decoder follows a code that changes under it, so it must be the faster: at the encoder's rate the MSE was not back
-  # within 400 steps of a lower KLD target.
+  # The decoder follows a code that changes under it, so it must be the faster: at the encoder's rate the MSE was not
+  # back within 400 steps of a lower KLD target.
   streams.D = ConfigDict({'loss': 'mse', 'params': 'decoder/.*', 'optimizer': 'adam_shared', 'lr': 0.006})
 
   config.control = control = ConfigDict()
