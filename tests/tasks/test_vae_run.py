@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from defect_jax.atomic import write_atomic
 from defect_jax.training import checkpoint
 from defect_jax.workdir import Workdir
 
@@ -219,7 +220,7 @@ def test_a_live_run_follows_requests_and_holds_its_workdir(job, command, tmp_pat
   workdir = tmp_path / 'run'
 
   def ask(**request):
-    (workdir / 'requests.json').write_text(json.dumps(request))
+    write_atomic(workdir / 'requests.json', json.dumps(request))  # the run may be reading it
 
   def answered(number):
     return lambda: any(row.get('request', {}).get('id') == number for row in rows(workdir))
