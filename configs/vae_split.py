@@ -63,11 +63,11 @@ def get_config(arg=None):
   config.control = control = ConfigDict()
   control.policy = 'pi'  # constant, threshold, proportional, pi, dual: see defect_jax/training/control.py
   control.beta = 1.0  # weight of the KLD in the loss elbo
-  control.weights = ConfigDict({'kld': 1.0, 'mse': 1.0})
+  control.weights = ConfigDict({'kld': 1.0, 'mse': 1.0, 'lpips': 1.0})
   control.slope = 2.0  # of proportional
   control.proportional = 8.0
   control.integral = 0.1
-  control.speed = ConfigDict({'kld': 12.0, 'mse': 1.5})
+  control.speed = ConfigDict({'kld': 12.0, 'mse': 1.5, 'lpips': 1.5})
   control.smoothing = 0.9
   control.slew = 0.008
 
@@ -76,6 +76,7 @@ def get_config(arg=None):
   targets.mse = placeholder(float)  # absolute; wins over the next one where both are set
   # Share of the training photos' variance about their mean image; `none` is possible.
   targets.mse_of_variance = FieldReference(0.015)
+  targets.lpips = placeholder(float)  # where a stream has that loss, see vae_perceptual.py
 
   config.steps = ConfigDict({'total': 2000, 'log': 10, 'eval': 100, 'checkpoint': 500})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import vae_joint, vae_partition, vae_split
+from configs import vae_joint, vae_partition, vae_perceptual, vae_sharp, vae_split
 from defect_jax import main
 from defect_jax.config import UserError, changes, config_hash, flatten, from_command_line, from_json, load, to_json
 from defect_jax.schema import check
@@ -57,6 +57,17 @@ def test_joint_differs_from_split_in_streams_and_policy_only():
 def test_partition_differs_from_split_in_patterns_only():
   differ = changes(vae_split.get_config(), vae_partition.get_config())
   assert differ == ['streams.E1.params', 'streams.E2.params']
+
+
+def test_perceptual_adds_a_stream_and_its_target():
+  split, perceptual = vae_split.get_config(), vae_perceptual.get_config()
+  added = {f'streams.P.{key}' for key in ('loss', 'params', 'optimizer', 'lr')}
+  assert set(changes(split, perceptual) + changes(perceptual, split)) == added | {'targets.lpips'}
+  assert (perceptual.streams.P.loss, perceptual.streams.P.params) == ('lpips', 'decoder/.*')
+
+
+def test_sharp_differs_from_split_in_the_mse_target_and_the_steps():
+  assert changes(vae_split.get_config(), vae_sharp.get_config()) == ['steps.total', 'targets.mse_of_variance']
 
 
 def test_the_split_is_kld_on_the_encoder_and_mse_on_both():

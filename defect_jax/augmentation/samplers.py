@@ -14,14 +14,28 @@ from sklearn import mixture
 
 from defect_jax.config import UserError
 
-NAMES = ('prior', 'posterior', 'interpolate', 'gmm')
+NAMES = ('prior', 'posterior', 'interpolate', 'gmm', 'mosaic')
+_SEAM = 0.02  # of the side: how soft the edge between the pieces of a mosaic is
+_REACH = 0.25  # of the side: how far from the centre that edge may lie
 _VARIANCE_FLOOR = 1e-3  # of a mixture's components: few photos would else make some of them points
+
+
+class Other(NamedTuple):
+  """What a mosaic has beyond the line through the image: z `[B, Z]`, row of the photo `[B]`, and the line.
+
+  angle: of the line's normal, radians `[B]`. offset: of the line from the centre, in sides of the image, `[B]`.
+  """
+  z: jax.Array
+  photo: jax.Array
+  angle: jax.Array
+  offset: jax.Array
 
 
 class Drawn(NamedTuple):
   """z float32 `[B, Z]`, and the row of the training photo it starts from, int32 `[B]`; -1 for none."""
   z: jax.Array
   photo: jax.Array
+  other: Other | None = None
 
 
 def make(name, posterior, *, temperature, neighbours, components, seed):
@@ -30,9 +44,10 @@ def make(name, posterior, *, temperature, neighbours, components, seed):
   Args:
     name: one of NAMES. prior: z of the prior. posterior: of the posterior of a random training photo. interpolate: on
       the line from one photo's mean to that of one of its nearest `neighbours`, with their noise mixed alike. gmm: of a
-      Gaussian mixture with diagonal covariances fitted to the posterior means.
+      Gaussian mixture with diagonal covariances fitted to the posterior means. mosaic: of the posteriors of a photo and
+      one of its nearest `neighbours`, whose decodings `images` joins.
     posterior: models.vae.Posterior of the training photos, `[N, Z]`.
-    temperature: of the noise. neighbours: of interpolate. components: of gmm. seed: of the fit.
+    temperature: of the noise. neighbours: of interpolate and mosaic. components: of gmm. seed: of the fit.
 
   Returns keys `[B]` -> Drawn. UserError for more components or neighbours than the photos allow.
   """
@@ -43,9 +58,36 @@ def make(name, posterior, *, temperature, neighbours, components, seed):
     one = _posterior(mean, std, temperature)
   elif name == 'interpolate':
     one = _interpolate(mean, std, temperature, neighbours)
-  else:
+  elif name == 'gmm':
     one = _gmm(mean, temperature, components, seed)
+  else:
+    one = _mosaic(mean, std, temperature, neighbours)
   return jax.vmap(one)
+
+
+def images(decode, drawn):
+  """Images `[B, S, S, C]` of a Drawn by `decode`, z `[B, Z]` to images."""
+  if drawn.other is None:
+    return decode(drawn.z)
+  return join(decode(drawn.z), decode(drawn.other.z), drawn.other.angle, drawn.other.offset)
+
+
+def join(first, second, angle, offset):
+  """Images that are `first` on one side of a line and `second` on the other, with a soft edge.
+
+  Photos of one part lie one above the other, so a piece keeps its place. The second is made as bright as the first,
+  since one photo has one exposure.
+
+  Args:
+    first, second: `[B, S, S, C]`. angle, offset: `[B]`, see Other; the second lies on the side of the normal.
+  """
+  side = first.shape[1]
+  y, x = (jnp.mgrid[:side, :side] + 0.5) / side - 0.5
+  angle, offset = angle[:, None, None], offset[:, None, None]
+  beyond = jnp.cos(angle) * x + jnp.sin(angle) * y - offset  # [B, S, S], in sides of the image
+  share = jax.nn.sigmoid(beyond / _SEAM)[..., None]
+  bright = [jnp.maximum(jnp.mean(image, (1, 2, 3), keepdims=True), 1e-3) for image in (first, second)]
+  return (1 - share) * first + share * second * jnp.clip(bright[0] / bright[1], 0.5, 2)
 
 
 def _prior(latent, temperature) -> Callable:
@@ -62,12 +104,17 @@ def _posterior(mean, std, temperature) -> Callable:
   return one
 
 
-def _interpolate(mean, std, temperature, neighbours) -> Callable:
+def _nearest(mean, neighbours):
+  """Rows of the `neighbours` photos nearest to each, `[N, neighbours]`."""
   if neighbours >= len(mean):
     raise UserError(f'sampler.neighbours = {neighbours}: a photo of {len(mean)} has {len(mean) - 1} others; ask for '
                     'at most that many')
   distance = jnp.sum(jnp.square(mean[:, None] - mean[None]), -1)
-  nearest = jnp.argsort(distance, axis=1)[:, 1:neighbours + 1]  # [N, neighbours]
+  return jnp.argsort(distance, axis=1)[:, 1:neighbours + 1]
+
+
+def _interpolate(mean, std, temperature, neighbours) -> Callable:
+  nearest = _nearest(mean, neighbours)
 
   def one(key):
     for_photo, for_other, for_place, for_noise = jax.random.split(key, 4)
@@ -77,6 +124,20 @@ def _interpolate(mean, std, temperature, neighbours) -> Callable:
     noise = jax.random.normal(for_noise, mean.shape[1:])
     center, spread = ((1 - place) * of[photo] + place * of[other] for of in (mean, std))
     return Drawn(center + temperature * spread * noise, photo)
+  return one
+
+
+def _mosaic(mean, std, temperature, neighbours) -> Callable:
+  nearest = _nearest(mean, neighbours)
+
+  def one(key):
+    for_photo, for_other, for_line, for_noise = jax.random.split(key, 4)
+    photo = jax.random.randint(for_photo, (), 0, len(mean))
+    other = nearest[photo, jax.random.randint(for_other, (), 0, neighbours)]
+    noise = jax.random.normal(for_noise, (2, mean.shape[1]))
+    z, other_z = (mean[row] + temperature * std[row] * own for row, own in zip((photo, other), noise, strict=True))
+    turn, place = jax.random.uniform(for_line, (2,))
+    return Drawn(z, photo, Other(other_z, other, 2 * jnp.pi * turn, _REACH * (2 * place - 1)))
   return one
 
 

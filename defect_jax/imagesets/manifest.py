@@ -12,6 +12,7 @@ NAME = 'manifest.jsonl'
 METHODS = ('vae', 'inpaint', 'cutpaste')
 _TEXTS = ('file', 'label', 'config_hash')
 _FILES = ('file', 'mask', 'crop_file', 'difference_file')  # of the set itself
+_ADDED = ('other_source',)  # keys that older sets lack
 _BOXES = ('crop', 'target')
 
 
@@ -20,7 +21,8 @@ class Made:
   """A made image; None where something does not apply to its method.
 
   The fields are the keys of a line, but for `label`, which is `class` there. `file`, `mask`, `crop_file` and
-  `difference_file` are relative to the set, `source` to the folder of the photos. Boxes are (left, top, width, height)
+  `difference_file` are relative to the set, `source` and `other_source`, a second photo that a part of the image comes
+  from, to the folder of the photos. Boxes are (left, top, width, height)
   in pixels of the source. `changed_outside_mask` is a number of pixels. ValueError for what cannot be.
   """
   file: str
@@ -45,6 +47,7 @@ class Made:
   changed_outside_mask: int | None = None
   filter: typing.Any = None
   config_hash: str
+  other_source: str | None = None
 
   def __post_init__(self):
     for key in _TEXTS:
@@ -55,7 +58,7 @@ class Made:
     for key in ('index', 'seed'):
       if type(getattr(self, key)) is not int or getattr(self, key) < 0:
         raise ValueError(f'{key} must be a whole number from 0 on, not {getattr(self, key)!r}')
-    for key in (*_FILES, 'source'):
+    for key in (*_FILES, 'source', 'other_source'):
       if (path := getattr(self, key)) is not None and not _is_inside(path):
         raise ValueError(f'{key} must be a relative path without .., not {path!r}')
     for key in _BOXES:
@@ -83,9 +86,9 @@ class Made:
     if not isinstance(values, dict):
       raise ValueError('not an object')
     keys = [_key(field.name) for field in dataclasses.fields(cls)]
-    if missing := [key for key in keys if key not in values]:
+    if missing := [key for key in keys if key not in values and key not in _ADDED]:
       raise ValueError(f'lacks {", ".join(missing)}')
-    return cls.of({key: values[key] for key in keys})
+    return cls.of({key: values.get(key) for key in keys})
 
 
 def read(root):

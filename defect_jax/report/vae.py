@@ -89,8 +89,16 @@ def _facts(summary):
     ('Collapsed', number(summary.get('collapsed')), 'no', not summary.get('collapsed')),
     ('Fine detail kept', number(kept), f'≥ {DETAIL}', None if kept is None else kept >= DETAIL),
     ('MSE on dev photos', number(summary.get('dev_mse')), '', None),
+    *_perceptual_fact(summary),
     ('log N, nats', number(summary.get('log_n')), '', None),
   ]
+
+
+def _perceptual_fact(summary):
+  if 'lpips' not in summary:
+    return []
+  most = summary['lpips_target'] * (1 + BAND)
+  return [('LPIPS', number(summary['lpips']), f'≤ {number(most)}', summary['lpips'] <= most)]
 
 
 def _at_most(value, limit):
@@ -121,6 +129,12 @@ def _losses(rows, history, targets, summary, log_n):
     _figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: the '
             'training photos are learnt by heart.'),
   ]
+  steps, values = _column(rows, 'train/lpips')
+  if len(steps):
+    figures.append(_figure('LPIPS', plots.lines(
+      {'P': (steps, values), 'target': _column(rows, 'target/lpips')}, label='LPIPS',
+      steps_total=len(history['train/kld']), marks=marks, log=True),
+      'Perceptual distance of photo and reconstruction. Should fall to its target.'))
   ratios = {name: history[f'train/{name}'] / goal for name, goal in goals.items() if goal is not None}
   if ratios:
     figures.append(_figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each loss '

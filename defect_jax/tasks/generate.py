@@ -3,17 +3,17 @@
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
 from defect_jax import parallel, trained
 from defect_jax.augmentation import production, samplers, selection
 from defect_jax.config import UserError, config_hash
-from defect_jax.data import elpv
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
-from defect_jax.schema import Choice, Integer, Number, Optional, Text
+from defect_jax.schema import Choice, Integer, Names, Number, Optional, Text
 from defect_jax.workdir import Stopped
 
 SCHEMA = {
@@ -21,7 +21,7 @@ SCHEMA = {
     'count': Integer(1, 10**6),
     'sampler': {'name': Choice(*samplers.NAMES), 'temperature': Number(above=0, high=100),
                 'neighbours': Integer(1), 'components': Integer(1), 'candidates': Integer(1, 100)},
-    'measure': {'part': Choice('dev', 'final'), 'kid_cell_type': Choice(*elpv.CELL_TYPES)},
+    'measure': {'part': Choice('dev', 'final'), 'kid_elpv': Names()},
 }
 _INTERVAL = 2.0  # seconds between progress lines
 
@@ -31,7 +31,7 @@ def run(config, workdir):
   vae = trained.open_vae(config.vae)
   _check_part(vae.config.data.part, config.measure.part)
   photos, real = vae.photos(), _real(vae, config.measure.part)
-  for_kid = _real(vae, config.measure.part, cell_type=config.measure.kid_cell_type)
+  for_kid = _real(vae, config.measure.part, classes=_kid_classes(config, vae))
   images = photos.images()
   sampler, select = sampler_of(config, vae.encode(images)), _selector(config, vae, images)
   workdir.open()
@@ -75,6 +75,11 @@ def _check_part(trained_on, part):
     raise UserError(f'measure.part = {part}: the VAE was trained on photos of this part; train it on pool')
 
 
+def _kid_classes(config, vae):
+  """Classes of the photos that KID is measured against."""
+  return config.measure.kid_elpv if vae.config.data.source == 'elpv' else vae.config.data.defects
+
+
 def _real(vae, part, **changes):
   """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none.
 
@@ -115,31 +120,39 @@ def maker(config, vae, sampler, photos, select=None):
   @jax.jit
   def images(indices):
     drawn = sampler(jax.vmap(lambda index: jax.random.fold_in(key, index))(indices))
-    return vae.decode(drawn.z), drawn.photo
+    return samplers.images(vae.decode, drawn), _photos(drawn)
 
   @jax.jit
   def candidates(indices):
     keys = jax.vmap(lambda index: jax.random.split(jax.random.fold_in(key, index), config.sampler.candidates))(indices)
     drawn = sampler(keys.reshape(-1))
-    made = vae.decode(drawn.z)
-    return made.reshape(*keys.shape, *made.shape[1:]), drawn.photo.reshape(keys.shape)
+    made = samplers.images(vae.decode, drawn)
+    return made.reshape(*keys.shape, *made.shape[1:]), _photos(drawn).reshape(*keys.shape, 2)
 
-  def lineage(photo):
+  def lineage(rows):
+    photo, other = map(int, rows)
     known = {'source': photos.files[photo], 'source_sha256': photos.sha256[photo]} if photo >= 0 else {}
+    known |= {'other_source': photos.files[other]} if other >= 0 else {}
     return {'class': photos.classes[photo] if photo >= 0 else label, 'method': 'vae', 'seed': config.seed,
             'source_part': vae.config.data.part, 'model': model, 'sampler': config.sampler.name, **known}
 
   def make(indices):
     if select is None:
       made, sources = jax.device_get(images(indices))
-      return made, [lineage(int(photo)) for photo in sources]
+      return made, [lineage(rows) for rows in sources]
     made, sources = jax.device_get(candidates(indices))
     chosen, records = select(made)
-    rows = np.arange(len(indices))
-    return made[rows, chosen], [lineage(int(photo)) | {'filter': record}
-                                for photo, record in zip(sources[rows, chosen], records, strict=True)]
+    each = np.arange(len(indices))
+    return made[each, chosen], [lineage(rows) | {'filter': record}
+                                for rows, record in zip(sources[each, chosen], records, strict=True)]
 
   return make
+
+
+def _photos(drawn):
+  """Rows of the photos an image starts from, `[B, 2]`; -1 for none."""
+  other = jnp.full_like(drawn.photo, -1) if drawn.other is None else drawn.other.photo
+  return jnp.stack([drawn.photo, other], -1)
 
 
 def _warm(make, chunk):

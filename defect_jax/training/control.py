@@ -26,10 +26,11 @@ class Control:
         of ControlVAE (Shao et al. 2020), and the streams slow down as the losses come close to their targets.
       dual: multipliers of both losses grow while they are above their targets, in the manner of GECO (Rezende and
         Viola 2018), and shrink below.
-    beta: weight of the KLD in `elbo`, constant, or where pi and dual begin. weights: {'kld', 'mse'}, likewise.
+    beta: weight of the KLD in `elbo`, constant, or where pi and dual begin. weights: {'kld', 'mse', 'lpips'}, likewise.
     slope: of proportional.
     proportional, integral: of the law of pi; dual has only the integral.
-    speed: {'kld', 'mse'}: of pi; a loss off its target by the fraction 1 / speed is corrected at the full rate.
+    speed: {'kld', 'mse', 'lpips'}: of pi; a loss off its target by the fraction 1 / speed is corrected at the full
+      rate.
     smoothing: of pi; decay of the running mean of log(MSE / target) that sets the speed. One unlucky draw of the noise
       would else set everything moving at full rate, along the gradient of that draw.
     slew: of pi; how much the KLD that is aimed at changes in a step, as a fraction, until it is a new target's: the
@@ -46,13 +47,13 @@ class Control:
   slew: float
 
   def init(self, targets):
-    """State of a run that begins with targets {'kld', 'mse'}.
+    """State of a run that begins with targets {'kld', 'mse'}, and 'lpips' where a stream has that loss.
 
     Its `beta` is the one for the next step: `elbo` is weighted before its gradient is taken.
     """
     return {'targets': {name: jnp.float32(target) for name, target in targets.items()},
-            'integral': {'kld': jnp.float32(0), 'mse': jnp.float32(0)},
-            'aim': jnp.float32(targets['kld']), 'smooth_mse': jnp.float32(_LARGEST_ERROR),
+            'integral': {name: jnp.float32(0) for name in targets}, 'aim': jnp.float32(targets['kld']),
+            **{f'smooth_{name}': jnp.float32(_LARGEST_ERROR) for name in _of_recon(targets)},
             'beta': jnp.float32(self.beta)}
 
   def __call__(self, streams, state, values):
@@ -62,7 +63,7 @@ class Control:
       streams: {name: routing.Stream}.
       state: as made by `init`. values: {'kld': [], 'mse': []} of this step.
 
-    Returns (state, weights {'kld', 'mse', 'elbo', 'beta'}, gains {stream: []}).
+    Returns (state, weights {'kld', 'mse', 'lpips', 'elbo', 'beta'}, gains {stream: []}).
     """
     state, weights, gains = _LAWS[self.policy](self, streams, state, values)
     return state | {'beta': weights['beta']}, weights, gains
@@ -91,7 +92,7 @@ class Control:
     targets = state['targets']
     integral = {name: self._integrate(state, name, _error(values[name], targets[name])) for name in targets}
     _, weights, gains = self._constant(streams, state, values)
-    weights = _relative(weights, targets, jnp.exp(integral['kld']), jnp.exp(integral['mse']))
+    weights = _relative(weights, targets, {name: jnp.exp(value) for name, value in integral.items()})
     return state | {'integral': integral}, weights, gains
 
   def _pi(self, streams, state, values):
@@ -99,13 +100,13 @@ class Control:
     aim = jnp.clip(targets['kld'], state['aim'] * (1 - self.slew), state['aim'] * (1 + self.slew))
     error = _error(values['kld'], aim)
     integral = self._integrate(state, 'kld', error)
-    smooth_mse = (self.smoothing * state['smooth_mse'] +
-                  (1 - self.smoothing) * _error(values['mse'], targets['mse']))
+    smooth = {name: self.smoothing * state[f'smooth_{name}'] +
+                    (1 - self.smoothing) * _error(values[name], targets[name]) for name in _of_recon(targets)}
     _, weights, _ = self._constant(streams, state, values)
-    weights = _relative(weights, targets | {'kld': aim}, jnp.exp(self.proportional * error + integral), jnp.float32(1))
-    gains = {name: self._speed(streams, name, {'kld': error, 'mse': smooth_mse}) for name in streams}
-    state = state | {'aim': aim, 'integral': state['integral'] | {'kld': integral}, 'smooth_mse': smooth_mse}
-    return state, weights, gains
+    weights = _relative(weights, targets | {'kld': aim}, {'kld': jnp.exp(self.proportional * error + integral)})
+    gains = {name: self._speed(streams, name, {'kld': error, **smooth}) for name in streams}
+    state = state | {'aim': aim, 'integral': state['integral'] | {'kld': integral}}
+    return state | {f'smooth_{name}': value for name, value in smooth.items()}, weights, gains
 
   def _integrate(self, state, name, error):
     return jnp.clip(state['integral'][name] + self.integral * error, -_LARGEST_INTEGRAL, _LARGEST_INTEGRAL)
@@ -113,17 +114,18 @@ class Control:
   def _speed(self, streams, name, error):
     """How fast a stream moves under pi: full speed far from the targets, none at them.
 
-    Where both losses move a parameter its streams share the speed, since their balance is set by the weights. A KLD
-    below its target is raised by the MSE. An MSE below its target is left there.
+    Where KLD and MSE move a parameter its streams share the speed, since their balance is set by the weights. A KLD
+    below its target is raised by the MSE. An MSE or LPIPS below its target is left there, so that what one of them has
+    to spare is the other's.
     """
-    for_mse = self.speed['mse'] * jnp.maximum(error['mse'], 0)
-    for_kld = self.speed['kld'] * error['kld']
+    wanted = {name: self.speed[name] * jnp.maximum(error[name], 0) for name in _of_recon(error)}
+    wanted['kld'] = self.speed['kld'] * error['kld']
     stream = streams[name]
     others = {other.loss for other in streams.values() if not set(other.paths).isdisjoint(stream.paths)}
     if 'elbo' in others or {'kld', 'mse'} <= others:
-      speed = for_mse + jnp.abs(for_kld)
+      speed = wanted['mse'] + jnp.abs(wanted['kld'])
     else:
-      speed = {'kld': for_kld, 'mse': for_mse}[stream.loss]
+      speed = wanted[stream.loss]
     return jnp.clip(speed, 0, 1)
 
 
@@ -132,10 +134,17 @@ def _error(value, target):
   return jnp.clip(jnp.log(value / target), -_LARGEST_ERROR, _LARGEST_ERROR)
 
 
-def _relative(weights, targets, for_kld, for_mse):
-  """Weights times a policy's factors, each loss in units of its target; beta is the ratio of the two factors."""
-  return {'kld': weights['kld'] * for_kld / targets['kld'], 'mse': weights['mse'] * for_mse / targets['mse'],
-          'elbo': weights['elbo'], 'beta': weights['beta'] * for_kld / for_mse}
+def _of_recon(names):
+  """The losses of reconstructions: their targets are ceilings."""
+  return [name for name in sorted(names) if name != 'kld']
+
+
+def _relative(weights, targets, factors):
+  """Weights times a policy's factors, 1 where it has none, each loss in units of its target; beta is the ratio of the
+  factors of KLD and MSE."""
+  one = jnp.float32(1)
+  return weights | {name: weights[name] * factors.get(name, one) / targets[name] for name in targets} | {
+    'beta': weights['beta'] * factors['kld'] / factors.get('mse', one)}
 
 
 _LAWS = {'constant': Control._constant, 'threshold': Control._threshold, 'proportional': Control._proportional,

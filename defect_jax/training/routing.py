@@ -17,7 +17,7 @@ from defect_jax import losses
 from defect_jax.config import UserError, nearest
 
 # What each loss is computed from, so that a pullback runs only through what it needs.
-LOSSES = {'kld': ('posterior',), 'mse': ('recon',), 'elbo': ('posterior', 'recon')}
+LOSSES = {'kld': ('posterior',), 'mse': ('recon',), 'elbo': ('posterior', 'recon'), 'lpips': ('recon',)}
 ADAM = {'b1': 0.9, 'b2': 0.999}
 EPSILON = 1e-8
 
@@ -83,7 +83,7 @@ def select(streams, params):
   return {name: {path: leaves[path] for path in stream.paths} for name, stream in streams.items()}
 
 
-def gradients(vae, streams, params, standard, batch, noise, beta=1.0):
+def gradients(vae, streams, params, standard, batch, noise, beta=1.0, lpips=None):
   """Gradients of every stream from one forward pass and one pullback for each distinct loss.
 
   Args:
@@ -93,12 +93,16 @@ def gradients(vae, streams, params, standard, batch, noise, beta=1.0):
     batch: image `[B, H, W, C]`, weight `[B]`; the weights are each example's share of the whole mean, so that sums
       over devices are means.
     noise: `[B, Z]`. beta: weight of the KLD in the loss `elbo`.
+    lpips: (recon, image) -> `[B]`, the loss `lpips`, where a stream has it.
 
-  Returns values {'kld': [], 'mse': []} and grads {name: {path: array}}, both this device's share of the sum.
+  Returns values {'kld': [], 'mse': []}, with 'lpips' where a stream has it, and grads {name: {path: array}}, both this
+  device's share of the sum.
   """
   image, weight = batch['image'], batch['weight']
 
   def total(name, posterior, recon):
+    if name == 'lpips':
+      return jnp.sum(weight * lpips(recon, image))
     kld = losses.kld(posterior.mean, posterior.logvar)  # [B]
     mse = losses.mse(recon, image)  # [B]
     pixels = image[0].size
@@ -107,10 +111,11 @@ def gradients(vae, streams, params, standard, batch, noise, beta=1.0):
 
   posterior, pull_encoder = jax.vjp(lambda p: vae.encode(p, standard, image), params['encoder'])
   recon, pull_decoder = jax.vjp(lambda p, q: vae.decode(p, standard, q.sample(noise)), params['decoder'], posterior)
-  values = {name: total(name, posterior, recon) for name in ('kld', 'mse')}
+  moving = {stream.loss for stream in streams.values()}
+  values = {name: total(name, posterior, recon) for name in ('kld', 'mse', *({'lpips'} & moving))}
 
   by_loss = {}
-  for loss in sorted({stream.loss for stream in streams.values()}):
+  for loss in sorted(moving):
     by_posterior, by_recon = jax.grad(total, (1, 2))(loss, posterior, recon)
     moved = {}
     if 'recon' in LOSSES[loss]:

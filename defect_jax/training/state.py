@@ -35,12 +35,14 @@ class Trainer:
     vae: models.vae.Vae. streams: {name: routing.Stream}. control: control.Control.
     key: PRNG key of the run's noise and augmentation.
     augment: (images, keys `[B]`) -> images.
+    lpips: (recon, image) -> `[B]`, needed where a stream has that loss.
   """
   vae: object
   streams: dict
   control: Callable
   key: jax.Array
   augment: Callable
+  lpips: Callable | None = None
 
   def init(self, params, standard, targets):
     """TrainState before the first step."""
@@ -65,7 +67,7 @@ class Trainer:
     batch = {'image': self.augment(batch['image'], for_augment),
              'weight': batch['weight'] / parallel.sum_over_devices(jnp.sum(batch['weight']))}
     values, grads = parallel.sum_over_devices(routing.gradients(
-        self.vae, self.streams, state.params, state.standard, batch, noise, state.control['beta']))
+        self.vae, self.streams, state.params, state.standard, batch, noise, state.control['beta'], self.lpips))
     return self.update(state, values, grads)
 
   def update(self, state, values, grads):

@@ -59,6 +59,35 @@ def test_mixture_of_two_heaps():
   assert z[z > 0].std() == pytest.approx(heaps[60:].std(), abs=0.1)
 
 
+def test_a_mosaic_is_two_posteriors_of_near_photos():
+  of = Posterior(np.array([[0.], [1.], [5.], [6.]], np.float32), np.full((4, 1), -20., np.float32))
+  keys = jax.random.split(jax.random.key(2), 2000)
+  drawn = jax.jit(samplers.make('mosaic', of, **SETTINGS | {'temperature': 1e-6}))(keys)
+  np.testing.assert_allclose(drawn.z, of.mean[drawn.photo], atol=1e-4)
+  np.testing.assert_allclose(drawn.other.z, of.mean[drawn.other.photo], atol=1e-4)
+  np.testing.assert_array_equal(drawn.other.photo, np.array([1, 0, 3, 2])[drawn.photo])
+  assert stats.kstest(drawn.other.angle / (2 * np.pi), 'uniform').pvalue > 1e-3
+  assert stats.kstest(2 * drawn.other.offset + 0.5, 'uniform').pvalue > 1e-3  # a quarter of the side either way
+
+
+def test_pieces_are_joined_along_the_line_with_one_brightness():
+  first = np.full((3, 10, 10, 1), 0.4, np.float32)
+  second = np.stack([np.full((10, 10, 1), level, np.float32) for level in (0.2, 0.6, 0.1)])
+  second[:, :, ::2] *= 1.5
+  second[:, :, 1::2] *= 0.5
+  # Normals to the right, downwards, to the right; the second piece begins 0.1 of the side right of the centre, so at
+  # column 6, at row 5 and at column 6. Far from the line each image is its own: the second times 2, 2 / 3 and, since
+  # more than a doubling would be noise, 2.
+  joined = np.asarray(samplers.join(first, second, np.array([0, np.pi / 2, 0]), np.array([0.1, 0., 0.1])))
+  np.testing.assert_allclose(joined[:, :, 0][:, 0], 0.4, atol=1e-4)
+  np.testing.assert_allclose(joined[0, 3, 8:, 0], [0.6, 0.2], atol=1e-4)
+  np.testing.assert_allclose(joined[1, 9, :2, 0], [0.6, 0.2], atol=1e-4)
+  np.testing.assert_allclose(joined[2, 3, 8:, 0], [0.3, 0.1], atol=1e-4)
+  # Column 5 has its centre half a pixel, 0.05 of the side, left of the line: a share of 1 / (1 + e^(0.05 / 0.02)).
+  share = 1 / (1 + np.exp(2.5))
+  np.testing.assert_allclose(joined[0, 3, 5, 0], (1 - share) * 0.4 + share * 0.2, atol=1e-5)
+
+
 @pytest.mark.parametrize('name', samplers.NAMES)
 def test_an_image_depends_on_its_key_alone(name):
   z, photo = draw(name, posterior(), 50)

@@ -55,6 +55,21 @@ def test_images_are_decodings_around_the_photos_that_the_manifest_names(generate
   check_outputs(tmp_path / 'run')
 
 
+def test_a_mosaic_names_both_photos_and_shows_them(generate, finished, tmp_path):
+  assert generate('run', '--config.sampler.name=mosaic', '--config.sampler.temperature=1e-6', '--config.count=12') == 0
+  vae = trained.open_vae(finished[0])
+  files = vae.photos().files
+  recon = np.asarray(vae.decode(vae.encode(vae.photos().images()).mean))[..., 0]
+  found = pixels(tmp_path / 'run')
+  for image in manifest.read_manifest(tmp_path / 'run/set'):
+    assert image.source != image.other_source
+    first, second = (recon[files.index(file)] for file in (image.source, image.other_source))
+    ratio = np.clip(first.mean() / second.mean(), 0.5, 2)
+    made = found[image.file.partition('/')[2]] / 255
+    unlike = np.minimum(np.abs(made - np.clip(first, 0, 1)), np.abs(made - np.clip(second * ratio, 0, 1)))
+    assert np.mean(unlike < 1.5 / 255) > 0.7  # all but the seam
+
+
 def test_an_image_is_the_same_in_a_batch_of_another_size(generate, tmp_path):
   assert generate('one', '--config.count=8') == generate('two', '--config.count=8', '--config.batch=3') == 0
   one, two = pixels(tmp_path / 'one'), pixels(tmp_path / 'two')

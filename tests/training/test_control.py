@@ -112,6 +112,19 @@ def test_pi_takes_its_speed_from_the_running_mean_of_the_mse():
   assert_values(gains, E1=0.68, E2=0.68, D=0.56)
 
 
+def test_pi_gives_lpips_a_weight_and_a_speed_of_its_own():
+  streams = SPLIT | {'P': Stream('lpips', ('decoder/a',), 'sgd', 1.)}
+  law = policy('pi', weights={'kld': 2., 'mse': 3., 'lpips': 5.}, speed={'kld': 12., 'mse': 4., 'lpips': 3.})
+  values = {'kld': jnp.float32(10.), 'mse': jnp.float32(0.1 * np.exp(-0.5)), 'lpips': jnp.float32(0.02 * np.exp(0.2))}
+  state, weights, gains = law(streams, law.init(TARGETS | {'lpips': 0.02}), values)
+  assert_values(weights, kld=0.2, mse=30., lpips=5. / 0.02, elbo=1., beta=0.5)
+  assert_values(gains, E1=0., E2=0., D=0., P=0.6)  # 3 * 0.2; the MSE is below its target
+  assert float(state['smooth_lpips']) == pytest.approx(0.2, rel=1e-5)
+  # Where both have excess each stream moves by its own: 4 * 0.1 and, LPIPS below, 0.
+  values = {'kld': jnp.float32(10.), 'mse': jnp.float32(0.1 * np.exp(0.1)), 'lpips': jnp.float32(0.01)}
+  assert_values(law(streams, state, values)[2], E1=0.4, E2=0.4, D=0.4, P=0.)
+
+
 def test_pi_on_partitions_gives_each_loss_its_own_speed():
   near = 10 * np.exp(0.05), 0.1 * np.exp(0.1)
   assert_values(apply('pi', *near, PARTITION)[2], E1=0.6, E2=0.4, D=0.4)

@@ -119,6 +119,28 @@ def test_losses_swapped_in_the_config_would_be_noticed(small, truth, names):
     assert_split(gradients(small, streams)[1], truth)
 
 
+def test_a_perceptual_stream_moves_the_decoder_and_leaves_the_others_bitwise(small):
+  def distance(recon, image):  # stands for LPIPS, which needs larger images
+    return jnp.max(jnp.abs(recon - image), (1, 2, 3))
+
+  def alone(params):
+    q = small.vae.encode(params['encoder'], small.standard, small.batch['image'])
+    recon = small.vae.decode(params['decoder'], small.standard, q.sample(small.noise))
+    return jnp.sum(small.batch['weight'] * distance(recon, small.batch['image']))
+
+  three, four = split(small), split(small) | resolve(small, P=('lpips', DECODER, 'sgd', 0.1))
+  compute = jax.jit(lambda streams: routing.gradients(
+      small.vae, dict(streams), small.params, small.standard, small.batch, small.noise, lpips=distance),
+      static_argnums=0)
+  values, grads = compute(tuple(four.items()))
+  truth = {path: g for path, g in routing.flat(jax.grad(alone)(small.params)).items() if path.startswith('decoder')}
+  assert_close(grads['P'], truth)
+  assert float(values['lpips']) == pytest.approx(float(alone(small.params)), rel=1e-5)
+  plain_values, plain = compute(tuple(three.items()))
+  assert plain_values.keys() == {'kld', 'mse'}
+  jax.tree.map(np.testing.assert_array_equal, plain, {name: grads[name] for name in plain})
+
+
 def test_padding_has_no_part_in_gradients(small):
   streams = split(small)
   values, grads = gradients(small, streams)

@@ -1,5 +1,6 @@
 """Trains a VAE so that KLD and MSE reach their targets: photos, streams, controller, loop, measures, report."""
 
+import functools
 import math
 import resource
 import time
@@ -14,6 +15,7 @@ from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import augment, sets
 from defect_jax.evaluation import forecast
+from defect_jax.models import features
 from defect_jax.models import vae as models
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
@@ -89,7 +91,10 @@ def _targets(config, variance, count):
   if chosen.kld < math.log(count):
     logging.warning('targets.kld = %g nats is below log(%d) = %.2f: too low to tell the photos apart, so the MSE may '
                     'not come down', chosen.kld, count, math.log(count))
-  return {'kld': chosen.kld, 'mse': mse}
+  perceptual = any(stream.loss == 'lpips' for stream in config.streams.values())
+  if perceptual and chosen.lpips is None:
+    raise UserError('targets.lpips: is needed, since a stream has the loss lpips; set it, such as 0.02')
+  return {'kld': chosen.kld, 'mse': mse} | ({'lpips': chosen.lpips} if perceptual else {})
 
 
 def _keys(seed):
@@ -100,7 +105,15 @@ def _keys(seed):
 def _trainer(config, model, streams, keys):
   policy = control.Control(**config.control.to_dict())
   light = config.data.augment.to_dict()
-  return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light))
+  return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light),
+                          _lpips(streams))
+
+
+def _lpips(streams):
+  """LPIPS by AlexNet, where a stream wants it."""
+  if not any(stream.loss == 'lpips' for stream in streams.values()):
+    return None
+  return functools.partial(features.lpips, features.load('alexnet'))
 
 
 def _opening_lines(config, photos, dev, targets, variance, streams, frozen):
@@ -141,9 +154,17 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
            'images_per_second': min(config.batch, len(photos)) * (schedule.total - first) / max(seconds, 1e-9),
            'devices': parallel.devices(), 'platform': jax.default_backend(),
            'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
-  summary = speed | measures.at_end(_params(state), history)
+  summary = speed | measures.at_end(_params(state), history) | _perceptual(workdir.read_metrics(), schedule.total)
   measures.report(workdir, config, _params(state), summary, history)
   return summary
+
+
+def _perceptual(rows, steps):
+  """LPIPS, the mean over the last 10 % of the steps, and its target; {} where no stream has that loss."""
+  rows = [row for row in rows if 'train/lpips' in row and row['step'] > 0.9 * steps]
+  if not rows:
+    return {}
+  return {'lpips': float(np.mean([row['train/lpips'] for row in rows])), 'lpips_target': rows[-1]['target/lpips']}
 
 
 def _feed(config, trainer, photos, key, first):
