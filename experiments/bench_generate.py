@@ -32,10 +32,11 @@ def main(argv):
   """Prints a table and the result."""
   del argv
   bench.print_load()
-  config = config_of.get_config()
+  config = config_of.get_config('interpolate')
   vae = trained.open_vae(FLAGS.vae)
   photos = vae.photos()
-  sampler = generate.sampler_of(config, vae.encode(photos.images()))
+  images = photos.images()
+  sampler = generate.sampler_of(config, vae.encode(images), images)
   make = generate.maker(config, vae, sampler, photos)
   key = jax.random.key(config.seed)
   decode_one = jax.jit(lambda index: vae.decode(sampler(jax.random.fold_in(key, index)[None]).z)[0])

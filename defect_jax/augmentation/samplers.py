@@ -38,16 +38,17 @@ class Drawn(NamedTuple):
   other: Other | None = None
 
 
-def make(name, posterior, *, temperature, neighbours, components, seed):
+def make(name, posterior, *, temperature, neighbours, components, seed, brightness):
   """The sampler `name`.
 
   Args:
     name: one of NAMES. prior: z of the prior. posterior: of the posterior of a random training photo. interpolate: on
       the line from one photo's mean to that of one of its nearest `neighbours`, with their noise mixed alike. gmm: of a
       Gaussian mixture with diagonal covariances fitted to the posterior means. mosaic: of the posteriors of a photo and
-      one of its nearest `neighbours`, whose decodings `images` joins.
+      of one of the `neighbours` most like it in brightness, whose decodings `images` joins.
     posterior: models.vae.Posterior of the training photos, `[N, Z]`.
     temperature: of the noise. neighbours: of interpolate and mosaic. components: of gmm. seed: of the fit.
+    brightness: `[N]`, mean of each photo.
 
   Returns keys `[B]` -> Drawn. UserError for more components or neighbours than the photos allow.
   """
@@ -61,7 +62,7 @@ def make(name, posterior, *, temperature, neighbours, components, seed):
   elif name == 'gmm':
     one = _gmm(mean, temperature, components, seed)
   else:
-    one = _mosaic(mean, std, temperature, neighbours)
+    one = _mosaic(mean, std, temperature, _nearest(jnp.asarray(brightness)[:, None], neighbours))
   return jax.vmap(one)
 
 
@@ -104,13 +105,14 @@ def _posterior(mean, std, temperature) -> Callable:
   return one
 
 
-def _nearest(mean, neighbours):
-  """Rows of the `neighbours` photos nearest to each, `[N, neighbours]`."""
-  if neighbours >= len(mean):
-    raise UserError(f'sampler.neighbours = {neighbours}: a photo of {len(mean)} has {len(mean) - 1} others; ask for '
-                    'at most that many')
-  distance = jnp.sum(jnp.square(mean[:, None] - mean[None]), -1)
-  return jnp.argsort(distance, axis=1)[:, 1:neighbours + 1]
+def _nearest(points, neighbours):
+  """Rows of the `neighbours` points `[N, D]` nearest to each, `[N, neighbours]`."""
+  count = len(points)
+  if neighbours >= count:
+    raise UserError(f'sampler.neighbours = {neighbours}: a photo of {count} has {count - 1} others; ask for at most '
+                    'that many')
+  distance = jnp.sum(jnp.square(points[:, None] - points[None]), -1)
+  return jnp.argsort(distance.at[jnp.arange(count), jnp.arange(count)].set(-1), axis=1)[:, 1:neighbours + 1]
 
 
 def _interpolate(mean, std, temperature, neighbours) -> Callable:
@@ -127,13 +129,11 @@ def _interpolate(mean, std, temperature, neighbours) -> Callable:
   return one
 
 
-def _mosaic(mean, std, temperature, neighbours) -> Callable:
-  nearest = _nearest(mean, neighbours)
-
+def _mosaic(mean, std, temperature, partners) -> Callable:
   def one(key):
     for_photo, for_other, for_line, for_noise = jax.random.split(key, 4)
     photo = jax.random.randint(for_photo, (), 0, len(mean))
-    other = nearest[photo, jax.random.randint(for_other, (), 0, neighbours)]
+    other = partners[photo, jax.random.randint(for_other, (), 0, partners.shape[1])]
     noise = jax.random.normal(for_noise, (2, mean.shape[1]))
     z, other_z = (mean[row] + temperature * std[row] * own for row, own in zip((photo, other), noise, strict=True))
     turn, place = jax.random.uniform(for_line, (2,))

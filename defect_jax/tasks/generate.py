@@ -33,7 +33,7 @@ def run(config, workdir):
   photos, real = vae.photos(), _real(vae, config.measure.part)
   for_kid = _real(vae, config.measure.part, classes=_kid_classes(config, vae))
   images = photos.images()
-  sampler, select = sampler_of(config, vae.encode(images)), _selector(config, vae, images)
+  sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
         f'{vae.vae.size} px; {parallel.devices()} {jax.default_backend()} device(s)', flush=True)
@@ -60,11 +60,11 @@ def run(config, workdir):
   return summary
 
 
-def sampler_of(config, posterior):
-  """The sampler of a config, with the posteriors `[N, Z]` of the training photos; UserError as samplers.make."""
+def sampler_of(config, posterior, images):
+  """The sampler of a config, from the training photos `[N, S, S, C]` and their posteriors; UserError: samplers.make."""
   settings = config.sampler
   return samplers.make(settings.name, posterior, temperature=settings.temperature, neighbours=settings.neighbours,
-                       components=settings.components, seed=config.seed)
+                       components=settings.components, seed=config.seed, brightness=np.mean(images, (1, 2, 3)))
 
 
 def _check_part(trained_on, part):

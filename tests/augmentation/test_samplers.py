@@ -9,7 +9,7 @@ from defect_jax.augmentation import samplers
 from defect_jax.config import UserError
 from defect_jax.models.vae import Posterior
 
-SETTINGS = {'temperature': 1.0, 'neighbours': 1, 'components': 2, 'seed': 0}
+SETTINGS = {'temperature': 1.0, 'neighbours': 1, 'components': 2, 'seed': 0, 'brightness': np.arange(4.)}
 
 
 def posterior(count=4, latent=2):
@@ -59,13 +59,14 @@ def test_mixture_of_two_heaps():
   assert z[z > 0].std() == pytest.approx(heaps[60:].std(), abs=0.1)
 
 
-def test_a_mosaic_is_two_posteriors_of_near_photos():
+def test_a_mosaic_is_the_posteriors_of_two_photos_alike_in_brightness():
   of = Posterior(np.array([[0.], [1.], [5.], [6.]], np.float32), np.full((4, 1), -20., np.float32))
   keys = jax.random.split(jax.random.key(2), 2000)
-  drawn = jax.jit(samplers.make('mosaic', of, **SETTINGS | {'temperature': 1e-6}))(keys)
+  changes = {'temperature': 1e-6, 'brightness': np.array([1., 9., 8., 2.])}
+  drawn = jax.jit(samplers.make('mosaic', of, **SETTINGS | changes))(keys)
   np.testing.assert_allclose(drawn.z, of.mean[drawn.photo], atol=1e-4)
   np.testing.assert_allclose(drawn.other.z, of.mean[drawn.other.photo], atol=1e-4)
-  np.testing.assert_array_equal(drawn.other.photo, np.array([1, 0, 3, 2])[drawn.photo])
+  np.testing.assert_array_equal(drawn.other.photo, np.array([3, 2, 1, 0])[drawn.photo])
   assert stats.kstest(drawn.other.angle / (2 * np.pi), 'uniform').pvalue > 1e-3
   assert stats.kstest(2 * drawn.other.offset + 0.5, 'uniform').pvalue > 1e-3  # a quarter of the side either way
 

@@ -14,13 +14,13 @@ def test_interval_is_students():
 def test_the_setting_with_the_lowest_kid_on_dev_is_taken(monkeypatch):
   asked = []
 
-  def cell(method, setting, seed, part):
-    asked.append((method, seed, part))
+  def cell(method, setting, seed, part, sampler):
+    asked.append((method, seed, part, sampler))
     return None, {'kid': abs(setting - 8), 'novelty': 1.0}
   monkeypatch.setattr(thesis_figure3, 'cell', cell)
   setting, tried = thesis_figure3.choose('proposed')
   assert setting == 8 and sorted(tried) == [4, 8, 16, 32]
-  assert set(asked) == {('proposed', 0, 'dev')}  # never the final part
+  assert set(asked) == {('proposed', 0, 'dev', 'prior')}  # never the final part
 
 
 def test_both_methods_try_as_many_settings():
