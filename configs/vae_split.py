@@ -45,6 +45,8 @@ def get_config(arg=None):
   data.max_broken = 0.01  # share of photos that may be unreadable; they are reported and skipped
   data.resident_mb = 2048.0  # larger sets are streamed instead of kept on the device
   data.augment = ConfigDict({'flip_horizontal': False, 'flip_vertical': False, 'shift': 0, 'brightness': 0.0})
+  # Above 0: noise on what the encoder sees, clean photos as the decoder's target, for anomaly detection.
+  data.blotch = ConfigDict({'strength': 0.0, 'grain': 8})
 
   config.model = model = ConfigDict()
   model.patch = 4  # px; networks work on patches

@@ -35,12 +35,14 @@ class Trainer:
     vae: models.vae.Vae. streams: {name: routing.Stream}. control: control.Control.
     key: PRNG key of the run's noise and augmentation.
     augment: (images, keys `[B]`) -> images.
+    corrupt: the same, of what the encoder alone sees, so that it learns to leave out what is added; or None.
   """
   vae: object
   streams: dict
   control: Callable
   key: jax.Array
   augment: Callable
+  corrupt: Callable | None = None
 
   def init(self, params, standard, targets):
     """TrainState before the first step."""
@@ -64,6 +66,8 @@ class Trainer:
     noise = jax.vmap(lambda key: jax.random.normal(key, (self.vae.latent,)))(for_noise)  # [b, Z]
     batch = {'image': self.augment(batch['image'], for_augment),
              'weight': batch['weight'] / parallel.sum_over_devices(jnp.sum(batch['weight']))}
+    if self.corrupt:
+      batch['input'] = self.corrupt(batch['image'], jax.vmap(jax.random.fold_in, (0, None))(for_augment, 1))
     values, grads = parallel.sum_over_devices(routing.gradients(
         self.vae, self.streams, state.params, state.standard, batch, noise, state.control['beta']))
     return self.update(state, values, grads)

@@ -22,7 +22,7 @@ from defect_jax.trained import model_of, photos_of
 from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
 
-__all__ = ['SCHEMA', 'run']
+__all__ = ['SCHEMA', 'run', 'train']
 
 _FUSED = 10  # steps a call on accelerators
 _MEASURED = 1024  # photos that measures are taken on
@@ -30,8 +30,14 @@ _MEASURED = 1024  # photos that measures are taken on
 
 def run(config, workdir):
   """Trains as `config` says, in `workdir`; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  model_of(config)  # before the photos are read
+  return train(config, workdir, photos_of(config), _open_dev(config))
+
+
+def train(config, workdir, photos, dev):
+  """`run` on a set of photos that is open, and one that is held out or None: each a sets.PhotoSet or what does as it
+  in length, items, images, shape, nbytes and notes."""
   model = model_of(config)
-  photos, dev = photos_of(config), _open_dev(config)
   standard, variance = _standardise(photos)
   targets = _targets(config, variance, len(photos))
   measured = _measured(photos)
@@ -99,8 +105,9 @@ def _keys(seed):
 
 def _trainer(config, model, streams, keys):
   policy = control.Control(**config.control.to_dict())
-  light = config.data.augment.to_dict()
-  return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light))
+  light, blotch = config.data.augment.to_dict(), config.data.blotch.to_dict()
+  corrupt = (lambda x, k: augment.blotch(x, k, **blotch)) if blotch['strength'] else None
+  return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light), corrupt)
 
 
 def _opening_lines(config, photos, dev, targets, variance, streams, frozen):

@@ -1,0 +1,11 @@
+"""Finds anomalies by a VAE of good photos: measures it on photos of known classes, or predicts a folder of photos."""
+
+from defect_jax.tasks.anomaly import evaluating
+from defect_jax.tasks.anomaly.schema import SCHEMA
+
+__all__ = ['SCHEMA', 'run']
+
+
+def run(config, workdir):
+  """Evaluates or predicts as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  return evaluating.run(config, workdir)
