@@ -4,7 +4,7 @@
   workdir.check(config, fixed)                 # refuses what a start would refuse; writes nothing
   workdir.open()                               # takes the lock, writes config.json, begins status.json
   ...
-  workdir.close('finished', 'all 1000 steps')
+  workdir.finish(summary)
 """
 
 import errno
@@ -44,19 +44,18 @@ class Workdir:
     """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
     self.root = Path(root)
     self.status = None
-    self._outer, self._stop_requested = outer, False
-    self._config = None
-    self._fixed = ()
+    self._outer, self._stopping = outer, False
+    self._config, self._fixed = None, ()
     self._lock = None
     self._warned_of = None
 
   @property
   def stop_requested(self):
-    return self._stop_requested or (self._outer is not None and self._outer.stop_requested)
+    return self._stopping or bool(self._outer and self._outer.stop_requested)
 
   @stop_requested.setter
   def stop_requested(self, value):
-    self._stop_requested = value
+    self._stopping = value
 
   config_json = property(lambda self: self.root / 'config.json')
   metrics_jsonl = property(lambda self: self.root / 'metrics.jsonl')
@@ -71,6 +70,7 @@ class Workdir:
   vae = property(lambda self: self.root / 'vae')  # workdir of the VAE that a run of another task trains for itself
   detector_json = property(lambda self: self.root / 'detector.json')
   predictions_csv = property(lambda self: self.root / 'predictions.csv')
+  predictions_part = property(lambda self: self.root / 'predictions.part.csv')  # rows so far
   heatmaps = property(lambda self: self.root / 'heatmaps')
 
   def checkpoint(self, step):

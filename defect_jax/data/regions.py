@@ -58,7 +58,10 @@ def place(photo, mask, geometry, name):
   Raises PhotoError when the region can't be taken from this photo.
   """
   inside = bounds(photo, mask, geometry, name)
-  box = _around(_mask_box(mask, name), inside, geometry) if geometry.region == 'mask' else _squared(inside, geometry.fit)
+  if geometry.region == 'mask':
+    box = _around(_mask_box(mask, name), inside, geometry)
+  else:
+    box = _squared(inside, geometry.fit)
   image = photos.to_channels(_cut(photo, box, inside), geometry.channels)
   return photos.scale(image, geometry.size), box
 

@@ -35,6 +35,10 @@ class Detector:
   linear: dict = dataclasses.field(default_factory=dict)
   neighbours: baselines.Neighbours | None = None
 
+  def with_baselines(self, linear, spread, neighbours):
+    """The same with baselines; arguments as the attributes."""
+    return dataclasses.replace(self, linear=linear, spread=self.spread | spread, neighbours=neighbours)
+
   def maps_of(self, names):
     """Function of tiles `[chunk, S, S, C]` to {name: `[chunk, S, S]`} of some of OF_VAE and OF_BASELINES."""
     nets = jax.device_put(features.load('vgg16')) if set(names) & set(_ON_FEATURES) else None

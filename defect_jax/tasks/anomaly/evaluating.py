@@ -1,5 +1,7 @@
 """Measures the scores of the VAE and of the baselines on photos of known classes."""
 
+import collections
+import dataclasses
 import resource
 import time
 
@@ -7,9 +9,14 @@ import jax
 import numpy as np
 
 from defect_jax import parallel
-from defect_jax.evaluation import anomaly, detector, residuals, threshold
-from defect_jax.tasks.anomaly import fitting, photos
-from defect_jax.workdir import Stopped
+from defect_jax.config import UserError
+from defect_jax.data import reading
+from defect_jax.evaluation import anomaly, synthetic
+from defect_jax.report import anomaly as report
+from defect_jax.tasks.anomaly import fitting, photos, scoring
+from defect_jax.tasks.anomaly.progress import Progress
+
+_SHOWN = 24  # photos on the page, the highest scores
 
 
 def run(config, workdir):
@@ -17,74 +24,109 @@ def run(config, workdir):
   view, split, notes = photos.view_of(config), photos.split(config), []
   vae = fitting.open_vae(config)
   good = fitting.tiles_of(config, split.train, view, config.tiles.most, notes)
-  held_out = fitting.tiles_of(config, split.calibrate, view, fitting._HELD_OUT, notes)
+  held_out = fitting.tiles_of(config, split.calibrate, view, fitting.HELD_OUT, notes)
+  _check_masks(split.test, view)
   workdir.open()
   workdir.cut_back(-1)
-  began = time.monotonic()
   vae = vae or fitting.train(config, workdir, good, held_out)
-  found = fitting.fit(config, vae, view, good)
-  print(f'{len(split.train)} good photos trained on, {len(split.calibrate)} for the threshold, {len(split.test)} tested',
-        flush=True)
-  maps_of = found.maps_of((*detector.OF_VAE, *detector.OF_BASELINES))
-  calibrate = scored(config, workdir, found, maps_of, split.calibrate, notes, keep=False)
-  test = scored(config, workdir, found, maps_of, split.test, notes, keep=True)
-  chosen = fitting.chosen_score(config).name
-  limits = {name: threshold.from_good(calibrate.scores[name], config.threshold.quantile, 'good photos of the part dev')
-            for name in calibrate.scores}
-  table = {score.name: row(score, test, limits[score.name], config.seed) for score in fitting.all_scores()}
-  seconds = time.monotonic() - began
-  limit = limits[chosen]
-  summary = {'steps': len(test.records), 'seconds': seconds, 'compile_seconds': 0., 'images_per_second': 0.,
-             'devices': parallel.devices(), 'platform': jax.default_backend(), **table[chosen], 'score': chosen,
-             'threshold': limit.value, 'threshold_source': limit.source, 'false_alarm_rate': limit.false_alarm_rate,
-             'false_alarm_ci': limit.false_alarm_ci, 'scores': table,
-             'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+  print(f'{len(split.train)} good photos trained on, {len(split.calibrate)} for the threshold, {len(split.test)} '
+        f'tested, of the part {config.measure.part}', flush=True)
+  found = fitting.fit_baselines(config, fitting.fit(config, vae, view, good), good)
+  calibrate, test = _Results(), _Results()
+  progress = Progress(workdir, len(split.calibrate) + len(split.test) * (1 + (config.measure.part == 'synthetic')))
+  began, score = time.monotonic(), scoring.chosen(config)
+  for result, records in ((calibrate, split.calibrate), (test, split.test)):
+    shown = photos.usable(records, view, config.data.max_broken, notes)
+    if result is test and config.measure.part == 'synthetic':
+      shown = _with_synthetic(shown, config.seed)
+    for one in scoring.scored(found, shown, scoring.every(), config.score):
+      result.add(one, keep=result is test)
+      progress()
+  scored_in = time.monotonic() - began
+  print('measuring', flush=True)
+  limits = {name: fitting.limit(config, scores) if name == score.name else fitting.by_quantile(config, scores)
+            for name, scores in calibrate.scores.items()}
+  table = {each.name: _row(each, test, limits[each.name], config.seed) for each in scoring.every()}
+  scale = max(float(of) for of in calibrate.largest[score.map])
+  fitting.save(workdir, calibrate.scores[score.name], found.spread['vae'], scale)
+  summary = _summary(config, score, limits[score.name], table) | {
+      'steps': progress.done, 'seconds': workdir.seconds_spent(), 'compile_seconds': 0.,
+      'images_per_second': progress.done / scored_in, 'devices': parallel.devices(),
+      'platform': jax.default_backend(), 'skipped': len(notes),
+      'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.shown)},
+      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+  worst = np.argsort(-np.array(test.scores[score.name]))[:_SHOWN]
+  report.write_evaluation(
+      workdir.report_html, title=f'{workdir.root.name}: anomalies', config=config, summary=summary, notes=notes,
+      labels=test.labels, scores=test.scores[score.name], good=calibrate.scores[score.name], scale=scale,
+      worst=[(test.shown[row].record.file, test.labels[row], test.scores[score.name][row], test.shown[row].image,
+              test.maps[score.map][row], test.shown[row].mask) for row in worst])
   return summary
 
 
-class Scored:
-  """Photos with their scores: records, masks, scores {name: [n]}, maps {name: [h, w] each}, where kept."""
+def _check_masks(records, view):
+  """A mask of another size is refused before anything is trained."""
+  for record in records:
+    if record.mask and (shown := reading.read(record, view)).reason and 'mask' in shown.reason:
+      raise UserError(f'{record.file}: {shown.reason}; put the right mask there or remove it')
+
+
+def _with_synthetic(shown, seed):
+  """Every good photo, and the same with a made defect and its mask."""
+  for number, one in enumerate(shown):
+    yield one
+    image, mask, kind = synthetic.paste(one.image, np.random.default_rng((seed, number)))
+    yield reading.Shown(dataclasses.replace(one.record, label=kind), image, mask)
+
+
+class _Results:
+  """Photos (`shown`) with their labels, scores {name: [n]}, largest value of each map, and maps where kept; `pixels`
+  holds figures that are computed already."""
 
   def __init__(self):
-    self.records, self.masks, self.scores, self.maps = [], [], {}, {}
+    self.shown, self.labels, self.pixels = [], [], {}
+    self.scores, self.largest, self.maps = (collections.defaultdict(list) for _ in range(3))
+
+  def add(self, one, keep):
+    self.shown.append(one.shown)
+    self.labels.append(one.shown.record.label)
+    for name, value in one.scores.items():
+      self.scores[name].append(value)
+    for name, of in one.maps.items():
+      self.largest[name].append(of.max())
+      if keep:
+        self.maps[name].append(of)
 
 
-def scored(config, workdir, found, maps_of, records, notes, keep):
-  result = Scored()
-  shown = photos.usable(records, found.view, config.data.max_broken, notes)
-  began = time.monotonic()
-  for one, _, maps in found.scan(((one, one.image) for one in shown), maps_of):
-    maps = {name: residuals.smooth(of, config.score.smooth) for name, of in maps.items()}
-    result.records.append(one.record)
-    result.masks.append(one.mask)
-    for score in fitting.all_scores():
-      value = residuals.reduce(maps[score.map], score.reduction, config.score.top)
-      result.scores.setdefault(score.name, []).append(value)
-    if keep:
-      for name, of in maps.items():
-        result.maps.setdefault(name, []).append(of)
-    if workdir.stop_requested:
-      raise Stopped('stopped while scoring; the same command goes on')
-  print(len(records), 'scored in', time.monotonic() - began, flush=True)
-  return result
-
-
-def row(score, test, limit, seed):
-  defective = np.array([record.label != 'good' for record in test.records])
-  scores = np.array(test.scores[score.name])
-  result = anomaly.of_images(defective, scores, seed)
-  result |= anomaly.at_threshold(defective, scores, limit.value)
-  result['by_class'] = {}
-  labels = np.array([record.label for record in test.records])
+def _row(score, test, limit, seed):
+  """Figures of one score: of all photos, and by class."""
+  labels, scores = np.array(test.labels), np.array(test.scores[score.name])
+  defective = labels != 'good'
+  row = anomaly.of_images(defective, scores, seed) | anomaly.at_threshold(defective, scores, limit.value)
+  row |= {'threshold': limit.value, **_pixels(score, test, range(len(labels))), 'by_class': {}}
   for label in sorted(set(labels) - {'good'}):
-    of = np.flatnonzero((labels == 'good') | (labels == label))
-    result['by_class'][label] = {'image_auroc': anomaly.of_images(defective[of], scores[of], seed)['image_auroc'],
-                                 **pixels(score, test, of)}
-  return result | pixels(score, test, range(len(labels)))
+    rows = np.flatnonzero(~defective | (labels == label))
+    row['by_class'][label] = {'photos': int(np.sum(labels == label)),
+                              'image_auroc': anomaly.auroc(defective[rows], scores[rows]), **_pixels(score, test, rows)}
+  return row
 
 
-def pixels(score, test, rows):
-  rows = [row for row in rows if test.records[row].label == 'good' or test.records[row].mask is not None]
-  if score.reduction != 'max' or score.map == 'kld' or not rows:
+def _pixels(score, test, rows):
+  """Figures of the pixels of good photos and of defective ones that have a mask."""
+  rows = [row for row in rows if test.labels[row] == 'good' or test.shown[row].mask.any()]
+  if not score.of_pixels:
     return {'pixel_auroc': None, 'aupro': None}
-  return anomaly.of_pixels([test.masks[row] for row in rows], [test.maps[score.map][row] for row in rows])
+  key = score.map, tuple(rows)
+  if key not in test.pixels:  # the same for every reduction of a map
+    test.pixels[key] = anomaly.of_pixels([test.shown[row].mask for row in rows],
+                                         [test.maps[score.map][row] for row in rows])
+  return test.pixels[key]
+
+
+def _summary(config, score, limit, table):
+  """The summary's keys of anomaly."""
+  chosen = table[score.name]
+  return {**{key: value for key, value in chosen.items() if key not in ('threshold', 'f1_max_threshold')},
+          'score': score.name, 'threshold': limit.value, 'threshold_source': limit.source,
+          'false_alarm_rate': limit.false_alarm_rate, 'false_alarm_ci': limit.false_alarm_ci,
+          'part': config.measure.part, 'scores': table}
