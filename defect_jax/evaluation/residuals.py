@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from defect_jax.models import features
 
-REDUCTIONS = ('mean', 'max', 'top')
+REDUCTIONS = ('mean', 'max', 'top', 'peak')
 _WINDOW = 11  # px, of SSIM
 _LEAST_SPREAD = 0.1  # of the mean spread: where good photos never differ, noise would else be divided by about nothing
 
@@ -43,11 +43,20 @@ def smooth(anomaly_map, sigma):
 
 
 def reduce(anomaly_map, reduction, top):
-  """The score of a photo: its map's mean, maximum, or the mean of the share `top` of its pixels, the largest."""
+  """The score of a photo: a figure of its map `[h, w]`.
+
+  Args:
+    reduction: mean; max; top: mean of the share `top` of the pixels, the largest; peak: how far top stands above the
+      median, in units of the median absolute deviation, so that a photo that is noisy all over scores no higher.
+  """
   if reduction == 'mean':
     return float(np.mean(anomaly_map))
   if reduction == 'max':
     return float(np.max(anomaly_map))
   values = np.ravel(anomaly_map)
   count = max(1, round(top * values.size))
-  return float(np.mean(np.partition(values, values.size - count)[values.size - count:]))
+  highest = float(np.mean(np.partition(values, values.size - count)[values.size - count:]))
+  if reduction == 'top':
+    return highest
+  median = np.median(values)
+  return (highest - float(median)) / max(float(np.median(np.abs(values - median))), 1e-9)

@@ -23,8 +23,8 @@ def write_evaluation(path, *, title, config, summary, notes, labels, scores, goo
     worst: tuples of file, label, score, image `[h, w, C]`, anomaly map `[h, w]` and mask `[h, w]`, highest score first.
   """
   groups = {'good, for the threshold': good}
-  for label in ('good', *sorted(set(labels) - {'good'})):
-    groups[f'{label}, tested'] = [score for score, of in zip(scores, labels, strict=True) if of == label]
+  for words, defective in (('good, tested', False), ('defective', True)):
+    groups[words] = [score for score, label in zip(scores, labels, strict=True) if (label != 'good') == defective]
   shown = [(f'{label}: {file}', score, *_pictures(image, of, scale, mask))
            for file, label, score, image, of, mask in worst]
   _write(path, title, config, summary, notes, shown, groups, verdict=[*_measured(summary), *_threshold(summary)],
