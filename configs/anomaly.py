@@ -41,6 +41,7 @@ def get_config(arg=None):
   score.top = 0.01
   score.smooth = 0.0  # px, sigma of the Gaussian that maps are blurred with
   score.layers = 3  # of VGG16's five, for lpips
+  score.features = True  # whether evaluate tells lpips and knn too, which take most of its time
 
   config.threshold = ConfigDict()
   config.threshold.quantile = 0.95  # share of good photos that shall pass

@@ -54,6 +54,7 @@ def get_config(arg=None):
   model.blocks = 0  # residual blocks a stage
   model.latent = 16
   model.activation = 'silu'
+  model.linear = False  # True: matrices beside the convolutions, which begin as a PCA of the photos
 
   config.streams = streams = ConfigDict()
   streams.E1 = ConfigDict({'loss': 'kld', 'params': 'encoder/.*', 'optimizer': 'adam_shared', 'lr': 0.002})

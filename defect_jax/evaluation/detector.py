@@ -14,7 +14,7 @@ from defect_jax.models import features
 
 OF_VAE = ('residual', 'normalised', 'ssim', 'lpips', 'kld')
 OF_BASELINES = ('pca', 'pca_normalised', 'mean_image', 'mean_image_normalised', 'knn')
-_ON_FEATURES = ('lpips', 'knn')
+ON_FEATURES = ('lpips', 'knn')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Detector:
 
   def maps_of(self, names):
     """Function of tiles `[chunk, S, S, C]` to {name: `[chunk, S, S]`} of some of OF_VAE and OF_BASELINES."""
-    nets = jax.device_put(features.load('vgg16')) if set(names) & set(_ON_FEATURES) else None
+    nets = jax.device_put(features.load('vgg16')) if set(names) & set(ON_FEATURES) else None
     constants = {'vae': self.vae.params, 'nets': nets, 'spread': self.spread}
     compiled = jax.jit(lambda constants, image: self._maps(names, constants, image))
     return lambda image: compiled(constants, image)

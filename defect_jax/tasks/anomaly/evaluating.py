@@ -32,6 +32,7 @@ def run(config, workdir):
   print(f'{len(split.train)} good photos trained on, {len(split.calibrate)} for the threshold, {len(split.test)} '
         f'tested, of the part {config.measure.part}', flush=True)
   found = fitting.fit_baselines(config, fitting.fit(config, vae, view, good), good)
+  scores = scoring.every(config)
   calibrate, test = _Results(), _Results()
   progress = Progress(workdir, len(split.calibrate) + len(split.test) * (1 + (config.measure.part == 'synthetic')))
   began, score = time.monotonic(), scoring.chosen(config)
@@ -39,14 +40,15 @@ def run(config, workdir):
     shown = photos.usable(records, view, config.data.max_broken, notes)
     if result is test and config.measure.part == 'synthetic':
       shown = _with_synthetic(shown, config.seed)
-    for one in scoring.scored(found, shown, scoring.every(), config.score):
+    for one in scoring.scored(found, shown, scores, config.score):
       result.add(one, keep=result is test)
       progress()
   scored_in = time.monotonic() - began
   print('measuring', flush=True)
-  limits = {name: fitting.limit(config, scores) if name == score.name else fitting.by_quantile(config, scores)
-            for name, scores in calibrate.scores.items()}
-  table = {each.name: _row(each, test, limits[each.name], config.seed) for each in scoring.every()}
+  notes = list(dict.fromkeys(notes))  # good photos of dev are read twice
+  limits = {name: fitting.limit(config, of) if name == score.name else fitting.by_quantile(config, of)
+            for name, of in calibrate.scores.items()}
+  table = {each.name: _row(each, test, limits[each.name], config.seed) for each in scores}
   scale = max(float(of) for of in calibrate.largest[score.map])
   fitting.save(workdir, calibrate.scores[score.name], found.spread['vae'], scale)
   summary = _summary(config, score, limits[score.name], table) | {

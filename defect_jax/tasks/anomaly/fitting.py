@@ -13,7 +13,7 @@ from defect_jax.data import tiles
 from defect_jax.evaluation import baselines, detector, threshold
 from defect_jax.models import features
 from defect_jax.tasks import vae as vae_task
-from defect_jax.tasks.anomaly import photos
+from defect_jax.tasks.anomaly import photos, scoring
 from defect_jax.workdir import Workdir
 
 HELD_OUT = 512  # tiles that a training watches, at most
@@ -121,8 +121,10 @@ def fit_baselines(config, found, good):
   linear = {'pca': baselines.Linear.fit(part, config.baselines.pca, config.seed),
             'mean_image': baselines.Linear.fit(part, 0)}
   spread = {name: detector.spread(jax.jit(of.recon), part) for name, of in linear.items()}
-  neighbours = baselines.Neighbours.fit(jax.device_put(features.load('vgg16')), _some(config, good, _BANK_TILES),
-                                        config.baselines.bank, config.seed)
+  neighbours = None
+  if scoring.on_features(config):
+    neighbours = baselines.Neighbours.fit(jax.device_put(features.load('vgg16')), _some(config, good, _BANK_TILES),
+                                          config.baselines.bank, config.seed)
   return found.with_baselines(linear, spread, neighbours)
 
 

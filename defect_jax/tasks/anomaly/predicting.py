@@ -49,17 +49,14 @@ class Ready:
 def run(config, workdir):
   """Predicts all photos of `config.photos`; returns the summary. A photo that cannot be read becomes a row."""
   records = list_photos(config.photos)
-  settings, kept = fitting.saved_detector(config)
-  vae = fitting.open_vae(settings)
-  if kept is None:
-    prepared = _prepare(settings, workdir, vae)
+  prepared = opened(config)
+  if prepared is None:
+    prepared = _prepare(config, workdir)
   else:
     workdir.open()
     print(f'data, tiles and score are those of {config.vae}', flush=True)
-    prepared = _ready(settings, vae, kept['good_scores'], {'vae': np.float32(kept['spread'])}, kept['scale'])
-  workdir.heatmaps.mkdir(exist_ok=True)
   began = time.monotonic()
-  rows, done = _predict(config, workdir, prepared, records)
+  rows, done = predict(config, workdir, prepared, records)
   seconds = time.monotonic() - began
   write_atomic(workdir.predictions_csv, _text([COLUMNS, *(rows[record.file] for record in records)]))
   workdir.predictions_part.unlink(missing_ok=True)
@@ -93,9 +90,19 @@ def list_photos(root):
   return [parts.Record(file, '', file, path) for file, path in zip(files, found, strict=True)]
 
 
-def _prepare(config, workdir, vae):
+def opened(config):
+  """Ready of the anomaly run that `config.vae` names; None where it names another run or none."""
+  settings, kept = fitting.saved_detector(config)
+  if kept is None:
+    return None
+  vae = fitting.open_vae(settings)
+  return _ready(settings, vae, kept['good_scores'], {'vae': np.float32(kept['spread'])}, kept['scale'])
+
+
+def _prepare(config, workdir):
   """Ready, with all that has to be trained and measured on good photos first; saved as the run's detector."""
   view, split, notes = photos.view_of(config), photos.split(config), []
+  vae = fitting.open_vae(config)
   good = fitting.tiles_of(config, split.train, view, config.tiles.most, notes)
   held_out = fitting.tiles_of(config, split.calibrate, view, fitting.HELD_OUT, notes)
   workdir.open()
@@ -115,9 +122,12 @@ def _ready(config, vae, good, spread, scale):
   return Ready(found, scoring.chosen(config), fitting.limit(config, good), config.score, scale, good)
 
 
-def _predict(config, workdir, prepared, records):
-  """({file: row as in COLUMNS, all texts}, photos that this session did). Rows are kept as they come, so that a stopped
-  job goes on."""
+def predict(config, workdir, prepared, records):
+  """Scores photos and draws their heat maps, in an open workdir.
+
+  Returns ({file: row as in COLUMNS, all texts}, how many photos this session did). Rows are kept as they come, so that
+  a stopped job goes on.
+  """
   rows = _read_part(workdir.predictions_part, prepared)
   pending = [record for record in records if record.file not in rows]
   progress = Progress(workdir, len(records), len(rows))

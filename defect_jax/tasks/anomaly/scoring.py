@@ -23,9 +23,16 @@ class Score:
     return self.map != _ONE_A_TILE
 
 
-def every():
-  """Every Score of the VAE and of the baselines."""
-  return [Score(name, reduction) for name in (*detector.OF_VAE, *detector.OF_BASELINES)
+def on_features(config):
+  """Whether VGG16's features are to be computed."""
+  return config.score.features or config.score.map in detector.ON_FEATURES
+
+
+def every(config):
+  """Every Score of the VAE and of the baselines that a config asks for."""
+  names = [name for name in (*detector.OF_VAE, *detector.OF_BASELINES)
+           if on_features(config) or name not in detector.ON_FEATURES]
+  return [Score(name, reduction) for name in names
           for reduction in (residuals.REDUCTIONS if name != _ONE_A_TILE else ('max',))]
 
 

@@ -13,7 +13,7 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import augment, sets
-from defect_jax.evaluation import forecast
+from defect_jax.evaluation import baselines, forecast
 from defect_jax.models import vae as models
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
@@ -45,6 +45,8 @@ def train(config, workdir, photos, dev):
   words = list(forecast.sentences(outlook, targets, config.model.latent, config.control.beta))
   keys = _keys(config.seed)
   params = model.init(keys['params'])
+  if model.linear:
+    params = model.begin_linear(params, standard, *_components(measured, model.latent, config.seed))
   streams, frozen = routing.resolve(config.streams.to_dict(), params)
   trainer = _trainer(config, model, streams, keys)
   workdir.open()
@@ -79,6 +81,13 @@ def _measured(photos):
   """Images float32 `[n, S, S, C]` of at most _MEASURED photos, spread over the set."""
   rows = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _MEASURED)).astype(int))
   return np.stack([sets.as_float(photos[row]) for row in rows])
+
+
+def _components(images, count, seed):
+  """Principal components `[K, S * S * C]` of images, at most `count`, and the standard deviations `[K]` along them."""
+  fitted = baselines.Linear.fit(images, count, seed)
+  along = (images - images.mean(0)).reshape(len(images), -1) @ np.asarray(fitted.components).T
+  return fitted.components, jnp.asarray(np.maximum(along.std(0), 1e-6), jnp.float32)
 
 
 def _targets(config, variance, count):

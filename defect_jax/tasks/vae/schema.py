@@ -21,7 +21,7 @@ SCHEMA = {
                     'brightness': Number(0, 1)},
         'blotch': {'strength': Number(0, 1), 'grain': Integer(1, 128)}},
     'model': {'patch': Choice(1, 2, 4, 8), 'widths': Tuple(Integer(1, 4096), 2), 'blocks': Integer(0, 100),
-              'latent': Integer(1, 4096), 'activation': Choice(*models.ACTIVATIONS)},
+              'latent': Integer(1, 4096), 'activation': Choice(*models.ACTIVATIONS), 'linear': Boolean()},
     'streams': Named({'loss': Choice(*routing.LOSSES), 'params': Text(), 'optimizer': Choice(*routing.OPTIMIZERS),
                       'lr': _RATE}),
     'control': {'policy': Choice(*control.POLICIES), 'beta': Number(0), 'slope': Number(above=0),
