@@ -30,7 +30,7 @@ flags.DEFINE_string('root', 'runs/anomaly_study', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, "Use the config's tiny variant, to try the command.")
 
 _TILED = {'tiles.on': 'true', 'data.size': 32, 'train.model.latent': 64, 'train.targets.kld': 100.0,
-          'train.targets.mse_of_variance': 0.01, 'train.steps.total': 1000, 'baselines.pca': 64, 'score.smooth': 1.0}
+          'train.targets.mse_of_variance': 0.01, 'train.steps.total': 1200, 'baselines.pca': 64, 'score.smooth': 1.0}
 _SETS = {
     'elpv': {},
     'magnetic_tile': _TILED | {'data.source': 'folder', 'data.path': 'magnetic_tile/magnetic_tile', 'tiles.reduce': 2},
@@ -59,7 +59,7 @@ def run(name, seed, part):
 
 
 def mean_over(summaries, score, figure, label=None):
-  """(mean, standard deviation, n) of a figure over the summaries that have it; None where none has. `label`: a class."""
+  """(mean, standard deviation, n) of a figure over the summaries that have it, or None; `label`: of that class."""
   rows = [summary['scores'][score] for summary in summaries if score in summary['scores']]
   values = [(row['by_class'].get(label, {}) if label else row).get(figure) for row in rows]
   values = [value for value in values if value is not None]
