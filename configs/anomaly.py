@@ -36,8 +36,9 @@ def get_config(arg=None):
   config.tiles.most = 20000  # tiles trained on, at most
 
   config.score = score = ConfigDict()
-  score.map = 'residual'  # normalised, ssim, lpips, kld
-  score.reduce = 'mean'  # the thesis's; max; top: mean of the share score.top of the pixels, the largest
+  score.map = 'normalised'  # residual (the thesis's, with mean), ssim, lpips, kld
+  # mean; max; top: mean of the share score.top of the pixels, the largest; peak: top against the photo's own median.
+  score.reduce = 'top'
   score.top = 0.01
   score.smooth = 0.0  # px, sigma of the Gaussian that maps are blurred with
   score.layers = 3  # of VGG16's five, for lpips
@@ -46,12 +47,17 @@ def get_config(arg=None):
   config.threshold = ConfigDict()
   config.threshold.quantile = 0.95  # share of good photos that shall pass
   config.threshold.value = placeholder(float)  # a threshold of your own
-  config.baselines = ConfigDict({'pca': 16, 'bank': 4000})  # components; patches of good photos
+  config.baselines = ConfigDict({'pca': 32, 'bank': 4000})  # components; patches of good photos
   config.measure = ConfigDict({'part': 'dev'})  # synthetic: defects pasted on good dev photos; final: opened once
   config.heatmaps = True  # predict writes one for each photo
 
   config.train = ConfigDict({key: train[key] for key in ('batch', 'dtype', 'model', 'streams', 'control', 'targets',
                                                          'steps')})
+  config.train.model.linear = True
+  config.train.targets.mse_of_variance = 0.002
   if not arg.tiny:
     config.train.batch = 64
+    config.train.model.latent = 32
+    config.train.targets.kld = 130.0
+    config.train.steps = ConfigDict({'total': 1500, 'log': 10, 'eval': 500, 'checkpoint': 500})
   return config

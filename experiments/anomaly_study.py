@@ -29,12 +29,16 @@ flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/ and bsda
 flags.DEFINE_string('root', 'runs/anomaly_study', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, "Use the config's tiny variant, to try the command.")
 
-_TILED = {'tiles.on': 'true', 'data.size': 32, 'train.model.latent': 64, 'train.targets.kld': 100.0,
-          'train.targets.mse_of_variance': 0.01, 'train.steps.total': 1200, 'baselines.pca': 64, 'score.smooth': 1.0}
+_TILED = {'data.source': 'folder', 'tiles.on': 'true', 'data.size': 32, 'score.smooth': 1.0, 'baselines.pca': 64,
+          'train.model.latent': 64}
 _SETS = {
     'elpv': {},
-    'magnetic_tile': _TILED | {'data.source': 'folder', 'data.path': 'magnetic_tile/magnetic_tile', 'tiles.reduce': 2},
-    'bsdata': _TILED | {'data.source': 'folder', 'data.path': 'bsdata/ball_screw', 'tiles.reduce': 4},
+    'magnetic_tile': _TILED | {
+        'data.path': 'magnetic_tile/magnetic_tile', 'tiles.reduce': 2, 'score.reduce': 'max',
+        'train.model.linear': 'false', 'train.targets.kld': 100.0, 'train.targets.mse_of_variance': 0.01},
+    'bsdata': _TILED | {
+        'data.path': 'bsdata/ball_screw', 'tiles.reduce': 4, 'score.map': 'ssim', 'score.reduce': 'mean',
+        'train.targets.kld': 200.0, 'train.targets.mse_of_variance': 0.003, 'train.steps.total': 1000},
 }
 METHODS = {'VAE': ('residual', 'normalised', 'ssim', 'lpips', 'kld'), 'PCA': ('pca', 'pca_normalised'),
            'mean image': ('mean_image', 'mean_image_normalised'), 'nearest neighbours': ('knn',)}
