@@ -16,7 +16,8 @@ from defect_jax import main, trained
 from defect_jax.data import parts
 from defect_jax.workdir import Workdir
 
-SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.steps.total=30',
+SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.model.linear=false',
+         '--config.train.steps.total=30',
          '--config.train.steps.log=10', '--config.train.steps.eval=30', '--config.train.steps.checkpoint=30',
          '--config.baselines.bank=200', '--config.batch=16')
 
@@ -187,6 +188,17 @@ def test_a_vae_of_another_image_size_is_refused(job, evaluated, tmp_path, capsys
   assert 'takes images of 32 px and 1 channels, data.size = 64' in err and not (tmp_path / 'run').exists()
 
 
+def test_a_vae_of_defective_photos_is_refused(job, evaluated, tmp_path, capsys):
+  shutil.copytree(evaluated / 'vae', tmp_path / 'vae')
+  config = json.loads((tmp_path / 'vae/config.json').read_text())
+  config['data']['defects'] = ['dent']
+  (tmp_path / 'vae/config.json').write_text(json.dumps(config))
+  assert job(tmp_path / 'run', f'--config.vae={tmp_path / "vae"}') == 2
+  assert 'was trained on photos of dent, so takes them for normal' in capsys.readouterr().err
+  assert job(tmp_path / 'run', f'--config.vae={evaluated}', '--config.tiles.on=true') == 2
+  assert 'tiles.on = True' in capsys.readouterr().err and not (tmp_path / 'run').exists()
+
+
 def test_photos_without_good_ones_and_masks_of_another_size_are_refused(job, parts_photos, tmp_path, capsys):
   photos = tmp_path / 'photos'
   shutil.copytree(parts_photos / 'test', photos / 'test')
@@ -205,8 +217,8 @@ def test_large_photos_are_tiled(job, tmp_path):
   write(tmp_path / 'photos/good.png', wide)
   wide[10:16, 70:76] = 255
   write(tmp_path / 'photos/dented.png', wide)
-  assert job(tmp_path / 'run', '--config.tiles.on=true', '--config.score.reduce=max', '--config.mode=predict',
-             f'--config.photos={tmp_path / "photos"}') == 0
+  assert job(tmp_path / 'run', '--config.tiles.on=true', '--config.score.map=residual', '--config.score.reduce=max',
+             '--config.mode=predict', f'--config.photos={tmp_path / "photos"}') == 0
   rows = rows_of(tmp_path / 'run')
   assert rows['dented.png']['verdict'] == 'ng'
   assert float(rows['dented.png']['score']) > 1.5 * float(rows['good.png']['score'])

@@ -46,13 +46,17 @@ def run(config, workdir):
   scored_in = time.monotonic() - began
   print('measuring', flush=True)
   notes = list(dict.fromkeys(notes))  # good photos of dev are read twice
+  for note in notes:
+    print(f'note: {note}', flush=True)
   limits = {name: fitting.limit(config, of) if name == score.name else fitting.by_quantile(config, of)
             for name, of in calibrate.scores.items()}
   table = {each.name: _row(each, test, limits[each.name], config.seed) for each in scores}
   scale = max(float(of) for of in calibrate.largest[score.map])
   fitting.save(workdir, calibrate.scores[score.name], found.spread['vae'], scale)
   summary = _summary(config, score, limits[score.name], table) | {
-      'steps': progress.done, 'seconds': workdir.seconds_spent(), 'compile_seconds': 0.,
+      'steps': progress.done, 'seconds': workdir.seconds_spent() + fitting.training_seconds(workdir),
+      'compile_seconds': None,  # not told apart from scoring
+
       'images_per_second': progress.done / scored_in, 'devices': parallel.devices(),
       'platform': jax.default_backend(), 'skipped': len(notes),
       'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.shown)},

@@ -28,6 +28,9 @@ def open_vae(config):
     return None
   saved = _anomaly_config(config.vae)
   vae = trained.open_vae(saved.vae or Workdir(config.vae).vae) if saved else trained.open_vae(config.vae)
+  for key in ('on', 'reduce') if saved else ():
+    if saved.tiles[key] != config.tiles[key]:
+      raise UserError(f'tiles.{key} = {config.tiles[key]}: {config.vae} was trained with {saved.tiles[key]}; set it so')
   data = config.data
   if (vae.vae.size, vae.vae.channels) != (data.size, data.channels):
     raise UserError(f'vae: {config.vae} takes images of {vae.vae.size} px and {vae.vae.channels} channels, data.size = '
@@ -35,7 +38,16 @@ def open_vae(config):
   if vae.config.data.part != 'pool':
     raise UserError(f'vae: {config.vae} was trained on photos of the part {vae.config.data.part}, which the threshold '
                     'or the test is about; train it on pool')
+  if tuple(vae.config.data.defects) != ('good',):
+    raise UserError(f'vae: {config.vae} was trained on photos of {", ".join(vae.config.data.defects)}, so takes them '
+                    'for normal; train it with --config.data.defects=good')
   return vae
+
+
+def training_seconds(workdir):
+  """Seconds that the training in workdir.vae took; 0 where there was none."""
+  summary = Workdir(workdir.vae).read_summary()
+  return summary['seconds'] if summary else 0.
 
 
 def _anomaly_config(root):

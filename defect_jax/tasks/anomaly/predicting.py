@@ -60,7 +60,8 @@ def run(config, workdir):
   seconds = time.monotonic() - began
   write_atomic(workdir.predictions_csv, _text([COLUMNS, *(rows[record.file] for record in records)]))
   workdir.predictions_part.unlink(missing_ok=True)
-  summary = _summary(prepared, rows, seconds, done) | {'seconds': workdir.seconds_spent()}
+  summary = _summary(prepared, rows, seconds, done) | {
+      'seconds': workdir.seconds_spent() + fitting.training_seconds(workdir)}
   worst = sorted((row for row in rows.values() if row[1] != ''), key=lambda row: -float(row[1]))[:_SHOWN]
   by_file = {record.file: record for record in records}
   again = prepared.scored(reading.read_all([by_file[row[0]] for row in worst], prepared.found.view))
@@ -202,7 +203,7 @@ def _summary(prepared, rows, seconds, done):
   verdicts = [row[3] for row in rows.values()]
   limit = prepared.limit
   return {**dict.fromkeys(('image_auroc', 'image_auroc_ci', 'image_aupr', 'image_f1_max', 'pixel_auroc', 'aupro')),
-          'steps': len(rows), 'compile_seconds': 0., 'images_per_second': done / max(seconds, 1e-9),
+          'steps': len(rows), 'compile_seconds': None, 'images_per_second': done / max(seconds, 1e-9),
           'devices': parallel.devices(), 'platform': jax.default_backend(), 'score': prepared.score.name, 'scores': {},
           'threshold': limit.value, 'threshold_source': limit.source, 'false_alarm_rate': limit.false_alarm_rate,
           'false_alarm_ci': limit.false_alarm_ci, 'photos': len(rows), 'skipped': verdicts.count('error'),
