@@ -64,7 +64,7 @@ def run(config, workdir):
       'seconds': workdir.seconds_spent() + fitting.training_seconds(workdir)}
   worst = sorted((row for row in rows.values() if row[1] != ''), key=lambda row: -float(row[1]))[:_SHOWN]
   by_file = {record.file: record for record in records}
-  again = prepared.scored(reading.read_all([by_file[row[0]] for row in worst], prepared.found.view))
+  again = prepared.scored(_usable([by_file[row[0]] for row in worst], prepared.found.view, []))
   report.write_predictions(
       workdir.report_html, title=f'{workdir.root.name}: anomalies in {pathlib.Path(config.photos).name}', config=config,
       summary=summary, notes=[f'{row[0]}: {row[4]}' for row in rows.values() if row[3] == 'error'],
