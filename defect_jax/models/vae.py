@@ -172,9 +172,10 @@ class Vae:
             'decoder': self.decoder.init(for_decoder, z)['params']}
 
   def begin_linear(self, params, standard, components, deviations):
-    """`params` whose linear parts are a PCA: the mean holds the whitened components, and the decoder adds them up.
+    """`params` of a network that is a PCA: the mean holds the whitened components, and the decoder adds them up.
 
-    Training starts from a reconstruction that convolutions take thousands of steps to come to.
+    Training starts from a reconstruction that convolutions take thousands of steps to come to. These begin with no part
+    in it, by zeros in the last layer that leads to the mean and in the one that leads to the image.
 
     Args:
       components: `[K, S * S * C]`, orthonormal, K at most `latent`; other dimensions begin at zero.
@@ -183,7 +184,10 @@ class Vae:
     weights = jnp.zeros((self.latent, components.shape[1])).at[:len(components)].set(components)
     scaled = jnp.ones(self.latent).at[:len(components)].set(deviations / standard.scale)[:, None]
     linear = {'encoder': (weights / scaled).T, 'decoder': weights * scaled}
-    return {network: tree | {'linear': {'kernel': linear[network]}} for network, tree in params.items()}
+    last = {'encoder': 'mean', 'decoder': 'patches'}
+    return {network: tree | {'linear': {'kernel': linear[network]},
+                             last[network]: jax.tree.map(jnp.zeros_like, tree[last[network]])}
+            for network, tree in params.items()}
 
   def encode(self, encoder_params, standard, image):
     """Posterior of images `[B, S, S, C]` in [0, 1]."""

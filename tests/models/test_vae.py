@@ -189,8 +189,8 @@ def test_linear_parts_that_begin_as_a_pca_give_its_reconstruction():
   fitted = decomposition.PCA(3, svd_solver='full').fit(photos.reshape(40, -1))
   standard = models.Standard(jnp.asarray(photos.mean(0)), jnp.float32(photos.var(0).mean() ** 0.5))
   vae = models.Vae(8, 1, 2, (4, 6), 0, 5, 'silu', linear=True)
-  params = jax.tree.map(jnp.zeros_like, vae.init(jax.random.key(0)))  # convolutions that add nothing
-  params = vae.begin_linear(params, standard, jnp.asarray(fitted.components_, jnp.float32),
+  params = vae.begin_linear(vae.init(jax.random.key(0)), standard,
+                            jnp.asarray(fitted.components_, jnp.float32),
                             jnp.asarray(fitted.explained_variance_ ** 0.5, jnp.float32))
   mean = vae.encode(params['encoder'], standard, photos).mean
   np.testing.assert_allclose(np.std(mean, 0, ddof=1), [1, 1, 1, 0, 0], atol=1e-3)
