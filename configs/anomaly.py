@@ -1,9 +1,21 @@
-"""Anomaly detection without labels: a VAE that is trained on good photos, scores, a threshold from good photos.
+"""Anomaly detection without labels: a VAE of good photos, scores, heat maps, and a threshold from good photos alone.
 
   python -m defect_jax.main --config=configs/anomaly.py
   python -m defect_jax.main --config=configs/anomaly.py:tiny                     seconds: 32 px, 60 steps
   python -m defect_jax.main --config=configs/anomaly.py --config.mode=predict --config.vae=runs/anomaly \
       --config.photos=PHOTOS --workdir=runs/predicted
+
+Good photos of the pool are trained on, good photos of dev give the threshold, and those of `measure.part` are tested
+with all defective ones of that part. While dev itself is measured, every other group of its good photos gives the
+threshold.
+
+What was tried on dev (solar cells; image AUROC of the best score). A VAE of convolutions alone, of 16 to 64 dimensions,
+is far from a PCA of as many components (0.84 to 0.87 against 0.89 to 0.91), since what varies in the photos is nearly
+linear and it cannot follow in thousands of steps; so `train.model.linear` lets it begin as that PCA. Noise on the
+encoder's input (`data.blotch`) helps the convolutions alone, not the linear paths. Tiles of the cells and LPIPS are worse
+than the whole cell; dividing the residual by each pixel's spread on good cells is what helps most. Small defects in
+textures (magnetic tiles) want small tiles, many dimensions and convolutions alone: experiments/anomaly_study.py has what
+the sets are run with.
 """
 
 from ml_collections import ConfigDict
