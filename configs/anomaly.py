@@ -12,10 +12,10 @@ threshold.
 What was tried on dev (solar cells; image AUROC of the best score). A VAE of convolutions alone, of 16 to 64 dimensions,
 is far from a PCA of as many components (0.84 to 0.87 against 0.89 to 0.91), since what varies in the photos is nearly
 linear and it cannot follow in thousands of steps; so `train.model.linear` lets it begin as that PCA. Noise on the
-encoder's input (`data.blotch`) helps the convolutions alone, not the linear paths. Tiles of the cells and LPIPS are worse
-than the whole cell; dividing the residual by each pixel's spread on good cells is what helps most. Small defects in
-textures (magnetic tiles) want small tiles, many dimensions and convolutions alone: experiments/anomaly_study.py has what
-the sets are run with.
+encoder's input (`data.blotch`) helps the convolutions alone, not the linear paths. Tiles of the cells and LPIPS are
+worse than the whole cell; dividing the residual by each pixel's spread on good cells is what helps most. Small defects
+in textures (magnetic tiles) want small tiles, many dimensions and convolutions alone: experiments/anomaly_study.py has
+what the sets are run with.
 """
 
 from ml_collections import ConfigDict
