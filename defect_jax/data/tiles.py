@@ -74,8 +74,9 @@ class Blend:
     inside = tuple(slice(0, within.stop - within.start) for within in part)
     self._total[part] += self._weight[inside]
     for name, values in maps.items():
-      sums = self._sums.setdefault(name, np.zeros(self._shape, np.float32))
-      sums[part] += (self._weight * values)[inside]
+      if name not in self._sums:
+        self._sums[name] = np.zeros(self._shape, np.float32)
+      self._sums[name][part] += (self._weight * values)[inside]
 
   def maps(self):
     """{name: float32 `[h, w]`}."""
