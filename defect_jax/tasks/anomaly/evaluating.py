@@ -51,7 +51,7 @@ def run(config, workdir):
   limits = {name: fitting.limit(config, of) if name == score.name else fitting.by_quantile(config, of)
             for name, of in calibrate.scores.items()}
   table = {each.name: _row(each, test, limits[each.name], config.seed) for each in scores}
-  scale = max(float(of) for of in calibrate.largest[score.map])
+  scale = float(np.median(calibrate.largest[score.map]))
   fitting.save(workdir, calibrate.scores[score.name], found.spread['vae'], scale)
   summary = _summary(config, score, limits[score.name], table) | {
       'steps': progress.done, 'seconds': workdir.seconds_spent() + fitting.training_seconds(workdir),

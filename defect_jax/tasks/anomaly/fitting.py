@@ -76,7 +76,7 @@ def save(workdir, good_scores, spread, scale):
 
   Args:
     good_scores: scores of the good photos that the threshold comes from. spread: `[S, S]`, see detector.Detector.
-    scale: value of the map that heat maps show at full strength.
+    scale: value of the map that heat maps show at full strength: the median of the good photos' largest values.
   """
   text = json.dumps(plain({'good_scores': sorted(good_scores), 'spread': spread, 'scale': scale}), allow_nan=False)
   write_atomic(workdir.detector_json, text + '\n')

@@ -110,10 +110,11 @@ def _prepare(config, workdir):
   vae = vae or fitting.train(config, workdir, good, held_out)
   found, score = fitting.fit(config, vae, view, good), scoring.chosen(config)
   shown = photos.usable(split.calibrate, view, config.data.max_broken, notes)
-  scores, scale = [], 0.
+  scores, largest = [], []
   for one in scoring.scored(found, shown, [score], config.score):
     scores.append(one.scores[score.name])
-    scale = max(scale, float(one.maps[score.map].max()))
+    largest.append(one.maps[score.map].max())
+  scale = float(np.median(largest))
   fitting.save(workdir, scores, found.spread['vae'], scale)
   return _ready(config, vae, scores, found.spread, scale)
 
