@@ -43,11 +43,8 @@ class Workdir:
   def __init__(self, root, outer=None):
     """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
     self.root = Path(root)
-    self.status = None
-    self._outer, self._stopping = outer, False
-    self._config, self._fixed = None, ()
-    self._lock = None
-    self._warned_of = None
+    self.status = self._config = self._lock = self._warned_of = None
+    self._outer, self._stopping, self._fixed = outer, False, ()
 
   @property
   def stop_requested(self):

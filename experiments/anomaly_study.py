@@ -35,7 +35,9 @@ _SETS = {
     'elpv': {},
     'magnetic_tile': _TILED | {
         'data.path': 'magnetic_tile/magnetic_tile', 'tiles.reduce': 2, 'score.reduce': 'max',
-        'train.model.linear': 'false', 'train.targets.kld': 100.0, 'train.targets.mse_of_variance': 0.01},
+        'train.model.linear': 'false', 'train.targets.kld': 100.0, 'train.targets.mse_of_variance': 0.01,
+        'train.steps.total': 1500, 'train.steps.eval': 500, 'train.steps.checkpoint': 500,
+        'train.streams.E1.lr': 0.002, 'train.streams.E2.lr': 0.002, 'train.streams.D.lr': 0.006},
     'bsdata': _TILED | {
         'data.path': 'bsdata/ball_screw', 'tiles.reduce': 4, 'score.map': 'ssim', 'score.reduce': 'mean',
         'train.targets.kld': 200.0, 'train.targets.mse_of_variance': 0.003, 'train.steps.total': 1000},

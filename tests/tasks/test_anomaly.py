@@ -17,6 +17,7 @@ from defect_jax.data import parts
 from defect_jax.workdir import Workdir
 
 SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.model.linear=false',
+         '--config.train.streams.E1.lr=0.002', '--config.train.streams.E2.lr=0.002', '--config.train.streams.D.lr=0.006',
          '--config.train.steps.total=30',
          '--config.train.steps.log=10', '--config.train.steps.eval=30', '--config.train.steps.checkpoint=30',
          '--config.baselines.bank=200', '--config.batch=16')
