@@ -45,6 +45,8 @@ def get_config(arg=None):
   data.max_broken = 0.01  # share of photos that may be unreadable; they are reported and skipped
   data.resident_mb = 2048.0  # larger sets are streamed instead of kept on the device
   data.augment = ConfigDict({'flip_horizontal': False, 'flip_vertical': False, 'shift': 0, 'brightness': 0.0})
+  # Above 0: noise on what the encoder sees, clean photos as the decoder's target, for anomaly detection.
+  data.blotch = ConfigDict({'strength': 0.0, 'grain': 8})
 
   config.model = model = ConfigDict()
   model.patch = 4  # px; networks work on patches
@@ -52,6 +54,7 @@ def get_config(arg=None):
   model.blocks = 0  # residual blocks a stage
   model.latent = 16
   model.activation = 'silu'
+  model.linear = False  # True: matrices beside the convolutions, which begin as a PCA of the photos
 
   config.streams = streams = ConfigDict()
   streams.E1 = ConfigDict({'loss': 'kld', 'params': 'encoder/.*', 'optimizer': 'adam_shared', 'lr': 0.002})

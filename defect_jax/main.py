@@ -18,13 +18,12 @@ import sys
 
 from absl import flags
 
-from defect_jax import __version__
 from defect_jax.atomic import DiskFull, disk_full_named
-from defect_jax.config import UserError, config_hash, from_command_line, nearest
+from defect_jax.config import UserError, from_command_line, nearest
 from defect_jax.schema import check
 from defect_jax.workdir import Diverged, Stopped, Workdir
 
-TASKS = {'vae': 'defect_jax.tasks.vae', 'generate': 'defect_jax.tasks.generate'}
+TASKS = {'vae': 'defect_jax.tasks.vae', 'generate': 'defect_jax.tasks.generate', 'anomaly': 'defect_jax.tasks.anomaly'}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")
@@ -72,9 +71,7 @@ def run(config, workdir):
   if workdir.finished():
     print(f'{workdir.root}: finished already, see summary.json; a higher --config.steps.total goes on')
     return
-  summary = task.run(config, workdir)
-  workdir.write_summary({'task': config.task, **summary, 'config_hash': config_hash(config), 'version': __version__})
-  workdir.close('finished', str(workdir.summary_json))
+  workdir.finish(task.run(config, workdir))
 
 
 def main(arguments):

@@ -4,7 +4,7 @@
   workdir.check(config, fixed)                 # refuses what a start would refuse; writes nothing
   workdir.open()                               # takes the lock, writes config.json, begins status.json
   ...
-  workdir.close('finished', 'all 1000 steps')
+  workdir.finish(summary)
 """
 
 import errno
@@ -17,8 +17,9 @@ from pathlib import Path
 
 from absl import logging
 
+from defect_jax import __version__
 from defect_jax.atomic import TEMPORARY, DiskFull, disk_full_named, plain, write_atomic
-from defect_jax.config import LOGGING, UserError, changes, from_json, resumable, to_json
+from defect_jax.config import LOGGING, UserError, changes, config_hash, from_json, resumable, to_json
 from defect_jax.status import Status
 
 
@@ -39,14 +40,19 @@ class Workdir:
     stop_requested: set by main's signal handlers; the loop polls it, saves and raises Stopped.
   """
 
-  def __init__(self, root):
+  def __init__(self, root, outer=None):
+    """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
     self.root = Path(root)
-    self.status = None
-    self.stop_requested = False
-    self._config = None
-    self._fixed = ()
-    self._lock = None
-    self._warned_of = None
+    self.status = self._config = self._lock = self._warned_of = None
+    self._outer, self._stopping, self._fixed = outer, False, ()
+
+  @property
+  def stop_requested(self):
+    return self._stopping or bool(self._outer and self._outer.stop_requested)
+
+  @stop_requested.setter
+  def stop_requested(self, value):
+    self._stopping = value
 
   config_json = property(lambda self: self.root / 'config.json')
   metrics_jsonl = property(lambda self: self.root / 'metrics.jsonl')
@@ -58,6 +64,11 @@ class Workdir:
   checkpoints = property(lambda self: self.root / 'checkpoints')
   samples = property(lambda self: self.root / 'samples')
   image_set = property(lambda self: self.root / 'set')
+  vae = property(lambda self: self.root / 'vae')  # workdir of the VAE that a run of another task trains for itself
+  detector_json = property(lambda self: self.root / 'detector.json')
+  predictions_csv = property(lambda self: self.root / 'predictions.csv')
+  predictions_part = property(lambda self: self.root / 'predictions.part.csv')  # rows so far
+  heatmaps = property(lambda self: self.root / 'heatmaps')
 
   def checkpoint(self, step):
     return self.checkpoints / str(step)
@@ -187,6 +198,12 @@ class Workdir:
   def write_summary(self, summary):
     """Writes summary.json, the last file of a run: who finds it takes the run as finished."""
     write_atomic(self.summary_json, json.dumps(plain(summary), indent=2, allow_nan=False) + '\n')
+
+  def finish(self, summary):
+    """Writes what a task returned, with task, config's hash and version, and ends the run."""
+    self.write_summary({'task': self._config.task, **summary, 'config_hash': config_hash(self._config),
+                        'version': __version__})
+    self.close('finished', str(self.summary_json))
 
   def _refuse_content(self):
     saved = self.read_config()

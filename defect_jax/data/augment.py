@@ -34,3 +34,36 @@ def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, shift=0
     return image
 
   return jax.vmap(one)(images, keys)
+
+
+def blotch(images, keys, *, strength, grain):
+  """Adds smooth noise to a random area of each image: what a denoising training teaches a model to leave out.
+
+  The noise of an image is normal on a grid of `grain` px, interpolated, as strong as `strength` times a random share,
+  and present where a second such noise is above 0, so that its edges are sharp (after Kascenas et al. 2022, "Denoising
+  Autoencoders for Unsupervised Anomaly Detection in Brain MRI", who add it everywhere).
+
+  Args:
+    images: float32 `[B, H, W, C]` in [0, 1]. keys: PRNG keys `[B]`. strength: largest standard deviation, in
+      intensities; 0 leaves the images as they are. grain: px.
+
+  Returns float32 `[B, H, W, C]`, clipped to [0, 1] where anything is added.
+  """
+  if not strength:
+    return images
+
+  def one(image, key):
+    height, width, channels = image.shape
+    for_noise, for_area, for_strength, for_shift = jax.random.split(key, 4)
+    coarse = -(-height // grain) + 1, -(-width // grain) + 1
+    shift = jax.random.randint(for_shift, (2,), 0, grain)
+
+    def smooth(key, channels):
+      noise = jax.random.normal(key, (*coarse, channels))
+      fine = jax.image.resize(noise, (coarse[0] * grain, coarse[1] * grain, channels), 'linear')
+      return jax.lax.dynamic_slice(fine, (*shift, 0), (height, width, channels))
+
+    noise = strength * jax.random.uniform(for_strength) * smooth(for_noise, channels)
+    return jnp.clip(image + jnp.where(smooth(for_area, 1) > 0, noise, 0), 0, 1)
+
+  return jax.vmap(one)(images, keys)

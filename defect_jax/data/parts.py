@@ -28,8 +28,13 @@ class Record:
 
 def part_of(group):
   """'final', 'dev' or 'pool', by the first byte of the SHA-256 of the group's name."""
-  remainder = hashlib.sha256(group.encode()).digest()[0] % 4
+  remainder = digest(group)[0] % 4
   return {0: 'final', 1: 'dev'}.get(remainder, 'pool')
+
+
+def digest(name):
+  """SHA-256 of a name: an order that nobody has chosen."""
+  return hashlib.sha256(name.encode()).digest()
 
 
 def choose_few(records, count, seed):
@@ -48,4 +53,4 @@ def choose_few(records, count, seed):
 
 
 def _shuffled(file, seed):
-  return hashlib.sha256(f'{seed}/{file}'.encode()).digest(), file
+  return digest(f'{seed}/{file}'), file

@@ -101,6 +101,12 @@ def scale(image, size):
   return np.clip(weights @ rows, 0, 1)
 
 
+def scale_mask(mask, size):
+  """Scales a square mask, bool `[N, N]`, to `[size, size]`: set where any pixel is that the new one covers in part."""
+  covered = (_area_weights(len(mask), size) > 0).astype(np.float32)
+  return covered @ mask.astype(np.float32) @ covered.T > 0
+
+
 def _area_weights(old, new):
   """Matrix `[new, old]`: the share of each old pixel in each new one."""
   edges = np.arange(new + 1) * (old / new)

@@ -57,28 +57,51 @@ def place(photo, mask, geometry, name):
 
   Raises PhotoError when the region can't be taken from this photo.
   """
+  inside = bounds(photo, mask, geometry, name)
+  if geometry.region == 'mask':
+    box = _around(_mask_box(mask, name), inside, geometry)
+  else:
+    box = _squared(inside, geometry.fit)
+  image = photos.to_channels(_cut(photo, box, inside), geometry.channels)
+  return photos.scale(image, geometry.size), box
+
+
+def bounds(photo, mask, geometry, name):
+  """What of a photo may be looked at, (left, top, width, height): all of it, or the box. Arguments as for `place`.
+
+  Raises PhotoError for a mask of another size and a box that reaches beyond the photo.
+  """
   height, width = photo.shape[:2]
   if mask is not None and mask.shape[:2] != (height, width):
     raise photos.PhotoError(name, f'is {width} x {height} px, its mask {mask.shape[1]} x {mask.shape[0]} px')
-  bounds = (0, 0, width, height)
-  if geometry.region == 'mask':
-    box = _around(_mask_box(mask, name), bounds, geometry)
-  else:
-    if geometry.region == 'box':
-      bounds = _checked_box(geometry.box, (height, width), name)
-    box = _squared(bounds, geometry.fit)
-  image = photos.to_channels(_cut(photo, box, bounds), geometry.channels)
-  return photos.scale(image, geometry.size), box
+  return _checked_box(geometry.box, (height, width), name) if geometry.region == 'box' else (0, 0, width, height)
+
+
+def marked(mask):
+  """Which pixels of a mask `[H, W]` or `[H, W, 3]` are defect, bool `[H, W]`."""
+  return mask > 0 if mask.ndim == 2 else (mask > 0).any(-1)
+
+
+def place_mask(mask, box, geometry):
+  """Cuts and scales a photo's mask as `place` did the photo.
+
+  Args:
+    mask: as there. box: the square that it returned. geometry: Geometry.
+
+  Returns bool `[size, size]`: whether any defect pixel lies in the area that a pixel covers.
+  """
+  inside = geometry.box if geometry.region == 'box' else (0, 0, *mask.shape[1::-1])
+  return photos.scale_mask(_cut(marked(mask), box, inside), geometry.size)
 
 
 def _mask_box(mask, name):
   """Bounding box of all defect pixels."""
   if mask is None:
     raise photos.PhotoError(name, 'has no defect mask, which region mask needs')
-  marked = mask > 0 if mask.ndim == 2 else (mask > 0).any(-1)
-  if not marked.any():
+  defect = marked(mask)
+  if not defect.any():
     raise photos.PhotoError(name, 'has an empty defect mask')
-  rows, columns = np.flatnonzero(marked.any(1)), np.flatnonzero(marked.any(0))
+  rows, columns = np.flatnonzero(defect.any(1)), np.flatnonzero(defect.any(0))
   left, top = int(columns[0]), int(rows[0])
   return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 

@@ -54,6 +54,13 @@ def as_float(images):
   return images.astype(np.float32) * np.float32(1 / 65535)
 
 
+def list_photos(source, path=None, cell_type='mono'):
+  """parts.Record of every photo; opens none. Arguments and errors as of open_set."""
+  if source not in SOURCES:
+    raise UserError(f'data.source: {source!r} is none of {", ".join(SOURCES)}')
+  return elpv.list_photos(cell_type, path) if source == 'elpv' else folder.list_photos(path)
+
+
 def open_set(*, source, path=None, part, classes=None, few_shot=None, seed=0, geometry, cell_type='mono',
              max_broken=0.01, cache=None):
   """Lists, chooses and prepares photos; nothing else of the set is decoded.
@@ -72,11 +79,9 @@ def open_set(*, source, path=None, part, classes=None, few_shot=None, seed=0, ge
 
   Returns a PhotoSet, sorted by file. Raises UserError with one line for whatever the user can mend.
   """
-  if source not in SOURCES:
-    raise UserError(f'data.source: {source!r} is none of {", ".join(SOURCES)}')
   if part not in parts.PARTS:
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')
-  listed = elpv.list_photos(cell_type, path) if source == 'elpv' else folder.list_photos(path)
+  listed = list_photos(source, path, cell_type)
   chosen, notes = _choose(listed, part, classes, few_shot, seed)
   sources, unreadable = _fingerprints(chosen)
   builder = elpv.Elpv if source == 'elpv' else folder.Folder

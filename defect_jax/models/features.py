@@ -129,12 +129,44 @@ def lpips_embed(params, images):
   parts = []
   for index, layer in enumerate(_layers(params, images)):
     head = params[f'NetLinLayer_{index}']['Conv_0']['kernel'][0, 0, :, 0]
-    square = jnp.sum(jnp.square(layer), -1, keepdims=True)
-    # Where no channel is active the features are 0 by any length, but the root's gradient would be nan.
-    unit = layer / (jnp.sqrt(jnp.where(square > 0, square, 1)) + 1e-10)
     root = jnp.sqrt(head / (layer.shape[1] * layer.shape[2]))
-    parts.append((unit * root).reshape(len(layer), -1))
+    parts.append((_unit(layer) * root).reshape(len(layer), -1))
   return jnp.concatenate(parts, -1)
+
+
+def lpips_map(params, a, b, layers=5):
+  """The first `layers` terms of LPIPS where they arise, `[B, H, W]`, each as fine as its layer; their mean is their
+  part of LPIPS."""
+  height, width = a.shape[1:3]
+  total = 0.
+  pairs = list(zip(_layers(params, a), _layers(params, b), strict=True))
+  for index, pair in enumerate(pairs[:layers]):
+    head = params[f'NetLinLayer_{index}']['Conv_0']['kernel'][0, 0, :, 0]
+    difference = jnp.square(_unit(pair[0]) - _unit(pair[1])) @ head  # [B, h, w]
+    total += jax.image.resize(difference, (len(a), height, width), 'nearest')
+  return total
+
+
+def patch_features(params, images):
+  """VGG16's relu3_3 and relu4_3, each the mean of 3 x 3 neighbours: `[B, h, w, 768]`, a quarter of the side.
+
+  What PatchCore compares (Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section 3.1), there
+  by a WideResNet.
+  """
+  fine, coarse = (_averaged(layer) for layer in _layers(params, images)[2:4])
+  coarse = jax.image.resize(coarse, (*fine.shape[:3], coarse.shape[-1]), 'bilinear')
+  return jnp.concatenate([fine, coarse], -1)
+
+
+def _averaged(layer):
+  return nn.avg_pool(layer, (3, 3), padding='SAME', count_include_pad=False)
+
+
+def _unit(layer):
+  """Features of unit length."""
+  square = jnp.sum(jnp.square(layer), -1, keepdims=True)
+  # Where no channel is active the features are 0 by any length, but the root's gradient would be nan.
+  return layer / (jnp.sqrt(jnp.where(square > 0, square, 1)) + 1e-10)
 
 
 def _layers(params, images):

@@ -58,10 +58,11 @@ class Encoder(nn.Module):
   latent: int
   activation: str
   dtype: jnp.dtype
+  linear: bool = False
 
   @nn.compact
   def __call__(self, x):
-    act = ACTIVATIONS[self.activation]
+    act, image = ACTIVATIONS[self.activation], x
     x = pixel_unshuffle(x, self.patch)
     for stage, width in enumerate(self.widths[1:]):
       x = act(nn.Conv(width, (3, 3), (2, 2), dtype=self.dtype, name=f'down_{stage}')(x))
@@ -71,6 +72,8 @@ class Encoder(nn.Module):
     # The heads stay float32: KLD and noise are made of them.
     mean = nn.Dense(self.latent, name='mean')(x.astype(jnp.float32))
     logvar = nn.Dense(self.latent, name='logvar')(x.astype(jnp.float32))
+    if self.linear:
+      mean += nn.Dense(self.latent, use_bias=False, name='linear')(image.reshape(image.shape[0], -1))
     return Posterior(mean, _LOGVAR_CENTER + _LOGVAR_REACH * jnp.tanh(logvar / _LOGVAR_REACH))
 
 
@@ -86,6 +89,7 @@ class Decoder(nn.Module):
   channels: int
   activation: str
   dtype: jnp.dtype
+  linear: bool = False
 
   @nn.compact
   def __call__(self, z):
@@ -98,7 +102,10 @@ class Decoder(nn.Module):
         x = Block(self.activation, self.dtype, name=f'block_{stage}_{block}')(x)
       x = act(pixel_shuffle(nn.Conv(4 * width, (3, 3), dtype=self.dtype, name=f'up_{stage}')(x), 2))
     x = nn.Conv(self.patch**2 * self.channels, (3, 3), dtype=self.dtype, name='patches')(x)
-    return pixel_shuffle(x, self.patch).astype(jnp.float32)
+    x = pixel_shuffle(x, self.patch).astype(jnp.float32)
+    if self.linear:
+      x += nn.Dense(x[0].size, use_bias=False, name='linear')(z).reshape(x.shape)
+    return x
 
 
 def factor(patch, widths):
@@ -131,6 +138,7 @@ class Vae:
       patches straight to the second.
     blocks: residual blocks a stage. latent: dimensions of z.
     activation: key of ACTIVATIONS. dtype: of the convolutions' arithmetic, 'float32' or 'bfloat16'.
+    linear: whether a matrix beside the convolutions leads from image to mean and another from z to image.
   """
   size: int
   channels: int
@@ -140,6 +148,7 @@ class Vae:
   latent: int
   activation: str
   dtype: str = 'float32'
+  linear: bool = False
 
   def __post_init__(self):
     if self.size % factor(self.patch, self.widths):
@@ -147,12 +156,13 @@ class Vae:
 
   @property
   def encoder(self):
-    return Encoder(self.patch, self.widths, self.blocks, self.latent, self.activation, jnp.dtype(self.dtype))
+    return Encoder(self.patch, self.widths, self.blocks, self.latent, self.activation, jnp.dtype(self.dtype),
+                   self.linear)
 
   @property
   def decoder(self):
     return Decoder(self.patch, self.widths, self.blocks, self.size, self.channels, self.activation,
-                   jnp.dtype(self.dtype))
+                   jnp.dtype(self.dtype), self.linear)
 
   def init(self, key):
     """Fresh parameters, float32."""
@@ -160,6 +170,24 @@ class Vae:
     image, z = jnp.zeros((1, self.size, self.size, self.channels)), jnp.zeros((1, self.latent))
     return {'encoder': self.encoder.init(for_encoder, image)['params'],
             'decoder': self.decoder.init(for_decoder, z)['params']}
+
+  def begin_linear(self, params, standard, components, deviations):
+    """`params` of a network that is a PCA: the mean holds the whitened components, and the decoder adds them up.
+
+    Training starts from a reconstruction that convolutions take thousands of steps to come to. These begin with no part
+    in it, by zeros in the last layer that leads to the mean and in the one that leads to the image.
+
+    Args:
+      components: `[K, S * S * C]`, orthonormal, K at most `latent`; other dimensions begin at zero.
+      deviations: `[K]`, standard deviation of the photos along each, in intensities.
+    """
+    weights = jnp.zeros((self.latent, components.shape[1])).at[:len(components)].set(components)
+    scaled = jnp.ones(self.latent).at[:len(components)].set(deviations / standard.scale)[:, None]
+    linear = {'encoder': (weights / scaled).T, 'decoder': weights * scaled}
+    last = {'encoder': 'mean', 'decoder': 'patches'}
+    return {network: tree | {'linear': {'kernel': linear[network]},
+                             last[network]: jax.tree.map(jnp.zeros_like, tree[last[network]])}
+            for network, tree in params.items()}
 
   def encode(self, encoder_params, standard, image):
     """Posterior of images `[B, S, S, C]` in [0, 1]."""

@@ -129,6 +129,24 @@ def heat(steps, values, *, label, unit):
   return figure
 
 
+def histogram(groups, threshold, *, label):
+  """Shares of scores {name: `[n]`} in common bins, as outlines, and a threshold."""
+  figure, axes = _axes('share of the photos')
+  axes.set_xlabel(label, fontsize=8.5, color=_INK)
+  axes.xaxis.set_major_locator(MaxNLocator(6))
+  every = np.concatenate([np.asarray(values, float) for values in groups.values()])
+  # A few extreme scores would press all the rest into one bin.
+  low, high = np.min(every), max(np.quantile(every, 0.99), threshold)
+  edges = np.linspace(low, high + 1e-9 + (high - low) * 0.02, 31)
+  for order, (name, values) in enumerate(groups.items()):
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    colour = (_FAINT, COLOURS['mse'], COLOURS['kld'], COLOURS['D'], *_OTHERS)[order % 8]
+    axes.stairs(counts / len(values), edges, color=colour, linewidth=1.4, label=f'{name} ({len(values)})')
+  axes.axvline(threshold, color=_INK, linewidth=1.0, linestyle='--', label=f'threshold {number(threshold)}')
+  _legend(figure, axes)
+  return figure
+
+
 def scatter(points, *, label):
   """Points {name: `[n, 2]`}; the first name is drawn on top."""
   figure, axes = _axes(label)

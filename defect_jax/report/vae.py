@@ -47,7 +47,7 @@ def write(path, *, title, verdict, summary, config, rows, history, targets, phot
     recon=[png(grids.grid([[photo], [made], [grids.residual(photo, made)]]))
            for photo, made in zip(photos[:fewer], recon[:fewer], strict=True)], of=len(photos),
     prior=[png(grids.grid([pair])) for pair in list(zip(prior, nearest, strict=True))[:samples]],
-    latent=[_figure(*parts) for parts in figures_of_latent(latent, rows, history, log_n)],
+    latent=[figure(*parts) for parts in figures_of_latent(latent, rows, history, log_n)],
     traversals=png(grids.grid(_small(latent.traversals))), dimensions=', '.join(map(str, latent.dimensions)),
     offsets=f'{latent.offsets[0]:g} to {latent.offsets[-1]:g}', alarms=_alarms(rows), forecast=forecast,
     config=json.dumps(plain(config.to_dict() if hasattr(config, 'to_dict') else config), indent=2))
@@ -124,9 +124,9 @@ def _losses(rows, history, targets, summary, log_n):
   mse = plots.loss(history['train/mse'], name='mse', label='MSE', log=True, target=goals['mse'], since=since,
                    marks=marks, dots=(*_column(rows, 'eval/mse'), 'dev photos'))
   figures = [
-    _figure('KLD', kld, 'Should settle in the green band around its target, above log N: below, the code is too small '
+    figure('KLD', kld, 'Should settle in the green band around its target, above log N: below, the code is too small '
             'to tell the training photos apart. A spike of the first steps may leave the frame.'),
-    _figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: the '
+    figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: the '
             'training photos are learnt by heart.'),
   ]
   steps, values = _column(rows, 'train/lpips')
@@ -137,7 +137,7 @@ def _losses(rows, history, targets, summary, log_n):
       'Perceptual distance of photo and reconstruction. Should fall to its target.'))
   ratios = {name: history[f'train/{name}'] / goal for name, goal in goals.items() if goal is not None}
   if ratios:
-    figures.append(_figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each loss '
+    figures.append(figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each loss '
                            'over its target, as means of 50 steps. Should enter the band and stay; MSE may be below.'))
   return figures
 
@@ -184,8 +184,8 @@ def _several(rows, steps, wanted):
     series = {name.removeprefix(prefix): _column(rows, name) for name in names}
     series = {name: column for name, column in series.items() if len(column[0])}
     if series:
-      figure = plots.lines(series, label=label, steps_total=steps, marks=_requests(rows), **style)
-      figures.append(_figure(title, figure, caption))
+      drawn = plots.lines(series, label=label, steps_total=steps, marks=_requests(rows), **style)
+      figures.append(figure(title, drawn, caption))
   return figures
 
 
@@ -219,8 +219,9 @@ def _requests(rows):
   return marks
 
 
-def _figure(title, figure, caption):
-  return {'title': title, 'caption': caption, 'source': _source('svg+xml', plots.svg(figure))}
+def figure(title, drawn, caption):
+  """A figure of a page."""
+  return {'title': title, 'caption': caption, 'source': _source('svg+xml', plots.svg(drawn))}
 
 
 def png(array):

@@ -91,7 +91,8 @@ def gradients(vae, streams, params, standard, batch, noise, beta=1.0, lpips=None
     streams: {name: Stream}.
     params: {'encoder': tree, 'decoder': tree}. standard: models.vae.Standard.
     batch: image `[B, H, W, C]`, weight `[B]`; the weights are each example's share of the whole mean, so that sums
-      over devices are means.
+      over devices are means. Where it holds `input` `[B, H, W, C]`, that is encoded, and still `image` is to come out
+      (a denoising VAE).
     noise: `[B, Z]`. beta: weight of the KLD in the loss `elbo`.
     lpips: (recon, image) -> `[B]`, the loss `lpips`, where a stream has it.
 
@@ -109,7 +110,7 @@ def gradients(vae, streams, params, standard, batch, noise, beta=1.0, lpips=None
     per_example = {'kld': kld, 'mse': mse, 'elbo': losses.elbo(kld, mse, beta, pixels)}[name]
     return jnp.sum(weight * per_example)
 
-  posterior, pull_encoder = jax.vjp(lambda p: vae.encode(p, standard, image), params['encoder'])
+  posterior, pull_encoder = jax.vjp(lambda p: vae.encode(p, standard, batch.get('input', image)), params['encoder'])
   recon, pull_decoder = jax.vjp(lambda p, q: vae.decode(p, standard, q.sample(noise)), params['decoder'], posterior)
   moving = {stream.loss for stream in streams.values()}
   values = {name: total(name, posterior, recon) for name in ('kld', 'mse', *({'lpips'} & moving))}

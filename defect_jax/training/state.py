@@ -36,6 +36,7 @@ class Trainer:
     key: PRNG key of the run's noise and augmentation.
     augment: (images, keys `[B]`) -> images.
     lpips: (recon, image) -> `[B]`, needed where a stream has that loss.
+    corrupt: the same, of what the encoder alone sees, so that it learns to leave out what is added; or None.
   """
   vae: object
   streams: dict
@@ -43,6 +44,7 @@ class Trainer:
   key: jax.Array
   augment: Callable
   lpips: Callable | None = None
+  corrupt: Callable | None = None
 
   def init(self, params, standard, targets):
     """TrainState before the first step."""
@@ -66,6 +68,8 @@ class Trainer:
     noise = jax.vmap(lambda key: jax.random.normal(key, (self.vae.latent,)))(for_noise)  # [b, Z]
     batch = {'image': self.augment(batch['image'], for_augment),
              'weight': batch['weight'] / parallel.sum_over_devices(jnp.sum(batch['weight']))}
+    if self.corrupt:
+      batch['input'] = self.corrupt(batch['image'], jax.vmap(jax.random.fold_in, (0, None))(for_augment, 1))
     values, grads = parallel.sum_over_devices(routing.gradients(
         self.vae, self.streams, state.params, state.standard, batch, noise, state.control['beta'], self.lpips))
     return self.update(state, values, grads)

@@ -57,3 +57,14 @@ def test_an_image_depends_on_its_own_key_only():
   devices = max(d for d in (1, 2, 4, 8) if d <= jax.local_device_count())
   parts = on_devices(IMAGES.reshape(devices, -1, 12, 12, 1), KEYS.reshape(devices, -1))
   np.testing.assert_array_equal(np.asarray(parts).reshape(together.shape), together)
+
+
+def test_a_blotch_changes_a_part_of_each_image_by_its_own_key():
+  def blotch(images, keys, strength=0.4):
+    return np.asarray(jax.jit(lambda i, k: augmentation.blotch(i, k, strength=strength, grain=4))(images, keys))
+  np.testing.assert_array_equal(blotch(IMAGES, KEYS, 0.0), IMAGES)
+  made = blotch(IMAGES, KEYS)
+  same = np.mean(made == np.asarray(IMAGES), (1, 2, 3))
+  assert 0.3 < same.mean() < 0.7  # the sign of the second noise decides
+  assert (same > 0).mean() > 0.9 and (same < 1).all() and made.min() >= 0 and made.max() <= 1
+  np.testing.assert_allclose(blotch(IMAGES[5:7], KEYS[5:7]), made[5:7], atol=1e-6)

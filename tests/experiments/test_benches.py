@@ -62,7 +62,7 @@ def test_all_steps_are_timed_when_the_log_interval_does_not_divide_them():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target'])
+@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly'])
 def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_time_to_target' and importlib.util.find_spec('torch') is None:
     pytest.skip('PyTorch, the extra `torch`, is not installed')
@@ -74,5 +74,7 @@ def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_step':
     assert result['ratio'] == pytest.approx(result['peer'] / result['ours'])
     assert result['overhead'] > 0.5
+  elif name == 'bench_anomaly':
+    assert result['photos_per_second'] > 0 and result['large_seconds'] > 0 and result['peak_memory_mb']['large'] > 0
   else:
     assert result['same_end'] in (True, False)

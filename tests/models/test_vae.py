@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn import decomposition
 
 from defect_jax.models import vae as models
 
@@ -179,3 +180,19 @@ def test_activations(activation):
   x = np.linspace(-3, 3, 13)
   np.testing.assert_allclose(models.ACTIVATIONS[activation](jnp.asarray(x, jnp.float32)), by_hand[activation](x),
                              atol=1e-6)
+
+
+def test_linear_parts_that_begin_as_a_pca_give_its_reconstruction():
+  random = np.random.default_rng(0)
+  photos = (0.5 + 0.1 * random.normal(size=(40, 3)) @ random.normal(size=(3, 64))
+            + 0.01 * random.normal(size=(40, 64))).astype(np.float32).reshape(40, 8, 8, 1)
+  fitted = decomposition.PCA(3, svd_solver='full').fit(photos.reshape(40, -1))
+  standard = models.Standard(jnp.asarray(photos.mean(0)), jnp.float32(photos.var(0).mean() ** 0.5))
+  vae = models.Vae(8, 1, 2, (4, 6), 0, 5, 'silu', linear=True)
+  params = vae.begin_linear(vae.init(jax.random.key(0)), standard,
+                            jnp.asarray(fitted.components_, jnp.float32),
+                            jnp.asarray(fitted.explained_variance_ ** 0.5, jnp.float32))
+  mean = vae.encode(params['encoder'], standard, photos).mean
+  np.testing.assert_allclose(np.std(mean, 0, ddof=1), [1, 1, 1, 0, 0], atol=1e-3)
+  expected = fitted.inverse_transform(fitted.transform(photos.reshape(40, -1))).reshape(photos.shape)
+  np.testing.assert_allclose(vae.decode(params['decoder'], standard, mean), expected, atol=1e-4)

@@ -14,7 +14,7 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import augment, sets
-from defect_jax.evaluation import forecast
+from defect_jax.evaluation import baselines, forecast
 from defect_jax.models import features
 from defect_jax.models import vae as models
 from defect_jax.tasks.vae.measures import Measures
@@ -24,7 +24,7 @@ from defect_jax.trained import model_of, photos_of
 from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
 
-__all__ = ['SCHEMA', 'run']
+__all__ = ['SCHEMA', 'run', 'train']
 
 _FUSED = 10  # steps a call on accelerators
 _MEASURED = 1024  # photos that measures are taken on
@@ -32,8 +32,14 @@ _MEASURED = 1024  # photos that measures are taken on
 
 def run(config, workdir):
   """Trains as `config` says, in `workdir`; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  model_of(config)  # before the photos are read
+  return train(config, workdir, photos_of(config), _open_dev(config))
+
+
+def train(config, workdir, photos, dev):
+  """`run` on a set of photos that is open, and one that is held out or None: each a sets.PhotoSet or what does as it
+  in length, items, images, shape, nbytes and notes."""
   model = model_of(config)
-  photos, dev = photos_of(config), _open_dev(config)
   standard, variance = _standardise(photos)
   targets = _targets(config, variance, len(photos))
   measured = _measured(photos)
@@ -41,6 +47,8 @@ def run(config, workdir):
   words = list(forecast.sentences(outlook, targets, config.model.latent, config.control.beta))
   keys = _keys(config.seed)
   params = model.init(keys['params'])
+  if model.linear:
+    params = model.begin_linear(params, standard, *_components(measured, model.latent, config.seed))
   streams, frozen = routing.resolve(config.streams.to_dict(), params)
   trainer = _trainer(config, model, streams, keys)
   workdir.open()
@@ -77,6 +85,13 @@ def _measured(photos):
   return np.stack([sets.as_float(photos[row]) for row in rows])
 
 
+def _components(images, count, seed):
+  """Principal components `[K, S * S * C]` of images, at most `count`, and the standard deviations `[K]` along them."""
+  fitted = baselines.Linear.fit(images, count, seed)
+  along = (images - images.mean(0)).reshape(len(images), -1) @ np.asarray(fitted.components).T
+  return fitted.components, jnp.asarray(np.maximum(along.std(0), 1e-6), jnp.float32)
+
+
 def _targets(config, variance, count):
   """{'kld', 'mse'}, absolute. Says what cannot be reached as stated."""
   chosen = config.targets
@@ -104,9 +119,10 @@ def _keys(seed):
 
 def _trainer(config, model, streams, keys):
   policy = control.Control(**config.control.to_dict())
-  light = config.data.augment.to_dict()
+  light, blotch = config.data.augment.to_dict(), config.data.blotch.to_dict()
+  corrupt = (lambda x, k: augment.blotch(x, k, **blotch)) if blotch['strength'] else None
   return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light),
-                          _lpips(streams))
+                          _lpips(streams), corrupt)
 
 
 def _lpips(streams):

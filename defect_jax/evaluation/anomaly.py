@@ -1,0 +1,114 @@
+"""How well anomaly scores tell defective photos from good ones, and anomaly maps defective pixels from sound ones."""
+
+import numpy as np
+from scipy import ndimage
+from sklearn import metrics
+
+LARGEST_FPR = 0.3  # of AUPRO
+_BOOTSTRAPS = 200
+_EIGHT = np.ones((3, 3), int)  # pixels that touch by a corner are one region
+
+
+def of_images(defective, scores, seed=0):
+  """AUROC and AUPR of scores, with 95 % intervals, and the best F1 that any threshold reaches.
+
+  Args:
+    defective: bool `[N]`. scores: `[N]`, higher for what is more anomalous. seed: of the bootstraps.
+
+  Returns {'image_auroc', 'image_auroc_ci', 'image_aupr', 'image_aupr_ci', 'image_f1_max', 'f1_max_threshold'}; all
+  None where there are not both good and defective photos. The intervals are percentiles of 200 bootstraps, of good and
+  defective photos each by themselves, so that no resample lacks one kind. AUPR is the average precision.
+  """
+  names = ('image_auroc', 'image_auroc_ci', 'image_aupr', 'image_aupr_ci', 'image_f1_max', 'f1_max_threshold')
+  defective, scores = np.asarray(defective, bool), np.asarray(scores, float)
+  if defective.all() or not defective.any():
+    return dict.fromkeys(names)
+  f1, threshold = f1_max(defective, scores)
+  rng = np.random.default_rng(seed)
+  kinds = [np.flatnonzero(defective == kind) for kind in (False, True)]
+  draws = [np.concatenate([rng.choice(kind, len(kind)) for kind in kinds]) for _ in range(_BOOTSTRAPS)]
+  result = []
+  for figure in (metrics.roc_auc_score, metrics.average_precision_score):
+    interval = np.quantile([figure(defective[draw], scores[draw]) for draw in draws], (0.025, 0.975))
+    result += [float(figure(defective, scores)), tuple(map(float, interval))]
+  return dict(zip(names, (*result, f1, threshold), strict=True))
+
+
+def auroc(defective, scores):
+  """AUROC of images; None where there are not both kinds."""
+  defective = np.asarray(defective, bool)
+  return float(metrics.roc_auc_score(defective, scores)) if 0 < defective.sum() < len(defective) else None
+
+
+def f1_max(defective, scores):
+  """(largest F1, its threshold) over all thresholds: chosen on the labels it is measured by, so optimistic."""
+  precision, recall, thresholds = metrics.precision_recall_curve(defective, scores)
+  f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+  best = int(np.argmax(f1[:-1]))
+  return float(f1[best]), float(thresholds[best])
+
+
+def at_threshold(defective, scores, threshold):
+  """{'f1', 'false_alarms': share of good photos above the threshold, 'found': share of defective ones}.
+
+  None where there are no photos of the kind that it takes.
+  """
+  defective, above = np.asarray(defective, bool), np.asarray(scores) > threshold
+  return {'f1': float(metrics.f1_score(defective, above, zero_division=0.)) if defective.any() else None,
+          'false_alarms': float(above[~defective].mean()) if (~defective).any() else None,
+          'found': float(above[defective].mean()) if defective.any() else None}
+
+
+def of_pixels(masks, maps):
+  """{'pixel_auroc', 'aupro'} of anomaly maps.
+
+  Args:
+    masks: list of bool `[h, w]`, empty for good photos. maps: list of `[h, w]`, each of its mask's shape.
+
+  Both are None where no pixel, or every pixel, is defective. Both come from one sorting of the pixels, which for some
+  million of them is nearly all of the work.
+  """
+  counted = [mask.sum() for mask in masks]
+  if not 0 < sum(counted) < sum(mask.size for mask in masks):
+    return {'pixel_auroc': None, 'aupro': None}
+  fpr, tpr, overlap = _curves(masks, maps)
+  return {'pixel_auroc': float(np.trapezoid(tpr, fpr)), 'aupro': _below(fpr, overlap, LARGEST_FPR)}
+
+
+def aupro(masks, maps, limit=LARGEST_FPR):
+  """Area under the per-region overlap against the false-positive rate from 0 to `limit`, divided by `limit`.
+
+  The overlap is the share of a region that is above the threshold, averaged over all regions of all photos: a small
+  defect counts as much as a large one (Bergmann et al. 2021, "The MVTec Anomaly Detection Dataset", section 5). Regions
+  are 8-connected. Exact: the threshold takes every value of the maps; between them, and where it first passes `limit`,
+  the curve is straight.
+
+  Args as `of_pixels`; there are defective and sound pixels.
+  """
+  fpr, _, overlap = _curves(masks, maps)
+  return _below(fpr, overlap, limit)
+
+
+def _curves(masks, maps):
+  """False-positive rate, true-positive rate and mean overlap of regions, while the threshold goes down past every value
+  of the maps: from 0 to 1, three arrays of one length."""
+  share = []  # of its region that a pixel makes up, 0 for sound ones
+  for mask in masks:
+    regions, count = ndimage.label(mask, _EIGHT)
+    sizes = np.bincount(regions.ravel(), minlength=count + 1).astype(float)
+    share.append(np.where(mask, 1 / np.maximum(sizes, 1)[regions], 0.).ravel())
+  share, scores = np.concatenate(share), np.concatenate([of.ravel() for of in maps])
+  order = np.argsort(-scores)
+  last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # pixels of one score pass together
+  share = share[order]
+  found = np.cumsum(share > 0)[last]
+  sound = np.arange(1, len(order) + 1)[last] - found
+  # A region's pixels add up to 1, so all of them to the number of regions.
+  return tuple(np.append(0., values / values[-1]) for values in (sound, found, np.cumsum(share)[last]))
+
+
+def _below(fpr, overlap, limit):
+  """Mean of `overlap` over `fpr` from 0 to `limit`."""
+  inside = fpr < limit
+  return float(np.trapezoid(np.append(overlap[inside], np.interp(limit, fpr, overlap)),
+                            np.append(fpr[inside], limit)) / limit)

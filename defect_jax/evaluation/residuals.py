@@ -1,0 +1,62 @@
+"""Anomaly maps from a photo and what a model takes it for, and scores from maps."""
+
+import dm_pix as pix
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from defect_jax.models import features
+
+REDUCTIONS = ('mean', 'max', 'top', 'peak')
+_WINDOW = 11  # px, of SSIM
+_LEAST_SPREAD = 0.1  # of the mean spread: where good photos never differ, noise would else be divided by about nothing
+
+
+def absolute(image, recon):
+  """Mean absolute difference over the channels: `[B, H, W, C]` twice to `[B, H, W]`."""
+  return jnp.mean(jnp.abs(image - recon), -1)
+
+
+def normalised(image, recon, spread):
+  """`absolute` in units of `spread` `[H, W]`, the root of the mean squared residual of good photos at each pixel."""
+  return absolute(image, recon) / jnp.maximum(spread, _LEAST_SPREAD * jnp.mean(spread))
+
+
+def ssim(image, recon):
+  """1 - SSIM of the 11 px around each pixel, mirrored at the border: `[B, H, W, C]` twice to `[B, H, W]`.
+
+  Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity", by dm-pix.
+  """
+  half = _WINDOW // 2
+  image, recon = (jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)), 'reflect') for x in (image, recon))
+  return jnp.mean(1 - pix.ssim(image, recon, filter_size=_WINDOW, return_map=True), -1)
+
+
+def lpips(params, image, recon, layers):
+  """LPIPS at each pixel by the first `layers` of VGG16's five; with all of them its mean is LPIPS: `[B, H, W]`."""
+  return features.lpips_map(params, image, recon, layers)
+
+
+def smooth(anomaly_map, sigma):
+  """`[h, w]` blurred by a Gaussian of `sigma` px; 0 leaves it as it is."""
+  return ndimage.gaussian_filter(anomaly_map, sigma, mode='reflect') if sigma else anomaly_map
+
+
+def reduce(anomaly_map, reduction, top):
+  """The score of a photo: a figure of its map `[h, w]`.
+
+  Args:
+    reduction: mean; max; top: mean of the share `top` of the pixels, the largest; peak: how far top stands above the
+      median, in units of the median absolute deviation, so that a photo that is noisy all over scores no higher.
+  """
+  if reduction == 'mean':
+    return float(np.mean(anomaly_map))
+  if reduction == 'max':
+    return float(np.max(anomaly_map))
+  values = np.ravel(anomaly_map)
+  count = max(1, round(top * values.size))
+  highest = float(np.mean(np.partition(values, values.size - count)[values.size - count:]))
+  if reduction == 'top':
+    return highest
+  median = np.median(values)
+  return (highest - float(median)) / max(float(np.median(np.abs(values - median))), 1e-9)

@@ -1,0 +1,54 @@
+"""A threshold from good photos alone, with the false-alarm rate that it means."""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import stats
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+  """Photos with a score above `value` are called defective.
+
+  Attributes:
+    value: the threshold. source: where it comes from, in words.
+    false_alarm_rate: expected share of good photos above it; None where that is not known.
+    false_alarm_ci: (low, high), 95 %, of that share; None likewise.
+  """
+  value: float
+  source: str
+  false_alarm_rate: float | None
+  false_alarm_ci: tuple[float, float] | None
+
+
+def from_good(scores, quantile, what):
+  """The threshold that leaves the share `quantile` of good photos below it.
+
+  It is the k-th smallest of n scores, k = ceil(quantile (n + 1)), at most n. Whatever the distribution of the scores,
+  the share of further good photos above it follows Beta(n + 1 - k, k) (order statistics; David and Nagaraja 2003,
+  section 2.5): mean (n + 1 - k) / (n + 1).
+
+  Args:
+    scores: `[n]` of good photos that nothing was trained on. quantile: in (0, 1). what: the photos, in words.
+  """
+  count = len(scores)
+  place = min(count, math.ceil(quantile * (count + 1)))
+  beta = stats.beta(count + 1 - place, place)
+  source = f'quantile {quantile:g} of {count} {what}'
+  if place < quantile * (count + 1):
+    source += ', the largest of them, since they are too few for that quantile'
+  return Threshold(float(np.sort(scores)[place - 1]), source, float(beta.mean()),
+                   tuple(float(side) for side in beta.ppf((0.025, 0.975))))
+
+
+def by_hand(value, scores):
+  """A threshold that a person sets; its false-alarm rate is that of good photos, where there are some.
+
+  The interval is Clopper and Pearson's.
+  """
+  above, count = int(np.sum(np.asarray(scores) > value)), len(scores)
+  if not count:
+    return Threshold(value, 'set by hand', None, None)
+  interval = stats.binomtest(above, count).proportion_ci(0.95)
+  return Threshold(value, 'set by hand', above / count, (float(interval.low), float(interval.high)))

@@ -1,0 +1,13 @@
+"""Finds anomalies by a VAE of good photos: measures it on photos of known classes, or predicts a folder of photos."""
+
+from defect_jax.tasks.anomaly import evaluating, predicting
+from defect_jax.tasks.anomaly.schema import SCHEMA
+
+__all__ = ['SCHEMA', 'run']
+
+_MODES = {'evaluate': evaluating.run, 'predict': predicting.run}
+
+
+def run(config, workdir):
+  """Evaluates or predicts as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  return _MODES[config.mode](config, workdir)

@@ -1,0 +1,141 @@
+"""Photos a second in mode predict, decoding, heat maps and CSV included, against taking them one by one.
+
+  python -m experiments.bench_anomaly
+
+Solar cells: 600 photos of 64 px. Large photos: 4 of 2590 x 1942 px, mosaics of solar cells, in tiles of 64 px at full
+resolution. Ours is the job's own code; the peer opens a photo by Pillow, passes its tiles through the network one after
+the other, writes the same heat map by Pillow and goes to the next. The VAE has the default's size; what it has learnt
+does not change the time, so it trains for a few steps. Both are compiled beforehand and take turns. Peak memory is that
+of a process of its own.
+"""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+from PIL import Image
+
+from configs import anomaly as config_of
+from defect_jax.data import elpv, tiles
+from defect_jax.evaluation import residuals
+from defect_jax.report import heatmaps
+from defect_jax.tasks.anomaly import predicting
+from defect_jax.workdir import Workdir
+from experiments import bench
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer('rounds', 5, 'Rounds of each side.', lower_bound=1)
+flags.DEFINE_integer('cells', 600, 'Solar cells a round.', lower_bound=1)
+flags.DEFINE_string('folder', None, 'Where photos and runs go; by default the folder for temporary files.')
+
+_WIDTH, _HEIGHT, _LARGE = 2590, 1942, 4
+_STEPS = 50
+_GOAL_CELLS, _GOAL_SECONDS = 300, 2.0
+
+
+def main(argv):
+  """Prints a table and the result."""
+  del argv
+  bench.print_load()
+  with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
+    folder = Path(folder)
+    _make_photos(folder)
+    cells = _measure(folder, 'cells', tiled=False)
+    large = _measure(folder, 'large', tiled=True)
+    memory = {name: _peak_memory(folder, name) for name in ('cells', 'large')}
+  rate = FLAGS.cells / float(np.median(cells['ours']))
+  peer = FLAGS.cells / float(np.median(cells['peer']))
+  each = float(np.median(large['ours'])) / _LARGE
+  print(f'cells of 64 px: {rate:.0f} photos/s (goal {_GOAL_CELLS}), one by one {peer:.0f}; peak memory '
+        f'{memory["cells"]:.0f} MB')
+  print(f'{_WIDTH} x {_HEIGHT}: {each:.2f} s a photo (goal {_GOAL_SECONDS:g}), one by one '
+        f'{float(np.median(large["peer"])) / _LARGE:.2f} s; peak memory {memory["large"]:.0f} MB')
+  bench.print_result('bench_anomaly', 1 / rate, 1 / peer, ('jaxlib', 'pillow', 'imagecodecs'), photos_per_second=rate,
+                     large_seconds=each, large_peer_seconds=float(np.median(large['peer'])) / _LARGE,
+                     peak_memory_mb=memory)
+
+
+def _make_photos(folder):
+  records = [record for record in elpv.list_photos('mono') if record.part != 'final']
+  images = [Image.open(record.photo).convert('L') for record in records[:600]]
+  for name in ('cells', 'large'):
+    (folder / name).mkdir()
+  for number in range(FLAGS.cells):
+    images[number % len(images)].resize((64, 64), Image.Resampling.BOX).save(folder / f'cells/{number:04d}.png')
+  for number in range(_LARGE):
+    mosaic = Image.new('L', (_WIDTH, _HEIGHT))
+    for place, at in enumerate((left, top) for top in range(0, _HEIGHT, 300) for left in range(0, _WIDTH, 300)):
+      mosaic.paste(images[(number + place) % len(images)], at)
+    mosaic.save(folder / f'large/{number}.png')
+
+
+def _measure(folder, name, tiled):
+  """Seconds of every round, {'ours', 'peer'}."""
+  config = config_of.get_config()
+  config.mode, config.photos, config.tiles.on = 'predict', str(folder / name), tiled
+  config.data.few_shot = 60
+  config.train.steps.total = config.train.steps.eval = config.train.steps.checkpoint = _STEPS
+  workdir = Workdir(folder / f'run_{name}')
+  workdir.check(config)
+  workdir.finish(predicting.run(config, workdir))
+  config.vae = str(workdir.root)
+  prepared = predicting.opened(config)
+  rounds = iter(range(10**6))
+
+  def ours():
+    again = Workdir(folder / f'again_{name}_{next(rounds)}')
+    again.check(config)
+    again.open()
+    predicting.predict(config, again, prepared, predicting.list_photos(config.photos))
+    again.close('finished')
+
+  one = _one_by_one(prepared)
+
+  def peer():
+    out = folder / f'peer_{name}_{next(rounds)}'
+    out.mkdir()
+    with open(out / 'predictions.csv', 'w', newline='') as file:
+      rows = csv.writer(file)
+      for path in sorted((folder / name).iterdir()):
+        image = np.float32(Image.open(path).convert('L'))[..., None] / 255
+        anomaly_map, score = one(image)
+        Image.fromarray(heatmaps.overlay(image, anomaly_map, prepared.scale)).save(out / f'{path.stem}.png')
+        rows.writerow([path.name, score, prepared.limit.value, score > prepared.limit.value])
+
+  seconds = bench.alternate({'ours': ours, 'peer': peer}, 1 if FLAGS.quick else FLAGS.rounds, 1)
+  bench.print_times({f'{name}, {who}': values for who, values in seconds.items()}, len(list((folder / name).iterdir())))
+  return seconds
+
+
+def _one_by_one(prepared):
+  """Function of a photo `[h, w, 1]` to (map `[h, w]`, score): its tiles go through the network one after the other."""
+  found, name = dataclasses.replace(prepared.found, chunk=1), prepared.score.map
+  single = found.maps_of((name,))
+
+  def one(image):
+    blend = tiles.Blend(found.view.geometry.size, image.shape[:2])
+    for start in found.view.starts(image.shape):
+      blend.add(start, {name: np.asarray(single(found.view.cut(image, start)[None])[name][0])})
+    anomaly_map = residuals.smooth(blend.maps()[name], prepared.settings['smooth'])
+    return anomaly_map, residuals.reduce(anomaly_map, prepared.score.reduction, prepared.settings['top'])
+
+  return one
+
+
+def _peak_memory(folder, name):
+  """MB of a prediction as a process of its own."""
+  workdir = folder / f'memory_{name}'
+  subprocess.run([sys.executable, '-m', 'defect_jax.main', '--config=configs/anomaly.py', '--config.mode=predict',
+                  f'--config.vae={folder / f"run_{name}"}', f'--config.photos={folder / name}',
+                  f'--workdir={workdir}'], check=True, stdout=subprocess.DEVNULL)
+  return json.loads((workdir / 'summary.json').read_text())['peak_memory_mb']
+
+
+if __name__ == '__main__':
+  app.run(main)
