@@ -1,0 +1,278 @@
+"""Stable Diffusion inpainting in JAX: diffusers' Flax modules with a sampling function of our own.
+
+The only module that imports diffusers and transformers. Text is encoded once a prompt, a masked photo once, and the
+sampling function is compiled once a size; every image has its own noise, so it is the same in any batch, on any number
+of devices. Latent diffusion: Rombach et al. 2022; classifier-free guidance: Ho and Salimans 2022, equation 6.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault('USE_TF', '0')  # transformers would import TensorFlow, for seconds, where it finds it
+# Else every module says that Flax has no future there.
+os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
+os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from diffusers import FlaxAutoencoderKL, FlaxUNet2DConditionModel
+from diffusers.models import modeling_flax_pytorch_utils as unet_names
+from diffusers.models.attention_flax import FlaxAttention
+from diffusers.models.vae_flax import FlaxAttentionBlock
+from transformers import CLIPTextConfig, CLIPTokenizer, FlaxCLIPTextModel
+from transformers import modeling_flax_pytorch_utils as text_names
+
+from defect_jax import parallel
+from defect_jax.config import UserError
+from defect_jax.diffusion import attention, random_model, schedulers, weights
+
+# Settings of PyTorch models that diffusers' Flax modules pass over, and what these compute.
+_ONLY = {
+    'unet': {'norm_num_groups': 32, 'act_fn': 'silu', 'class_embed_type': None, 'dual_cross_attention': False,
+             'resnet_time_scale_shift': 'default', 'center_input_sample': False, 'conv_in_kernel': 3, 'norm_eps': 1e-5,
+             'encoder_hid_dim': None, 'time_embedding_type': 'positional', 'addition_embed_type': None},
+    'vae': {'act_fn': 'silu', 'mid_block_add_attention': True, 'use_quant_conv': True, 'shift_factor': None}}
+_CHANNELS = 9  # of the UNet's input: latents, mask, latents of the masked photo
+
+
+class Encoded(NamedTuple):
+  """A photo as the model sees it: masked `[h, w, C]`, original `[h, w, C]` (scaled latents), mask `[h, w]` float32."""
+  masked: np.ndarray
+  original: np.ndarray
+  mask: np.ndarray
+
+
+class Pipeline:
+  """An inpainting pipeline.
+
+  Attributes:
+    model: what the manifest calls it: its name and the start of its weights' SHA-256.
+    native: side in pixels that it was made for. factor: pixels of a latent. multiple: what canvas sides are
+      multiples of. scheduler: dict of its scheduler_config.json. channels: of the latents.
+  """
+
+  def __init__(self, name, configs, params, tokenizer, scheduler, digest, dtype):
+    self._unet, self._vae, self._text = modules(configs, dtype)
+    self._tokenizer, self._dtype = tokenizer, jnp.dtype(dtype)
+    self._text_params = params['text_encoder']
+    cast = jax.tree.map(lambda leaf: np.asarray(leaf).astype(self._dtype), {k: params[k] for k in ('unet', 'vae')})
+    self._params = parallel.replicate(cast)
+    self.scheduler, self.channels = scheduler, self._vae.config.latent_channels
+    self.factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
+    self.multiple = self.factor * 2 ** (len(self._unet.config.block_out_channels) - 1)
+    self.native = self._unet.config.sample_size * self.factor
+    self.model = name if name == weights.RANDOM else f'{Path(name).name} {digest[:12]}'
+    self._encode = parallel.pmap(self._encode_on_device)
+
+  def cut_off(self, prompt):
+    """What of a prompt lies beyond the tokenizer's length, so is not seen by the model; '' mostly."""
+    ids = self._tokenizer(prompt, truncation=False, verbose=False).input_ids
+    room = self._tokenizer.model_max_length
+    return self._tokenizer.decode(ids[room - 1:-1]).strip() if len(ids) > room else ''
+
+  def encode_text(self, prompts):
+    """Embeddings float32 `[P, 77, D]`, NumPy, of a list of texts."""
+    encode = jax.jit(lambda params, ids: self._text(ids, params=params)[0])
+    ids = [self._tokenizer(prompt, padding='max_length', max_length=self._tokenizer.model_max_length, truncation=True,
+                           return_tensors='np').input_ids for prompt in prompts]
+    return np.concatenate([np.float32(encode(self._text_params, one)) for one in ids])
+
+  def encode_photos(self, canvases, marks):
+    """A list of Encoded; one photo a device at a time, so that no photo's latents depend on its neighbours.
+
+    Args:
+      canvases: list of float32 `[H, W, 3]` in [0, 1]. marks: list of bool `[H, W]`, what is to be made anew.
+    """
+    encoded, lot = [], parallel.devices()
+    for first in range(0, len(canvases), lot):
+      rows = [min(first + slot, len(canvases) - 1) for slot in range(lot)]
+      masked, original, mask = jax.device_get(self._encode(
+          self._params, np.stack([canvases[row][None] for row in rows]), np.stack([marks[row][None] for row in rows])))
+      encoded += [Encoded(masked[slot, 0], original[slot, 0], mask[slot, 0])
+                  for slot in range(min(lot, len(canvases) - first))]
+    return encoded
+
+  def _encode_on_device(self, params, canvas, marks):
+    photo = 2 * canvas - 1
+    both = jnp.concatenate([jnp.where(marks[..., None], 0, photo), photo])
+    moments = self._apply(self._vae, params['vae'], both.transpose(0, 3, 1, 2).astype(self._dtype),
+                          method=self._vae.encode).latent_dist
+    latents = jnp.float32(moments.mode()) * self._vae.config.scaling_factor
+    cells = marks.reshape(len(marks), marks.shape[1] // self.factor, self.factor, -1, self.factor)
+    return *jnp.split(latents, 2), jnp.float32(cells.any((2, 4)))
+
+  def sampler(self, canvas, batch, name, steps, guidance, strength, content):
+    """A Sampler for canvases (width, height), `batch` images at a time; UserError for steps that cannot be gone."""
+    return Sampler(self, canvas, batch, schedulers.make(name, self.scheduler, steps, strength), guidance, content)
+
+  def predict(self, params, latents, timestep, encoded, context):
+    """The UNet's output `[B, h, w, C]` float32 for latents `[B, h, w, C]`, Encoded with axis B, context `[B, 77, D]`."""
+    seen = jnp.concatenate([latents, encoded.mask[..., None], encoded.masked], -1).transpose(0, 3, 1, 2)
+    out = self._apply(self._unet, params['unet'], seen.astype(self._dtype), timestep, context.astype(self._dtype))
+    return jnp.float32(out.sample).transpose(0, 2, 3, 1)
+
+  def decode(self, params, latents):
+    """Images float32 `[B, H, W, 3]` in [0, 1] of latents `[B, h, w, C]`."""
+    latents = (latents / self._vae.config.scaling_factor).transpose(0, 3, 1, 2).astype(self._dtype)
+    image = self._apply(self._vae, params['vae'], latents, method=self._vae.decode).sample
+    return jnp.clip(jnp.float32(image) / 2 + 0.5, 0, 1).transpose(0, 2, 3, 1)
+
+  def _apply(self, module, params, *arguments, **keywords):
+    with nn.intercept_methods(_attention):
+      return module.apply({'params': params}, *arguments, **keywords)
+
+
+class Sampler:
+  """Makes images of one size by one schedule.
+
+  Attributes: canvas (width, height), batch, compile_seconds.
+  """
+
+  def __init__(self, pipeline, canvas, batch, schedule, guidance, content):
+    self._pipeline, self._schedule, self._guidance, self._content = pipeline, schedule, guidance, content
+    self.canvas, self.batch = canvas, batch
+    self._shape = (canvas[1] // pipeline.factor, canvas[0] // pipeline.factor, pipeline.channels)
+    self._noise = jax.jit(self._draw)
+    self._sample = parallel.pmap(self._on_device)
+
+  def __call__(self, seed, indices, encoded, context, negative):
+    """Images float32 `[batch, H, W, 3]` in [0, 1].
+
+    Args:
+      seed: int. indices: uint32 `[batch]`; noise follows from both. encoded: list of Encoded.
+      context: `[batch, 77, D]`. negative: `[77, D]`, only looked at where guidance is not 1.
+    """
+    return self.from_noise(self._noise(jax.random.key(seed), np.uint32(indices)), encoded, context, negative)
+
+  def from_noise(self, noise, encoded, context, negative):
+    """As a call, with noise `[batch, 2, h, w, C]`: what latents start from, and what fills the mask for content noise
+    at a strength below 1."""
+    slots = np.minimum(np.arange(parallel.padded(self.batch)), self.batch - 1)
+    stacked = Encoded(*(np.stack(part)[slots] for part in zip(*encoded, strict=True)))
+    parts = parallel.shard((np.asarray(noise)[slots], stacked, np.float32(context)[slots]))
+    unwanted = np.broadcast_to(np.float32(negative), (parallel.devices(), *np.shape(negative)))
+    images = self._sample(self._pipeline._params, *parts, unwanted)
+    return np.asarray(images).reshape(-1, *images.shape[2:])[:self.batch]
+
+  def _draw(self, key, indices):
+    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
+    return jax.vmap(lambda one: jax.random.normal(one, (2, *self._shape)))(keys)
+
+  def _on_device(self, params, noise, encoded, context, negative):
+    latents = self._start(noise, encoded)
+
+    def predict(x, timestep):
+      if self._guidance == 1:
+        return self._pipeline.predict(params, x, timestep, encoded, context)
+      twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), (x, encoded))
+      both = jnp.concatenate([jnp.broadcast_to(negative, context.shape), context])
+      without, with_text = jnp.split(self._pipeline.predict(params, twice[0], timestep, twice[1], both), 2)
+      return without + self._guidance * (with_text - without)
+
+    return self._pipeline.decode(params, schedulers.denoise(self._schedule.rows, predict, latents))
+
+  def _start(self, noise, encoded):
+    schedule = self._schedule
+    if self._content == 'noise' and schedule.whole:
+      return schedule.pure_noise * noise[:, 0]
+    base = encoded.original
+    if self._content == 'noise':
+      base = jnp.where(encoded.mask[..., None] > 0, noise[:, 1], base)
+    return schedule.signal * base + schedule.noise * noise[:, 0]
+
+
+def modules(configs, dtype):
+  """(UNet, VAE, text encoder), without parameters, of the dicts of their config.json."""
+  unet = FlaxUNet2DConditionModel.from_config(configs['unet'], dtype=jnp.dtype(dtype))
+  vae = FlaxAutoencoderKL.from_config(configs['vae'], dtype=jnp.dtype(dtype))
+  return unet, vae, FlaxCLIPTextModel(CLIPTextConfig.from_dict(configs['text_encoder']), _do_init=False)
+
+
+def load(name, dtype='float32'):
+  """The Pipeline of a local folder, a hub name, or weights.RANDOM; UserError for what is none or not whole."""
+  if name == weights.RANDOM:
+    return _random(dtype)
+  folder = weights.folder_of(name)
+  weights.config(folder, 'model_index.json')
+  configs = {part: weights.config(folder, f'{part}/config.json') for part in weights.PARTS}
+  _check(configs)
+  like = _shapes(configs)
+  renames = {'unet': _diffusers_name, 'vae': _diffusers_name, 'text_encoder': _text_name}
+  read = {part: weights.read(folder, part, like[part], renames[part]) for part in weights.PARTS}
+  digest = hashlib.sha256(''.join(read[part][1] for part in weights.PARTS).encode()).hexdigest()
+  return Pipeline(name, configs, {part: read[part][0] for part in weights.PARTS}, _tokenizer(folder / 'tokenizer'),
+                  weights.config(folder, 'scheduler/scheduler_config.json'), digest, dtype)
+
+
+def _shapes(configs):
+  unet, vae, text = modules(configs, 'float32')
+  try:
+    of = [jax.eval_shape(module.init_weights, jax.random.key(0)) for module in (unet, vae)]
+  except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
+    detail = ' '.join(str(error).split())
+    raise UserError(f'weights: unet/config.json or vae/config.json describe no model that can be made ({detail})'
+                    ) from error
+  return dict(zip(weights.PARTS, (*of, text.params_shape_tree), strict=True))
+
+
+def _check(configs):
+  channels = configs['unet'].get('in_channels')
+  if channels != _CHANNELS:
+    raise UserError(f'weights: the UNet takes {channels} channels, so this is no inpainting pipeline; one that takes '
+                    f'{_CHANNELS} is needed, such as {weights.EXAMPLE}')
+  for part, only in _ONLY.items():
+    for key, value in only.items():
+      if configs[part].get(key, value) != value:
+        raise UserError(f'weights: {part}/config.json: {key} = {configs[part][key]!r} is not what diffusers\' Flax '
+                        f'models compute ({value!r}); take another pipeline')
+
+
+def _tokenizer(folder):
+  try:
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+  except (OSError, ValueError, TypeError) as error:
+    raise UserError(f'weights: {folder} holds no CLIP tokenizer (vocab.json, merges.txt); copy it again') from error
+
+
+def _random(dtype):
+  configs = random_model.CONFIGS
+  params = {part: random_model.init(like, 0) for part, like in _shapes(configs).items()}
+  with tempfile.TemporaryDirectory() as folder:
+    random_model.write_tokenizer(folder)
+    tokenizer = _tokenizer(folder)
+  return Pipeline(weights.RANDOM, configs, params, tokenizer,
+                  random_model.SCHEDULER, '', dtype)
+
+
+def _diffusers_name(name, array, flat):
+  path = tuple(unet_names.rename_key(name).split('.'))
+  return unet_names.rename_key_and_reshape_tensor(path, array, flat)
+
+
+def _text_name(name, array, flat):
+  return text_names.rename_key_and_reshape_tensor(tuple(name.split('.')), array, flat, 'text_model')
+
+
+def _attention(call, arguments, keywords, context):
+  """Attention in pieces in place of diffusers' own (flax.linen.intercept_methods)."""
+  module = context.module
+  if context.method_name != '__call__' or not isinstance(module, FlaxAttention | FlaxAttentionBlock):
+    return call(*arguments, **keywords)
+  if isinstance(module, FlaxAttention):
+    hidden = arguments[0]
+    other = arguments[1] if len(arguments) > 1 else keywords.get('context')
+    return module.proj_attn(_heads(module, hidden, hidden if other is None else other, module.heads))
+  image = arguments[0]
+  hidden = module.group_norm(image).reshape(len(image), -1, image.shape[-1])
+  return module.proj_attn(_heads(module, hidden, hidden, module.num_heads)).reshape(image.shape) + image
+
+
+def _heads(module, hidden, other, heads):
+  query, key, value = (of(x).reshape(*x.shape[:2], heads, -1) for of, x in (
+      (module.query, hidden), (module.key, other), (module.value, other)))
+  return attention.attend(query, key, value).reshape(*hidden.shape[:2], -1)
