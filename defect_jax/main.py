@@ -24,7 +24,7 @@ from defect_jax.config import UserError, config_hash, from_command_line, nearest
 from defect_jax.schema import check
 from defect_jax.workdir import Diverged, Stopped, Workdir
 
-TASKS = {'vae': 'defect_jax.tasks.vae', 'generate': 'defect_jax.tasks.generate'}
+TASKS = {name: f'defect_jax.tasks.{name}' for name in ('vae', 'generate', 'inpaint')}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")

@@ -15,19 +15,26 @@ _HARMONICS = 5  # of a blob's outline
 _TRIES = 20  # turns and scales of a real mask that are tried before it is made to fit
 
 
-def polygon(points, shape):
+def check_polygon(points):
+  """UserError for less than three corners or one of no coordinates."""
+  if len(points) < 6 or len(points) % 2:
+    raise UserError(f'masks.polygon = {tuple(points)}: give three corners or more as x1,y1,x2,y2,x3,y3')
+
+
+def polygon(points, shape, name):
   """The mask of a polygon.
 
   Args:
-    points: x1, y1, x2, y2, ... in pixels of the photo, three corners or more. shape: (height, width) of the photo.
+    points: x1, y1, x2, y2, ... in pixels of the photo. shape: (height, width) of the photo. name: of the photo.
 
-  The outline belongs to it. UserError for less than three corners; PhotoError where it lies outside the photo.
+  The outline belongs to it. PhotoError where it reaches beyond the photo.
   """
-  if len(points) < 6 or len(points) % 2:
-    raise UserError(f'masks.polygon = {tuple(points)}: give three corners or more as x1,y1,x2,y2,x3,y3')
+  corners = np.float64(points).reshape(-1, 2)
+  if corners.min() < 0 or (corners > (shape[1] - 1, shape[0] - 1)).any():
+    raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, masks.polygon reaches beyond it')
   image = Image.new('1', (shape[1], shape[0]))
-  ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in zip(points[::2], points[1::2], strict=True)], 1, 1)
-  return _not_empty(np.asarray(image).copy(), 'masks.polygon')
+  ImageDraw.Draw(image).polygon([tuple(corner) for corner in corners], 1, 1)
+  return np.asarray(image).copy()
 
 
 def read(path):

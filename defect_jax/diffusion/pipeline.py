@@ -5,9 +5,11 @@ sampling function is compiled once a size; every image has its own noise, so it 
 of devices. Latent diffusion: Rombach et al. 2022; classifier-free guidance: Ho and Salimans 2022, equation 6.
 """
 
+import functools
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,7 +113,7 @@ class Pipeline:
     return Sampler(self, canvas, batch, schedulers.make(name, self.scheduler, steps, strength), guidance, content)
 
   def predict(self, params, latents, timestep, encoded, context):
-    """The UNet's output `[B, h, w, C]` float32 for latents `[B, h, w, C]`, Encoded with axis B, context `[B, 77, D]`."""
+    """The UNet's output float32 `[B, h, w, C]`; latents `[B, h, w, C]`, Encoded with axis B, context `[B, 77, D]`."""
     seen = jnp.concatenate([latents, encoded.mask[..., None], encoded.masked], -1).transpose(0, 3, 1, 2)
     out = self._apply(self._unet, params['unet'], seen.astype(self._dtype), timestep, context.astype(self._dtype))
     return jnp.float32(out.sample).transpose(0, 2, 3, 1)
@@ -138,7 +140,7 @@ class Sampler:
     self.canvas, self.batch = canvas, batch
     self._shape = (canvas[1] // pipeline.factor, canvas[0] // pipeline.factor, pipeline.channels)
     self._noise = jax.jit(self._draw)
-    self._sample = parallel.pmap(self._on_device)
+    self._sample, self.compile_seconds = parallel.pmap(self._on_device), None
 
   def __call__(self, seed, indices, encoded, context, negative):
     """Images float32 `[batch, H, W, 3]` in [0, 1].
@@ -158,6 +160,19 @@ class Sampler:
     unwanted = np.broadcast_to(np.float32(negative), (parallel.devices(), *np.shape(negative)))
     images = self._sample(self._pipeline._params, *parts, unwanted)
     return np.asarray(images).reshape(-1, *images.shape[2:])[:self.batch]
+
+  def compile(self, tokens, features):
+    """Compiles ahead for contexts `[77, D]`, so that the seconds it takes are known apart; returns the sampler."""
+    began = time.monotonic()
+    height, width, channels = self._shape
+    zeros = functools.partial(np.zeros, dtype=np.float32)
+    slots = parallel.padded(self.batch)
+    encoded = Encoded(zeros((slots, *self._shape)), zeros((slots, *self._shape)), zeros((slots, height, width)))
+    parts = parallel.shard((zeros((slots, 2, height, width, channels)), encoded, zeros((slots, tokens, features))))
+    self._sample = self._sample.lower(self._pipeline._params, *parts, zeros((parallel.devices(), tokens, features))
+                                      ).compile()
+    self.compile_seconds = time.monotonic() - began
+    return self
 
   def _draw(self, key, indices):
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
@@ -228,8 +243,8 @@ def _check(configs):
   for part, only in _ONLY.items():
     for key, value in only.items():
       if configs[part].get(key, value) != value:
-        raise UserError(f'weights: {part}/config.json: {key} = {configs[part][key]!r} is not what diffusers\' Flax '
-                        f'models compute ({value!r}); take another pipeline')
+        raise UserError(f'weights: {part}/config.json: {key} = {configs[part][key]!r} is not what the Flax models of '
+                        f'diffusers compute ({value!r}); take another pipeline')
 
 
 def _tokenizer(folder):

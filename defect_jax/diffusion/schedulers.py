@@ -1,9 +1,9 @@
 """DDIM, DPM-Solver++ (2M), Euler and PNDM as one linear multistep recurrence with a row of coefficients a step.
 
-All four advance latents by weighted sums of latents and recent predictions; only the weights differ, and those are known
-before sampling begins. They are worked out here in float64 and looked up inside the jitted loop. diffusers' own Flax
-schedulers are not used: Euler looks timesteps up by equality and finds none of the fractional ones, DPM-Solver++ stops
-at timestep 0 instead of at zero noise, where PyTorch's ends, and PNDM's loop leaves out its last step.
+All four advance latents by weighted sums of latents and recent predictions; only the weights differ, and those are
+known before sampling begins. They are worked out here in float64 and looked up inside the jitted loop. diffusers' own
+Flax schedulers are not used: Euler looks timesteps up by equality and finds none of the fractional ones, DPM-Solver++
+stops at timestep 0 instead of at zero noise, where PyTorch's ends, and PNDM's loop leaves out its last step.
 
 DDIM: Song et al. 2021, equation 12. DPM-Solver++: Lu et al. 2022 (arXiv 2211.01095), algorithm 2. Euler: Karras et al.
 2022, algorithm 2 without churn. PNDM: Liu et al. 2022, equations 9 and 12, without the Runge-Kutta steps.
