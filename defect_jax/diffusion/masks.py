@@ -12,6 +12,7 @@ from defect_jax.data import photos
 
 KINDS = ('box', 'polygon', 'png', 'real', 'random')
 _HARMONICS = 5  # of a blob's outline
+_MARKED = 0.25  # interpolated mark from which a pixel of a turned mask is marked
 _TRIES = 20  # turns and scales of a real mask that are tried before it is made to fit
 
 
@@ -82,13 +83,15 @@ def random(rng, shape, smallest, largest):
   stretch, turn = rng.uniform(1, 2), rng.uniform(0, np.pi)
   x, y = reach * np.cos(angles) * stretch, reach * np.sin(angles) / stretch
   x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
-  scale = radius / max(np.abs(x).max(), np.abs(y).max())
+  x, y = x - (x.max() + x.min()) / 2, y - (y.max() + y.min()) / 2
+  scale = radius / max(x.max(), y.max())
   center = [rng.uniform(min(radius, side / 2), max(side - radius, side / 2)) for side in shape]
   image = Image.new('1', (shape[1], shape[0]))
   outline = np.stack([center[1] + scale * x, center[0] + scale * y], 1) - 0.5
   ImageDraw.Draw(image).polygon([tuple(point) for point in outline], 1, 1)
   mask = np.asarray(image).copy()
-  mask[min(int(center[0]), shape[0] - 1), min(int(center[1]), shape[1] - 1)] = True
+  if not mask.any():
+    mask[min(int(center[0]), shape[0] - 1), min(int(center[1]), shape[1] - 1)] = True
   return mask
 
 
@@ -122,8 +125,9 @@ def _turned(marks, angle, factor, mirror):
   side = int(np.ceil(factor * np.hypot(*marks.shape))) + 2
   new_middle = (side - 1) / 2
   inverse = np.linalg.inv(matrix)
-  turned = ndimage.affine_transform(np.uint8(marks), inverse, middle - inverse @ (new_middle, new_middle),
-                                    (side, side), order=0) > 0
+  # At the corner where two pixels of a thin diagonal line touch, the interpolated mark is 0.5.
+  turned = ndimage.affine_transform(np.float32(marks), inverse, middle - inverse @ (new_middle, new_middle),
+                                    (side, side), order=1) > _MARKED
   # Going backwards from each new pixel steps over thin marks where they shrink; going forwards leaves gaps where they
   # grow. Together they do neither.
   forwards = np.rint((np.argwhere(marks) - middle) @ matrix.T + new_middle).astype(int)
@@ -172,8 +176,8 @@ def feathered(mask, target, feather, open_sides=(False, False, False, False)):
     return np.float32(mask)
   outwards = 1 - ndimage.distance_transform_edt(~mask) / (feather + 1)
   x, y = np.arange(mask.shape[1]) + 1, np.arange(mask.shape[0]) + 1
-  far = np.inf
-  across = np.minimum(far if open_sides[0] else x - left, far if open_sides[2] else left + width + 1 - x)
-  down = np.minimum(far if open_sides[1] else y - top, far if open_sides[3] else top + height + 1 - y)
-  inwards = np.minimum(across, down[:, None]) / (feather + 1)
+  sides = (x - left, (y - top)[:, None], left + width + 1 - x, (top + height + 1 - y)[:, None])
+  inwards = np.full(mask.shape, np.inf)
+  for is_open, distance in zip(open_sides, sides, strict=True):
+    inwards = inwards if is_open else np.minimum(inwards, distance / (feather + 1))
   return np.float32(np.where(inside, np.clip(np.minimum(outwards, inwards), 0, 1), 0))

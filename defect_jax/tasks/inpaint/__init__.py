@@ -18,7 +18,6 @@ from defect_jax.tasks.inpaint import making, measuring, sources
 from defect_jax.tasks.progress import Progress
 from defect_jax.workdir import Stopped
 
-
 SCHEMA = {
     'task': Choice('inpaint'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 4096),
     'dtype': Choice('float32', 'bfloat16'), 'weights': Optional(Text()), 'photos': Optional(Text()),
