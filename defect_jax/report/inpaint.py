@@ -13,7 +13,7 @@ from defect_jax.report.verdict import number, percent
 
 _FIGURES, _SHEET = 3, 36
 _WIDTH, _TILE, _GAP = 420, 128, 8  # pixels of a panel, of a tile, between panels
-_ORANGE, _RED = (255, 140, 0), (220, 0, 0)
+_ORANGE, _RED, _EDGE = (255, 140, 0), (220, 0, 0), (200, 200, 200)
 
 
 def write(path, title, config, summary, root, photo_folder, made):
@@ -57,11 +57,14 @@ def figure(root, photo_folder, made):
   before = _panel(photo)
   panels = [before, *(_panel(writer.read_levels(root / name)) for name in (made.file, made.difference_file))]
   draw, scale = ImageDraw.Draw(before), before.width / photo.shape[1]
-  for (left, top, across, down), colour in ((made.crop, _ORANGE), (made.target, _RED)):
-    corner = [scale * left, scale * top, scale * (left + across) - 1, scale * (top + down) - 1]
+  for (left, top, across, down), colour, away in ((made.crop, _ORANGE, 2), (made.target, _RED, 0)):
+    # The crop's box is drawn around it, so that it is seen where the target area is all of the crop.
+    corner = [scale * left - away, scale * top - away, scale * (left + across) - 1 + away,
+              scale * (top + down) - 1 + away]
     draw.rectangle(corner, outline=colour, width=2)
   paper = Image.new('RGB', (3 * before.width + 2 * _GAP, before.height), 'white')
   for place, panel in enumerate(panels):
+    ImageDraw.Draw(panel).rectangle([0, 0, panel.width - 1, panel.height - 1], outline=_EDGE)
     paper.paste(panel, (place * (before.width + _GAP), 0))
   return np.asarray(paper)
 

@@ -46,9 +46,8 @@ def as_pytorch(folder, params):
         array = array.transpose(3, 2, 0, 1) if array.ndim == 4 else array.T
       kind = 'bias' if last == 'bias' else 'weight'
       arrays[f'{name}.{kind}'] = np.ascontiguousarray(array)
-    stem = Path(folder) / part / NAMES[part].replace('_', '_pytorch_')
     (Path(folder) / part / f'{NAMES[part]}flax_model.msgpack').unlink()
-    save_file(arrays, f'{stem}model.safetensors')
+    save_file(arrays, Path(folder) / part / f"{NAMES[part].replace('_', '_pytorch_')}model.safetensors")
 
 
 def _dotted(word):

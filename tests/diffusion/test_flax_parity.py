@@ -28,7 +28,7 @@ def both(tmp_path_factory):
   return ours, theirs, params
 
 
-@pytest.mark.parametrize('name', ['ddim', 'pndm'])
+@pytest.mark.parametrize('name', ['ddim', pytest.param('pndm', marks=pytest.mark.slow)])
 def test_pixels_agree_with_generate(both, name):
   ours, theirs, params = both
   rng = np.random.default_rng(0)
