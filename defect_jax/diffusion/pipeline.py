@@ -9,9 +9,7 @@ import functools
 import hashlib
 import os
 import tempfile
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 os.environ.setdefault('USE_TF', '0')  # transformers would import TensorFlow, for seconds, where it finds it
 # Else every module says that Flax has no future there.
@@ -32,6 +30,7 @@ from transformers import modeling_flax_pytorch_utils as text_names
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.diffusion import attention, random_model, schedulers, weights
+from defect_jax.diffusion.sampler import Encoded, Sampler
 
 # Settings of PyTorch models that diffusers' Flax modules pass over, and what these compute.
 _ONLY = {
@@ -40,13 +39,6 @@ _ONLY = {
              'encoder_hid_dim': None, 'time_embedding_type': 'positional', 'addition_embed_type': None},
     'vae': {'act_fn': 'silu', 'mid_block_add_attention': True, 'use_quant_conv': True, 'shift_factor': None}}
 _CHANNELS = 9  # of the UNet's input: latents, mask, latents of the masked photo
-
-
-class Encoded(NamedTuple):
-  """A photo as the model sees it: masked `[h, w, C]`, original `[h, w, C]` (scaled latents), mask `[h, w]` float32."""
-  masked: np.ndarray
-  original: np.ndarray
-  mask: np.ndarray
 
 
 class Pipeline:
@@ -69,7 +61,24 @@ class Pipeline:
     self.multiple = self.factor * 2 ** (len(self._unet.config.block_out_channels) - 1)
     self.native = self._unet.config.sample_size * self.factor
     self.model = name if name == weights.RANDOM else f'{Path(name).name} {digest[:12]}'
-    self._encode = parallel.pmap(self._encode_on_device)
+    self._encode = {original: parallel.pmap(functools.partial(self._encode_on_device, original))
+                    for original in (False, True)}
+    self._encode_text = jax.jit(lambda params, ids: self._text(ids, params=params)[0])
+
+  @property
+  def parts(self):
+    """VAE, text encoder, tokenizer and UNet, in the order in which diffusers' pipelines take them."""
+    return self._vae, self._text, self._tokenizer, self._unet
+
+  @property
+  def params(self):
+    """{part: parameters}, those of UNet and VAE of the first device."""
+    return parallel.first(self._params) | {'text_encoder': self._text_params}
+
+  def ids(self, prompts):
+    """Token ids int `[P, 77]`."""
+    return self._tokenizer(list(prompts), padding='max_length', max_length=self._tokenizer.model_max_length,
+                           truncation=True, return_tensors='np').input_ids
 
   def cut_off(self, prompt):
     """What of a prompt lies beyond the tokenizer's length, so is not seen by the model; '' mostly."""
@@ -79,38 +88,40 @@ class Pipeline:
 
   def encode_text(self, prompts):
     """Embeddings float32 `[P, 77, D]`, NumPy, of a list of texts."""
-    encode = jax.jit(lambda params, ids: self._text(ids, params=params)[0])
-    ids = [self._tokenizer(prompt, padding='max_length', max_length=self._tokenizer.model_max_length, truncation=True,
-                           return_tensors='np').input_ids for prompt in prompts]
-    return np.concatenate([np.float32(encode(self._text_params, one)) for one in ids])
+    return np.concatenate([np.float32(self._encode_text(self._text_params, one[None])) for one in self.ids(prompts)])
 
-  def encode_photos(self, canvases, marks):
+  def encode_photos(self, canvases, marks, original=True):
     """A list of Encoded; one photo a device at a time, so that no photo's latents depend on its neighbours.
 
     Args:
       canvases: list of float32 `[H, W, 3]` in [0, 1]. marks: list of bool `[H, W]`, what is to be made anew.
+      original: whether the latents of the whole photo are needed (Sampler.needs_original); else they are 0.
     """
+    encode = self._encode[bool(original)]
     encoded, lot = [], parallel.devices()
     for first in range(0, len(canvases), lot):
       rows = [min(first + slot, len(canvases) - 1) for slot in range(lot)]
-      masked, original, mask = jax.device_get(self._encode(
+      masked, original, mask = jax.device_get(encode(
           self._params, np.stack([canvases[row][None] for row in rows]), np.stack([marks[row][None] for row in rows])))
       encoded += [Encoded(masked[slot, 0], original[slot, 0], mask[slot, 0])
                   for slot in range(min(lot, len(canvases) - first))]
     return encoded
 
-  def _encode_on_device(self, params, canvas, marks):
+  def _encode_on_device(self, original, params, canvas, marks):
     photo = 2 * canvas - 1
-    both = jnp.concatenate([jnp.where(marks[..., None], 0, photo), photo])
-    moments = self._apply(self._vae, params['vae'], both.transpose(0, 3, 1, 2).astype(self._dtype),
+    masked = jnp.where(marks[..., None], 0, photo)
+    seen = jnp.concatenate([masked, photo]) if original else masked
+    moments = self._apply(self._vae, params['vae'], seen.transpose(0, 3, 1, 2).astype(self._dtype),
                           method=self._vae.encode).latent_dist
     latents = jnp.float32(moments.mode()) * self._vae.config.scaling_factor
     cells = marks.reshape(len(marks), marks.shape[1] // self.factor, self.factor, -1, self.factor)
-    return *jnp.split(latents, 2), jnp.float32(cells.any((2, 4)))
+    whole = latents[len(canvas):] if original else jnp.zeros_like(latents)
+    return latents[:len(canvas)], whole, jnp.float32(cells.any((2, 4)))
 
   def sampler(self, canvas, batch, name, steps, guidance, strength, content):
     """A Sampler for canvases (width, height), `batch` images at a time; UserError for steps that cannot be gone."""
-    return Sampler(self, canvas, batch, schedulers.make(name, self.scheduler, steps, strength), guidance, content)
+    schedule = schedulers.make(name, self.scheduler, steps, strength)
+    return Sampler(self, self._params, canvas, batch, schedule, guidance, content)
 
   def predict(self, params, latents, timestep, encoded, context):
     """The UNet's output float32 `[B, h, w, C]`; latents `[B, h, w, C]`, Encoded with axis B, context `[B, 77, D]`."""
@@ -129,78 +140,6 @@ class Pipeline:
       return module.apply({'params': params}, *arguments, **keywords)
 
 
-class Sampler:
-  """Makes images of one size by one schedule.
-
-  Attributes: canvas (width, height), batch, compile_seconds.
-  """
-
-  def __init__(self, pipeline, canvas, batch, schedule, guidance, content):
-    self._pipeline, self._schedule, self._guidance, self._content = pipeline, schedule, guidance, content
-    self.canvas, self.batch = canvas, batch
-    self._shape = (canvas[1] // pipeline.factor, canvas[0] // pipeline.factor, pipeline.channels)
-    self._noise = jax.jit(self._draw)
-    self._sample, self.compile_seconds = parallel.pmap(self._on_device), None
-
-  def __call__(self, seed, indices, encoded, context, negative):
-    """Images float32 `[batch, H, W, 3]` in [0, 1].
-
-    Args:
-      seed: int. indices: uint32 `[batch]`; noise follows from both. encoded: list of Encoded.
-      context: `[batch, 77, D]`. negative: `[77, D]`, only looked at where guidance is not 1.
-    """
-    return self.from_noise(self._noise(jax.random.key(seed), np.uint32(indices)), encoded, context, negative)
-
-  def from_noise(self, noise, encoded, context, negative):
-    """As a call, with noise `[batch, 2, h, w, C]`: what latents start from, and what fills the mask for content noise
-    at a strength below 1."""
-    slots = np.minimum(np.arange(parallel.padded(self.batch)), self.batch - 1)
-    stacked = Encoded(*(np.stack(part)[slots] for part in zip(*encoded, strict=True)))
-    parts = parallel.shard((np.asarray(noise)[slots], stacked, np.float32(context)[slots]))
-    unwanted = np.broadcast_to(np.float32(negative), (parallel.devices(), *np.shape(negative)))
-    images = self._sample(self._pipeline._params, *parts, unwanted)
-    return np.asarray(images).reshape(-1, *images.shape[2:])[:self.batch]
-
-  def compile(self, tokens, features):
-    """Compiles ahead for contexts `[77, D]`, so that the seconds it takes are known apart; returns the sampler."""
-    began = time.monotonic()
-    height, width, channels = self._shape
-    zeros = functools.partial(np.zeros, dtype=np.float32)
-    slots = parallel.padded(self.batch)
-    encoded = Encoded(zeros((slots, *self._shape)), zeros((slots, *self._shape)), zeros((slots, height, width)))
-    parts = parallel.shard((zeros((slots, 2, height, width, channels)), encoded, zeros((slots, tokens, features))))
-    self._sample = self._sample.lower(self._pipeline._params, *parts, zeros((parallel.devices(), tokens, features))
-                                      ).compile()
-    self.compile_seconds = time.monotonic() - began
-    return self
-
-  def _draw(self, key, indices):
-    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
-    return jax.vmap(lambda one: jax.random.normal(one, (2, *self._shape)))(keys)
-
-  def _on_device(self, params, noise, encoded, context, negative):
-    latents = self._start(noise, encoded)
-
-    def predict(x, timestep):
-      if self._guidance == 1:
-        return self._pipeline.predict(params, x, timestep, encoded, context)
-      twice = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), (x, encoded))
-      both = jnp.concatenate([jnp.broadcast_to(negative, context.shape), context])
-      without, with_text = jnp.split(self._pipeline.predict(params, twice[0], timestep, twice[1], both), 2)
-      return without + self._guidance * (with_text - without)
-
-    return self._pipeline.decode(params, schedulers.denoise(self._schedule.rows, predict, latents))
-
-  def _start(self, noise, encoded):
-    schedule = self._schedule
-    if self._content == 'noise' and schedule.whole:
-      return schedule.pure_noise * noise[:, 0]
-    base = encoded.original
-    if self._content == 'noise':
-      base = jnp.where(encoded.mask[..., None] > 0, noise[:, 1], base)
-    return schedule.signal * base + schedule.noise * noise[:, 0]
-
-
 def modules(configs, dtype):
   """(UNet, VAE, text encoder), without parameters, of the dicts of their config.json."""
   unet = FlaxUNet2DConditionModel.from_config(configs['unet'], dtype=jnp.dtype(dtype))
@@ -211,12 +150,12 @@ def modules(configs, dtype):
 def load(name, dtype='float32'):
   """The Pipeline of a local folder, a hub name, or weights.RANDOM; UserError for what is none or not whole."""
   if name == weights.RANDOM:
-    return _random(dtype)
+    return random(dtype=dtype)
   folder = weights.folder_of(name)
   weights.config(folder, 'model_index.json')
   configs = {part: weights.config(folder, f'{part}/config.json') for part in weights.PARTS}
   _check(configs)
-  like = _shapes(configs)
+  like = shapes(configs)
   renames = {'unet': _diffusers_name, 'vae': _diffusers_name, 'text_encoder': _text_name}
   read = {part: weights.read(folder, part, like[part], renames[part]) for part in weights.PARTS}
   digest = hashlib.sha256(''.join(read[part][1] for part in weights.PARTS).encode()).hexdigest()
@@ -224,7 +163,8 @@ def load(name, dtype='float32'):
                   weights.config(folder, 'scheduler/scheduler_config.json'), digest, dtype)
 
 
-def _shapes(configs):
+def shapes(configs):
+  """{part: nested dict of shapes} of the parameters that configs describe; UserError where they describe none."""
   unet, vae, text = modules(configs, 'float32')
   try:
     of = [jax.eval_shape(module.init_weights, jax.random.key(0)) for module in (unet, vae)]
@@ -254,14 +194,13 @@ def _tokenizer(folder):
     raise UserError(f'weights: {folder} holds no CLIP tokenizer (vocab.json, merges.txt); copy it again') from error
 
 
-def _random(dtype):
-  configs = random_model.CONFIGS
-  params = {part: random_model.init(like, 0) for part, like in _shapes(configs).items()}
+def random(configs=random_model.CONFIGS, dtype='float32', seed=0):
+  """A Pipeline of random weights, of the dicts of the parts' config.json."""
+  params = {part: random_model.init(like, seed) for part, like in shapes(configs).items()}
   with tempfile.TemporaryDirectory() as folder:
     random_model.write_tokenizer(folder)
     tokenizer = _tokenizer(folder)
-  return Pipeline(weights.RANDOM, configs, params, tokenizer,
-                  random_model.SCHEDULER, '', dtype)
+  return Pipeline(weights.RANDOM, configs, params, tokenizer, random_model.SCHEDULER, '', dtype)
 
 
 def _diffusers_name(name, array, flat):

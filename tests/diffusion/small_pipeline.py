@@ -3,26 +3,19 @@
 import json
 from pathlib import Path
 
-import jax
 import numpy as np
 from flax import serialization, traverse_util
 from safetensors.numpy import save_file
 
-from defect_jax.diffusion import pipeline, random_model, weights
+from defect_jax.diffusion import pipeline, random_model
 
 NAMES = {'unet': 'diffusion_', 'vae': 'diffusion_', 'text_encoder': ''}
-
-
-def shapes(configs=None):
-  unet, vae, text = pipeline.modules(configs or random_model.CONFIGS, 'float32')
-  of = [jax.eval_shape(module.init_weights, jax.random.key(0)) for module in (unet, vae)]
-  return dict(zip(weights.PARTS, (*of, text.params_shape_tree), strict=True))
 
 
 def write(folder, seed=1):
   """A pipeline's folder with Flax weights; returns the parameters by part."""
   folder = Path(folder)
-  params = {part: random_model.init(like, seed) for part, like in shapes().items()}
+  params = {part: random_model.init(like, seed) for part, like in pipeline.shapes(random_model.CONFIGS).items()}
   for part, config in random_model.CONFIGS.items():
     (folder / part).mkdir(parents=True)
     (folder / part / 'config.json').write_text(json.dumps(config))

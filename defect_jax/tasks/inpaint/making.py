@@ -97,7 +97,8 @@ class Maker:
       keys.append(hashlib.sha256(canvas.tobytes() + marks.tobytes()).digest())
       canvases[keys[-1]] = canvas, marks
     if missing := [key for key in canvases if key not in self._encoded]:
-      found = self.model.encode_photos(*zip(*(canvases[key] for key in missing), strict=True))
+      photos_and_marks = zip(*(canvases[key] for key in missing), strict=True)
+      found = self.model.encode_photos(*photos_and_marks, self._sampler.needs_original)
       self._encoded |= zip(missing, found, strict=True)
     encoded = [self._encoded[key] for key in keys]
     while len(self._encoded) > _KEPT:
