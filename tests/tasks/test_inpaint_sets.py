@@ -1,4 +1,4 @@
-"""200 images from real photos with a SIGKILL on the way, and on eight devices: minutes, so only with --slow."""
+"""200 images of real photos with a SIGKILL on the way, on eight devices, and of very large ones: only with --slow."""
 
 import signal
 import subprocess
@@ -9,8 +9,10 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
-from defect_jax.imagesets import manifest
+from defect_jax.data import parts
+from defect_jax.imagesets import manifest, writer
 
 ROOT = Path(__file__).resolve().parents[2]
 _SETS = {'bsdata/ball_screw': 'pitting', 'magnetic_tile/magnetic_tile': 'blowhole,crack'}
@@ -63,3 +65,28 @@ def test_killed_it_ends_byte_for_byte_as_if_never_and_on_eight_devices_within_a_
     one, eight = (imagecodecs.png_decode((tmp_path / run / 'set/images' / path.name).read_bytes()).astype(int)
                   for run in ('whole', 'eight'))
     assert np.abs(one - eight).max() <= 1, path.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mode', ['crop', 'masked'])
+def test_the_thesis_photo_keeps_size_depth_and_every_pixel_outside_the_mask(mode, run_env, tmp_path):
+  rng, photos = np.random.default_rng(0), tmp_path / 'photos'
+  photos.mkdir()
+  deep = rng.integers(0, 65536, (1942, 2590, 3), np.uint16)
+  names = [name for number in range(100) if parts.part_of(name := f'{number:02d}.tif') == 'pool'][:3]
+  for name, levels in zip(names, (deep, deep[..., 0], np.uint8(deep >> 8)), strict=True):
+    tifffile.imwrite(photos / name, levels, photometric='rgb' if levels.ndim == 3 else 'minisblack')
+  process = _start(tmp_path / 'run', photos, 'scratch', run_env, '--config.masks.kind=random', '--config.count=3',
+                   '--config.batch=1', f'--config.geometry.mode={mode}', '--config.geometry.crop=1288,1288',
+                   '--config.geometry.target=1200,700,300,200', '--config.sampler.steps=2',
+                   '--config.sampler.guidance=1')
+  _ended(process)
+  made = manifest.read_manifest(tmp_path / 'run/set')
+  assert {image.source for image in made} == set(names) and {image.changed_outside_mask for image in made} == {0}
+  for image in made:
+    before, after = (writer.read_levels(path) if path.suffix == '.png' else tifffile.imread(path)
+                     for path in (photos / image.source, tmp_path / 'run/set' / image.file))
+    assert after.shape == before.shape and after.dtype == before.dtype and image.crop[2:] == (1288, 1288)
+    mask = writer.read_levels(tmp_path / 'run/set' / image.mask) > 0
+    np.testing.assert_array_equal(before[~mask], after[~mask])
+    assert (before[mask] != after[mask]).mean() > 0.5
