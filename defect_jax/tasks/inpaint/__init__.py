@@ -43,7 +43,7 @@ def run(config, workdir):
   records = folder.list_photos(config.photos, 'photos', plain=True)
   fixed = sources.fixed_mask(config.masks)
   chosen, skipped = sources.choose(records, config, settings, fixed)
-  marks = sources.real_marks(records, config.part, config.defects) if config.masks.kind == 'real' else []
+  marks = sources.real_marks(records, config.part, config.defects) if config.masks.kind == 'real' else {}
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   model = pipeline.load(config.weights, config.dtype)
   sampler = model.sampler(_canvas(settings, model), config.batch, **config.sampler)

@@ -72,7 +72,7 @@ class Maker:
     crop, target = geometry.place(shape, self._settings, rng, record.file, marked)
     if not self._fixed:
       area = (slice(target[1], target[1] + target[3]), slice(target[0], target[0] + target[2]))
-      core[area] = self._draw(rng, (target[3], target[2]))
+      core[area] = self._draw(rng, (target[3], target[2]), self._pairs[index % len(self._pairs)][0])
     alpha = np.zeros(shape, np.float32)
     part = (slice(crop[1], crop[1] + crop[3]), slice(crop[0], crop[0] + crop[2]))
     inside = (target[0] - crop[0], target[1] - crop[1], *target[2:])
@@ -81,13 +81,14 @@ class Maker:
     view = geometry.view(self._settings, crop, masks.bounds(alpha > 0), self.model.native, self.model.multiple)
     return photo, crop, target, alpha, view
 
-  def _draw(self, rng, shape):
+  def _draw(self, rng, shape, defect):
     kind, settings = self._config.masks.kind, self._config.masks
     if kind == 'box':
       return np.ones(shape, bool)
     if kind == 'random':
       return masks.random(rng, shape, *settings.size)
-    return masks.placed(rng, shape, self._marks[int(rng.integers(len(self._marks)))], *settings.scale)
+    marks = self._marks[defect]
+    return masks.placed(rng, shape, marks[int(rng.integers(len(marks)))], *settings.scale)
 
   def _encode(self, jobs):
     """An Encoded for each job; a photo with the same crop and mask is encoded once."""

@@ -100,16 +100,19 @@ def fixed_mask(settings):
 
 
 def real_marks(records, part, defects):
-  """The defect masks of a part, cut to what is marked: a list of bool arrays, of the classes `defects` if there are any
-  such, else of all. UserError where there is none."""
+  """The defect masks of a part, cut to what is marked: {defect: list of bool arrays}.
+
+  A defect of which there are no masks takes those of all classes. UserError where there is none at all.
+  """
   known = [record for record in records if record.mask and record.part == part]
-  known = [record for record in known if record.label in defects] or known
   with futures.ThreadPoolExecutor(_THREADS) as pool:
-    marks = [found for found in pool.map(_marks, known) if found is not None]
-  if not marks:
+    found = list(zip(known, pool.map(_marks, known), strict=True))
+  every = [marks for _, marks in found if marks is not None]
+  if not every:
     raise UserError(f'masks.kind = real: there are no defect masks of part {part} among the photos '
                     '(ground_truth/<class>/<stem>_mask.png); choose another kind')
-  return marks
+  return {defect: [marks for record, marks in found if marks is not None and record.label == defect] or every
+          for defect in defects}
 
 
 def _marks(record):
