@@ -48,3 +48,9 @@ def own_slots(batch):
 def shard(tree):
   """Cuts the leading axis of every leaf, a multiple of the device count, into one piece a device."""
   return jax.tree.map(lambda leaf: leaf.reshape(devices(), -1, *leaf.shape[1:]), tree)
+
+
+def keep_compiled(folder):
+  """Has programs that took a second or more to compile kept in `folder`, unless JAX was told of another."""
+  if jax.config.jax_compilation_cache_dir is None:
+    jax.config.update('jax_compilation_cache_dir', str(folder))

@@ -35,7 +35,8 @@ class Progress:
   whole: bool
 
 
-def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, processes=1, stop=lambda: False):
+def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, processes=1, stop=lambda: False,
+            inspect=None):
   """Makes the images of a set that are not there yet.
 
   Chunk k, the indices from k * chunk on, belongs to process k % processes. Chunks already recorded are passed over, one
@@ -43,14 +44,16 @@ def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, 
   next is made.
 
   Args:
-    root: the set's folder; of what it holds only `images` and the manifest's files are touched.
+    root: the set's folder; of what it holds only the folders of images and the manifest's files are touched.
     count: images of the whole set. chunk: images a call of `make`.
-    make: function of indices, uint32 `[chunk]`, to (images `[chunk, H, W, C]` as writer.to_levels takes them, list of
-      one dict an image with keys of a manifest line but `file`, `index`, `config_hash`). Always gets a full chunk: what
-      it returns for indices from `count` on is dropped.
+    make: function of indices, uint32 `[chunk]`, to (`chunk` images as writer.to_levels takes them, list of one dict an
+      image with keys of a manifest line but `index`, `config_hash` and those of writer.FOLDERS). Instead of an image
+      there may be a dict of several that belong together, by keys of writer.FOLDERS. Always gets a full chunk: what it
+      returns for indices from `count` on is dropped.
     config_hash: hex; a folder with images of another is refused.
     on_progress: called with (done, total) of the share after each chunk is recorded.
     process, processes: which share to make. stop: polled before each chunk; true ends after what was begun.
+    inspect: looks at an image's files once they are written: (root, Made) -> dict of further keys of its line.
 
   Returns Progress. Raises UserError, with nothing touched, where the folder holds other images; DiskFull; ValueError
   for what `make` returned.
@@ -59,12 +62,12 @@ def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, 
   share = [range(first, min(first + chunk, count)) for first in range(process * chunk, count, processes * chunk)]
   made = _checked(root, count, config_hash)
   pending = [indices for indices in share
-             if not all(i in made and writer.is_whole(root / made[i].file) for i in indices)]
+             if not all(i in made and all(writer.is_whole(root / file) for file in made[i].files()) for i in indices)]
   total = sum(map(len, share))
   before = done = total - sum(map(len, pending))
   if pending:
     part = _claimed(root, config_hash, process)
-    with contextlib.closing(_recorded(root, part, pending, chunk, make, config_hash, stop)) as chunks:
+    with contextlib.closing(_recorded(root, part, pending, chunk, make, config_hash, stop, inspect)) as chunks:
       for recorded in chunks:
         done += recorded
         if on_progress:
@@ -72,7 +75,7 @@ def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, 
   return Progress(done - before, done, total, done == total and _merged(root, count, config_hash, process))
 
 
-def _recorded(root, part, pending, chunk, make, config_hash, stop):
+def _recorded(root, part, pending, chunk, make, config_hash, stop, inspect):
   """Makes and records chunks; yields the number of images of each that is recorded."""
   with disk_full_named(part), open(part, 'ab') as file, futures.ThreadPoolExecutor(_THREADS) as writers, \
        futures.ThreadPoolExecutor(1) as recorder:  # left in reverse: where `make` raises, the chunk before is recorded
@@ -83,17 +86,25 @@ def _recorded(root, part, pending, chunk, make, config_hash, stop):
       images, lineage = make(np.arange(indices[0], indices[0] + chunk, dtype=np.uint32))
       if not len(images) == len(lineage) == chunk:
         raise ValueError(f'make returned {len(images)} images and {len(lineage)} lineages for {chunk} indices')
-      made = [manifest.Made.of({**values, 'file': writer.image_file(i), 'index': i, 'config_hash': config_hash})
-              for i, values in zip(indices, lineage[:len(indices)], strict=True)]
+      images = [of if isinstance(of, dict) else {'file': of} for of in images[:len(indices)]]
+      made = [manifest.Made.of({**values, **_paths(i, of), 'index': i, 'config_hash': config_hash})
+              for i, of, values in zip(indices, images, lineage[:len(indices)], strict=True)]
       if recording:
         yield recording.result()
-      recording = recorder.submit(_record, writers, file, root, made, images[:len(indices)])
+      recording = recorder.submit(_record, writers, file, root, made, images, inspect)
     if recording:
       yield recording.result()
 
 
-def _record(writers, file, root, made, images):
-  list(writers.map(functools.partial(writer.write_image, root), [image.index for image in made], images))
+def _paths(index, images):
+  """{key of writer.FOLDERS: path}; where an array is no image, writing it says so."""
+  return {key: writer.image_file(index, writer.FOLDERS[key], np.asarray(image)) for key, image in images.items()}
+
+
+def _record(writers, file, root, made, images, inspect):
+  for key in {key for of in images for key in of}:
+    (root / writer.FOLDERS[key]).mkdir(exist_ok=True)
+  made = list(writers.map(functools.partial(_write, root, inspect), made, images))
   # A killed process leaves no line without its image, since the lines come last. After a power cut it may, since only
   # the lines are synced; the next start looks at each recorded image.
   file.write(''.join(image.line() for image in made).encode())
@@ -102,15 +113,17 @@ def _record(writers, file, root, made, images):
   return len(made)
 
 
+def _write(root, inspect, made, images):
+  """Writes what belongs to an image; Made, with what a look at the files adds."""
+  for key, image in images.items():
+    writer.write_image(root, made.index, image, writer.FOLDERS[key])
+  return dataclasses.replace(made, **inspect(root, made)) if inspect else made
+
+
 def _checked(root, count, config_hash):
   """Made by index, of all that is recorded; UserError where the folder holds anything else."""
-  try:
-    # Before the parts are read: a process that is at work has its part before its first image.
-    names = sorted(os.listdir(root / writer.IMAGES))
-  except FileNotFoundError:
-    names = []
-  except OSError as error:
-    raise UserError(f'{root / writer.IMAGES}: cannot be read ({error.strerror}); choose another folder') from error
+  # Before the parts are read: a process that is at work has its part before its first image.
+  names = [f'{folder}/{name}' for folder in writer.FOLDERS.values() for name in _names(root / folder)]
   parts, made = _parts(root), _read(root)
   others = [part.name for part in parts if part.name.split('.')[1] != config_hash]
   others += [image.file for image in made.values() if image.config_hash != config_hash]
@@ -119,12 +132,22 @@ def _checked(root, count, config_hash):
   if made and max(made) >= count:
     raise UserError(f'{root}: holds image {max(made)}, but only {count} are to be made; raise their number or choose '
                     'another folder')
-  ours = {image.file for image in made.values()}
+  ours = {file for image in made.values() for file in image.files()}
   for name in names:
-    begun = parts and (name.endswith(TEMPORARY) or (re.fullmatch(r'\d{6,}\.png', name) and int(name[:-4]) < count))
-    if f'{writer.IMAGES}/{name}' not in ours and not begun:
-      raise UserError(f'{root}: {writer.IMAGES}/{name} is not an image made here; choose another folder')
+    number = re.fullmatch(r'\w+/(\d{6,})\.(png|tif)', name)
+    begun = parts and (name.endswith(TEMPORARY) or (number and int(number[1]) < count))
+    if name not in ours and not begun:
+      raise UserError(f'{root}: {name} is not an image made here; choose another folder')
   return made
+
+
+def _names(folder):
+  try:
+    return sorted(os.listdir(folder))
+  except FileNotFoundError:
+    return []
+  except OSError as error:
+    raise UserError(f'{folder}: cannot be read ({error.strerror}); choose another folder') from error
 
 
 def _claimed(root, config_hash, process):
@@ -146,8 +169,9 @@ def _merged(root, count, config_hash, process):
   if len(made) < count:
     return False
   if parts:
-    for leftover in (root / writer.IMAGES).glob(f'.*{TEMPORARY}'):
-      leftover.unlink(missing_ok=True)
+    for folder in writer.FOLDERS.values():
+      for leftover in (root / folder).glob(f'.*{TEMPORARY}'):
+        leftover.unlink(missing_ok=True)
     part = root / f'manifest.{config_hash}.{process}.jsonl'
     with contextlib.suppress(FileNotFoundError):  # another process has come here at the same time and tidied up
       write_atomic(part, ''.join(made[index].line() for index in range(count)))

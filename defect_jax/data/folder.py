@@ -16,23 +16,28 @@ class Folder(prepared.PhotoBuilder):
   DESCRIPTION = 'Photos of a folder in MVTec AD layout or as ok/ and ng/.'
 
 
-def list_photos(root):
+def list_photos(root, key='data.path', plain=False):
   """Lists the photos of a folder, sorted by file; opens none of them.
+
+  Args:
+    root: the folder. key: of the config that named it, for errors.
+    plain: whether a folder without these layouts may hold photos, all of class `good`.
 
   Classes: `good` for train/good, test/good and ok/; else the folder's name below train/, test/ or ng/, and `ng` for
   photos directly in ng/. Masks: ground_truth/<class>/<stem>_mask.png. Groups: index.csv (columns path, group; in the
   folder or the one above it), else each photo is its own group.
   """
   if not root:
-    raise UserError('data.path: is not set; name the folder of your photos')
+    raise UserError(f'{key}: is not set; name the folder of your photos')
   root = pathlib.Path(root)
   if root.is_file():
-    raise UserError(f'data.path: {root} is a file; name a folder with {_LAYOUTS}')
+    raise UserError(f'{key}: {root} is a file; name a folder with {_LAYOUTS}')
   if not root.is_dir():
-    raise UserError(f'data.path: {root} does not exist; name a folder with {_LAYOUTS}')
-  found = [(photo, label, folder) for label, folder in _class_folders(root) for photo in _photos_below(folder, root)]
+    raise UserError(f'{key}: {root} does not exist; name a folder with {_LAYOUTS}')
+  folders = _class_folders(root, key, plain)
+  found = [(photo, label, folder) for label, folder in folders for photo in _photos_below(folder, root)]
   if not found:
-    raise UserError(f'data.path: {root} holds no photos (PNG, JPEG, BMP, TIFF) in {_LAYOUTS}')
+    raise UserError(f'{key}: {root} holds no photos (PNG, JPEG, BMP, TIFF) in {_LAYOUTS}')
   groups = _groups(root, [photo for photo, _, _ in found])
   records = []
   for photo, label, folder in found:
@@ -42,20 +47,22 @@ def list_photos(root):
   return sorted(records, key=lambda record: record.file)
 
 
-def _class_folders(root):
+def _class_folders(root, key, plain):
   """Pairs of class and folder; a folder inside another's tree comes only under its own class."""
   mvtec = [root / name for name in ('train', 'test') if (root / name).is_dir()]
-  plain = [root / name for name in ('ok', 'ng') if (root / name).is_dir()]
-  if mvtec and plain:
-    raise UserError(f'data.path: {root} has both {mvtec[0].name}/ and {plain[0].name}/; keep one layout')
+  simple = [root / name for name in ('ok', 'ng') if (root / name).is_dir()]
+  if mvtec and simple:
+    raise UserError(f'{key}: {root} has both {mvtec[0].name}/ and {simple[0].name}/; keep one layout')
   if mvtec:
     return [(folder.name, folder) for top in mvtec for folder in _subfolders(top)]
-  if plain:
+  if simple:
     classes = [(folder.name, folder) for folder in _subfolders(root / 'ng')]
     return [('good', root / 'ok'), *classes, ('ng', root / 'ng')]
+  if plain and any(path.suffix.lower() in SUFFIXES for path in root.iterdir()):
+    return [('good', root)]
   inside = [folder for folder in _subfolders(root) if any((folder / name).is_dir() for name in ('train', 'test', 'ok'))]
   hint = f'; perhaps you mean {inside[0]}' if inside else ''
-  raise UserError(f'data.path: {root} has neither {_LAYOUTS}{hint}')
+  raise UserError(f'{key}: {root} has neither {_LAYOUTS}{hint}')
 
 
 def _subfolders(folder):

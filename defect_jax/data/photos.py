@@ -81,24 +81,29 @@ def to_channels(array, channels):
   image = array.astype(np.float32) / full_scale
   if image.ndim == 2:
     return np.repeat(image[..., None], channels, axis=-1)
-  return image if channels == 3 else (image @ _LUMA)[..., None]
+  return image if channels == 3 else grey(image)[..., None]
+
+
+def grey(image):
+  """Rec. 601 luma `[...]` of RGB `[..., 3]`."""
+  return image @ _LUMA
 
 
 def scale(image, size):
-  """Scales a square float32 image `[N, N, C]` in [0, 1] to `[size, size, C]`.
+  """Scales a float32 image `[H, W, C]` in [0, 1] to `size`, a side or (height, width).
 
-  Smaller: each new pixel is the exact mean over the area it covers, fractions of pixels included. Larger: bicubic,
-  clipped to [0, 1]. Same size: unchanged.
+  Smaller: each new pixel is the exact mean over the area it covers, fractions of pixels included. Larger, be it on one
+  side: bicubic, clipped to [0, 1]. Same size: unchanged.
   """
-  if image.shape[0] == size:
+  height, width = (size, size) if isinstance(size, int) else size
+  if image.shape[:2] == (height, width):
     return image
-  if image.shape[0] < size:
-    planes = [Image.fromarray(image[..., c]).resize((size, size), Image.Resampling.BICUBIC)
+  if image.shape[0] < height or image.shape[1] < width:
+    planes = [Image.fromarray(image[..., c]).resize((width, height), Image.Resampling.BICUBIC)
               for c in range(image.shape[-1])]
     return np.clip(np.stack([np.asarray(plane) for plane in planes], axis=-1), 0, 1)
-  weights = _area_weights(image.shape[0], size)
-  rows = np.tensordot(weights, image, axes=1)  # [size, N, C]
-  return np.clip(weights @ rows, 0, 1)
+  rows = np.tensordot(_area_weights(image.shape[0], height), image, axes=1)  # [height, W, C]
+  return np.clip(_area_weights(image.shape[1], width) @ rows, 0, 1)
 
 
 def scale_mask(mask, size):

@@ -111,7 +111,7 @@ def prepare(builder_class, sources, geometry, cache=None):
   Returns the tfds data source and one Entry a photo, both in the order of `sources`. Photos that can't be used are
   black and have a reason. Raises UserError when the cache can't be written or a photo changes meanwhile.
   """
-  root = pathlib.Path(cache or os.environ.get('DEFECT_JAX_CACHE') or '~/.cache/defect_jax').expanduser()
+  root = cache_folder(cache)
   key = _key(sources, geometry)
   try:
     with _locked(root / builder_class.name / key), _quiet():
@@ -119,6 +119,11 @@ def prepare(builder_class, sources, geometry, cache=None):
   except OSError as error:
     raise UserError(f'cache folder {root}: {error.strerror or error}; free space there or name another folder by '
                     'the environment variable DEFECT_JAX_CACHE') from error
+
+
+def cache_folder(cache=None):
+  """The folder for what can be made again: `cache`, the environment's DEFECT_JAX_CACHE or ~/.cache/defect_jax."""
+  return pathlib.Path(cache or os.environ.get('DEFECT_JAX_CACHE') or '~/.cache/defect_jax').expanduser()
 
 
 def _prepared(builder_class, config, root):

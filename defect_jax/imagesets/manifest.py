@@ -74,6 +74,10 @@ class Made:
     except TypeError as error:
       raise ValueError(str(error).removeprefix('Made.__init__() ')) from error
 
+  def files(self):
+    """Paths of the files of the set that the line names."""
+    return [name for name in map(self.__getattribute__, _FILES) if name is not None]
+
   def line(self):
     """The image's line of manifest.jsonl, with its end."""
     values = {_key(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}

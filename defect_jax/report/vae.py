@@ -131,7 +131,7 @@ def _losses(rows, history, targets, summary, log_n):
   ]
   steps, values = _column(rows, 'train/lpips')
   if len(steps):
-    figures.append(_figure('LPIPS', plots.lines(
+    figures.append(figure('LPIPS', plots.lines(
       {'P': (steps, values), 'target': _column(rows, 'target/lpips')}, label='LPIPS',
       steps_total=len(history['train/kld']), marks=marks, log=True),
       'Perceptual distance of photo and reconstruction. Should fall to its target.'))

@@ -14,6 +14,7 @@ from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
 from defect_jax.schema import Choice, Integer, Names, Number, Optional, Text
+from defect_jax.tasks.progress import Progress
 from defect_jax.workdir import Stopped
 
 SCHEMA = {
@@ -23,7 +24,6 @@ SCHEMA = {
                 'neighbours': Integer(1), 'components': Integer(1), 'candidates': Integer(1, 100)},
     'measure': {'part': Choice('dev', 'final'), 'kid_elpv': Names()},
 }
-_INTERVAL = 2.0  # seconds between progress lines
 
 
 def run(config, workdir):
@@ -38,7 +38,7 @@ def run(config, workdir):
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
         f'{vae.vae.size} px; {parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   began = time.monotonic()
-  progress = _Progress(workdir, began)
+  progress = Progress(workdir, began, config.batch)
   make = maker(config, vae, sampler, photos, select)
   progress.compile_seconds = _warm(make, config.batch)
   found = production.produce(workdir.image_set, config.count, config.batch, make, config_hash(config), progress,
@@ -165,21 +165,3 @@ def _warm(make, chunk):
 def _read(root):
   """The images as written, `[N, S, S, C]` in [0, 1]."""
   return np.stack([writer.read_image(root / made.file) for made in manifest.read_manifest(root)])
-
-
-class _Progress:
-  """Rows of metrics.jsonl, status.json and a line now and then."""
-
-  def __init__(self, workdir, began):
-    self._workdir, self._began, self._next, self.compile_seconds = workdir, began, 0., 0.
-    workdir.cut_back(-1)
-
-  def __call__(self, done, total):
-    seconds = time.monotonic() - self._began
-    self._workdir.append_metrics({'step': done, 'seconds': seconds})
-    rate = done / max(seconds - self.compile_seconds, 1e-9)
-    line = f'image {done}/{total}  {rate:.0f} images/s  {(total - done) / rate:.0f} s left'
-    self._workdir.status.update(state='running', step=done, steps_total=total, message=line)
-    if time.monotonic() >= self._next or done == total:
-      print(line, flush=True)
-      self._next = time.monotonic() + _INTERVAL

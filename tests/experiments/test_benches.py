@@ -62,7 +62,7 @@ def test_all_steps_are_timed_when_the_log_interval_does_not_divide_them():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly'])
+@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly', 'bench_inpaint'])
 def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_time_to_target' and importlib.util.find_spec('torch') is None:
     pytest.skip('PyTorch, the extra `torch`, is not installed')
@@ -71,7 +71,10 @@ def test_the_last_line_is_the_result(name, clean_env):
   result = json.loads(done.stdout.splitlines()[-1])
   assert result.keys() >= {'name', 'ours', 'peer', 'ratio', 'machine', 'versions'}
   assert result['name'] == name
-  if name == 'bench_step':
+  if name == 'bench_inpaint':
+    assert result['ratio'] == pytest.approx(result['peer'] / result['ours'])
+    assert result['different_photos'].keys() >= {'ours', 'Flax'}
+  elif name == 'bench_step':
     assert result['ratio'] == pytest.approx(result['peer'] / result['ours'])
     assert result['overhead'] > 0.5
   elif name == 'bench_anomaly':

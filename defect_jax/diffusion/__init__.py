@@ -1,0 +1,1 @@
+"""Stable Diffusion inpainting of a marked area of a large photo."""

@@ -1,0 +1,232 @@
+"""Stable Diffusion inpainting in JAX: diffusers' Flax modules with a sampling function of our own.
+
+The only module that imports diffusers and transformers. Text is encoded once a prompt, a masked photo once, and the
+sampling function is compiled once a size; every image has its own noise, so it is the same in any batch, on any number
+of devices. Latent diffusion: Rombach et al. 2022; classifier-free guidance: Ho and Salimans 2022, equation 6.
+"""
+
+import functools
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault('USE_TF', '0')  # transformers would import TensorFlow, for seconds, where it finds it
+# Else every module says that Flax has no future there.
+os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
+os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from diffusers import FlaxAutoencoderKL, FlaxUNet2DConditionModel
+from diffusers.models import modeling_flax_pytorch_utils as unet_names
+from diffusers.models.attention_flax import FlaxAttention
+from diffusers.models.vae_flax import FlaxAttentionBlock
+from transformers import CLIPTextConfig, CLIPTokenizer, FlaxCLIPTextModel
+from transformers import modeling_flax_pytorch_utils as text_names
+
+from defect_jax import parallel
+from defect_jax.config import UserError
+from defect_jax.diffusion import attention, random_model, schedulers, weights
+from defect_jax.diffusion.sampler import Encoded, Sampler
+
+# Settings of PyTorch models that diffusers' Flax modules pass over, and what these compute.
+_ONLY = {
+    'unet': {'norm_num_groups': 32, 'act_fn': 'silu', 'class_embed_type': None, 'dual_cross_attention': False,
+             'resnet_time_scale_shift': 'default', 'center_input_sample': False, 'conv_in_kernel': 3, 'norm_eps': 1e-5,
+             'encoder_hid_dim': None, 'time_embedding_type': 'positional', 'addition_embed_type': None},
+    'vae': {'act_fn': 'silu', 'mid_block_add_attention': True, 'use_quant_conv': True, 'shift_factor': None}}
+_CHANNELS = 9  # of the UNet's input: latents, mask, latents of the masked photo
+
+
+class Pipeline:
+  """An inpainting pipeline.
+
+  Attributes:
+    model: what the manifest calls it: its name and the start of its weights' SHA-256.
+    native: side in pixels that it was made for. factor: pixels of a latent. multiple: what canvas sides are
+      multiples of. scheduler: dict of its scheduler_config.json. channels: of the latents.
+  """
+
+  def __init__(self, name, configs, params, tokenizer, scheduler, digest, dtype):
+    self._unet, self._vae, self._text = modules(configs, dtype)
+    self._tokenizer, self._dtype = tokenizer, jnp.dtype(dtype)
+    self._text_params = params['text_encoder']
+    cast = jax.tree.map(lambda leaf: np.asarray(leaf).astype(self._dtype), {k: params[k] for k in ('unet', 'vae')})
+    self._params = parallel.replicate(cast)
+    self.scheduler, self.channels = scheduler, self._vae.config.latent_channels
+    self.factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
+    self.multiple = self.factor * 2 ** (len(self._unet.config.block_out_channels) - 1)
+    self.native = self._unet.config.sample_size * self.factor
+    self.model = name if name == weights.RANDOM else f'{Path(name).name} {digest[:12]}'
+    self._encode = {original: parallel.pmap(functools.partial(self._encode_on_device, original))
+                    for original in (False, True)}
+    self._encode_text = jax.jit(lambda params, ids: self._text(ids, params=params)[0])
+
+  @property
+  def parts(self):
+    """VAE, text encoder, tokenizer and UNet, in the order in which diffusers' pipelines take them."""
+    return self._vae, self._text, self._tokenizer, self._unet
+
+  @property
+  def params(self):
+    """{part: parameters}, those of UNet and VAE of the first device."""
+    return parallel.first(self._params) | {'text_encoder': self._text_params}
+
+  def ids(self, prompts):
+    """Token ids int `[P, 77]`."""
+    return self._tokenizer(list(prompts), padding='max_length', max_length=self._tokenizer.model_max_length,
+                           truncation=True, return_tensors='np').input_ids
+
+  def cut_off(self, prompt):
+    """What of a prompt lies beyond the tokenizer's length, so is not seen by the model; '' mostly."""
+    ids = self._tokenizer(prompt, truncation=False, verbose=False).input_ids
+    room = self._tokenizer.model_max_length
+    return self._tokenizer.decode(ids[room - 1:-1]).strip() if len(ids) > room else ''
+
+  def encode_text(self, prompts):
+    """Embeddings float32 `[P, 77, D]`, NumPy, of a list of texts."""
+    return np.concatenate([np.float32(self._encode_text(self._text_params, one[None])) for one in self.ids(prompts)])
+
+  def encode_photos(self, canvases, marks, original=True):
+    """A list of Encoded; one photo a device at a time, so that no photo's latents depend on its neighbours.
+
+    Args:
+      canvases: list of float32 `[H, W, 3]` in [0, 1]. marks: list of bool `[H, W]`, what is to be made anew.
+      original: whether the latents of the whole photo are needed (Sampler.needs_original); else they are 0.
+    """
+    encode = self._encode[bool(original)]
+    encoded, lot = [], parallel.devices()
+    for first in range(0, len(canvases), lot):
+      rows = [min(first + slot, len(canvases) - 1) for slot in range(lot)]
+      masked, original, mask = jax.device_get(encode(
+          self._params, np.stack([canvases[row][None] for row in rows]), np.stack([marks[row][None] for row in rows])))
+      encoded += [Encoded(masked[slot, 0], original[slot, 0], mask[slot, 0])
+                  for slot in range(min(lot, len(canvases) - first))]
+    return encoded
+
+  def _encode_on_device(self, original, params, canvas, marks):
+    photo = 2 * canvas - 1
+    masked = jnp.where(marks[..., None], 0, photo)
+    seen = jnp.concatenate([masked, photo]) if original else masked
+    moments = self._apply(self._vae, params['vae'], seen.transpose(0, 3, 1, 2).astype(self._dtype),
+                          method=self._vae.encode).latent_dist
+    latents = jnp.float32(moments.mode()) * self._vae.config.scaling_factor
+    cells = marks.reshape(len(marks), marks.shape[1] // self.factor, self.factor, -1, self.factor)
+    whole = latents[len(canvas):] if original else jnp.zeros_like(latents)
+    return latents[:len(canvas)], whole, jnp.float32(cells.any((2, 4)))
+
+  def sampler(self, canvas, batch, name, steps, guidance, strength, content):
+    """A Sampler for canvases (width, height), `batch` images at a time; UserError for steps that cannot be gone."""
+    schedule = schedulers.make(name, self.scheduler, steps, strength)
+    return Sampler(self, self._params, canvas, batch, schedule, guidance, content)
+
+  def predict(self, params, latents, timestep, encoded, context):
+    """The UNet's output float32 `[B, h, w, C]`; latents `[B, h, w, C]`, Encoded with axis B, context `[B, 77, D]`."""
+    seen = jnp.concatenate([latents, encoded.mask[..., None], encoded.masked], -1).transpose(0, 3, 1, 2)
+    out = self._apply(self._unet, params['unet'], seen.astype(self._dtype), timestep, context.astype(self._dtype))
+    return jnp.float32(out.sample).transpose(0, 2, 3, 1)
+
+  def decode(self, params, latents):
+    """Images float32 `[B, H, W, 3]` in [0, 1] of latents `[B, h, w, C]`."""
+    latents = (latents / self._vae.config.scaling_factor).transpose(0, 3, 1, 2).astype(self._dtype)
+    image = self._apply(self._vae, params['vae'], latents, method=self._vae.decode).sample
+    return jnp.clip(jnp.float32(image) / 2 + 0.5, 0, 1).transpose(0, 2, 3, 1)
+
+  def _apply(self, module, params, *arguments, **keywords):
+    with nn.intercept_methods(_attention):
+      return module.apply({'params': params}, *arguments, **keywords)
+
+
+def modules(configs, dtype):
+  """(UNet, VAE, text encoder), without parameters, of the dicts of their config.json."""
+  unet = FlaxUNet2DConditionModel.from_config(configs['unet'], dtype=jnp.dtype(dtype))
+  vae = FlaxAutoencoderKL.from_config(configs['vae'], dtype=jnp.dtype(dtype))
+  return unet, vae, FlaxCLIPTextModel(CLIPTextConfig.from_dict(configs['text_encoder']), _do_init=False)
+
+
+def load(name, dtype='float32'):
+  """The Pipeline of a local folder, a hub name, or weights.RANDOM; UserError for what is none or not whole."""
+  if name == weights.RANDOM:
+    return random(dtype=dtype)
+  folder = weights.folder_of(name)
+  weights.config(folder, 'model_index.json')
+  configs = {part: weights.config(folder, f'{part}/config.json') for part in weights.PARTS}
+  _check(configs)
+  like = shapes(configs)
+  renames = {'unet': _diffusers_name, 'vae': _diffusers_name, 'text_encoder': _text_name}
+  read = {part: weights.read(folder, part, like[part], renames[part]) for part in weights.PARTS}
+  digest = hashlib.sha256(''.join(read[part][1] for part in weights.PARTS).encode()).hexdigest()
+  return Pipeline(name, configs, {part: read[part][0] for part in weights.PARTS}, _tokenizer(folder / 'tokenizer'),
+                  weights.config(folder, 'scheduler/scheduler_config.json'), digest, dtype)
+
+
+def shapes(configs):
+  """{part: nested dict of shapes} of the parameters that configs describe; UserError where they describe none."""
+  unet, vae, text = modules(configs, 'float32')
+  try:
+    of = [jax.eval_shape(module.init_weights, jax.random.key(0)) for module in (unet, vae)]
+  except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
+    detail = ' '.join(str(error).split())
+    raise UserError(f'weights: unet/config.json or vae/config.json describe no model that can be made ({detail})'
+                    ) from error
+  return dict(zip(weights.PARTS, (*of, text.params_shape_tree), strict=True))
+
+
+def _check(configs):
+  channels = configs['unet'].get('in_channels')
+  if channels != _CHANNELS:
+    raise UserError(f'weights: the UNet takes {channels} channels, so this is no inpainting pipeline; one that takes '
+                    f'{_CHANNELS} is needed, such as {weights.EXAMPLE}')
+  for part, only in _ONLY.items():
+    for key, value in only.items():
+      if configs[part].get(key, value) != value:
+        raise UserError(f'weights: {part}/config.json: {key} = {configs[part][key]!r} is not what the Flax models of '
+                        f'diffusers compute ({value!r}); take another pipeline')
+
+
+def _tokenizer(folder):
+  try:
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+  except (OSError, ValueError, TypeError) as error:
+    raise UserError(f'weights: {folder} holds no CLIP tokenizer (vocab.json, merges.txt); copy it again') from error
+
+
+def random(configs=random_model.CONFIGS, dtype='float32', seed=0):
+  """A Pipeline of random weights, of the dicts of the parts' config.json."""
+  params = {part: random_model.init(like, seed) for part, like in shapes(configs).items()}
+  with tempfile.TemporaryDirectory() as folder:
+    random_model.write_tokenizer(folder)
+    tokenizer = _tokenizer(folder)
+  return Pipeline(weights.RANDOM, configs, params, tokenizer, random_model.SCHEDULER, '', dtype)
+
+
+def _diffusers_name(name, array, flat):
+  path = tuple(unet_names.rename_key(name).split('.'))
+  return unet_names.rename_key_and_reshape_tensor(path, array, flat)
+
+
+def _text_name(name, array, flat):
+  return text_names.rename_key_and_reshape_tensor(tuple(name.split('.')), array, flat, 'text_model')
+
+
+def _attention(call, arguments, keywords, context):
+  """Attention in pieces in place of diffusers' own (flax.linen.intercept_methods)."""
+  module = context.module
+  if context.method_name != '__call__' or not isinstance(module, FlaxAttention | FlaxAttentionBlock):
+    return call(*arguments, **keywords)
+  if isinstance(module, FlaxAttention):
+    hidden = arguments[0]
+    other = arguments[1] if len(arguments) > 1 else keywords.get('context')
+    return module.proj_attn(_heads(module, hidden, hidden if other is None else other, module.heads))
+  image = arguments[0]
+  hidden = module.group_norm(image).reshape(len(image), -1, image.shape[-1])
+  return module.proj_attn(_heads(module, hidden, hidden, module.num_heads)).reshape(image.shape) + image
+
+
+def _heads(module, hidden, other, heads):
+  query, key, value = (of(x).reshape(*x.shape[:2], heads, -1) for of, x in (
+      (module.query, hidden), (module.key, other), (module.value, other)))
+  return attention.attend(query, key, value).reshape(*hidden.shape[:2], -1)

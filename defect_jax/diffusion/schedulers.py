@@ -1,0 +1,243 @@
+"""DDIM, DPM-Solver++ (2M), Euler and PNDM as one linear multistep recurrence with a row of coefficients a step.
+
+All four advance latents by weighted sums of latents and recent predictions; only the weights differ, and those are
+known before sampling begins. They are worked out here in float64 and looked up inside the jitted loop. diffusers' own
+Flax schedulers are not used: Euler looks timesteps up by equality and finds none of the fractional ones, DPM-Solver++
+stops at timestep 0 instead of at zero noise, where PyTorch's ends, and PNDM's loop leaves out its last step.
+
+DDIM: Song et al. 2021, equation 12. DPM-Solver++: Lu et al. 2022 (arXiv 2211.01095), algorithm 2. Euler: Karras et al.
+2022, algorithm 2 without churn. PNDM: Liu et al. 2022, equations 9 and 12, without the Runge-Kutta steps.
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from defect_jax.config import UserError
+
+NAMES = ('ddim', 'dpmsolver++', 'euler', 'pndm')
+_HISTORY = 4  # predictions that PNDM looks at
+# Settings of a scheduler's config that change what is computed, and the only value understood here.
+_ONLY = {'use_karras_sigmas': False, 'use_exponential_sigmas': False, 'use_beta_sigmas': False, 'use_lu_lambdas': False,
+         'use_flow_sigmas': False, 'thresholding': False, 'rescale_betas_zero_snr': False, 'clip_sample': False,
+         'skip_prk_steps': True, 'algorithm_type': 'dpmsolver++', 'solver_order': 2, 'solver_type': 'midpoint',
+         'final_sigmas_type': 'zero', 'euler_at_final': False, 'lower_order_final': True,
+         'interpolation_type': 'linear', 'timestep_type': 'discrete'}
+
+
+class Rows(NamedTuple):
+  """What a step needs, a row `[N]` a step.
+
+  With x the latents, out the UNet's output for `scale * x` at `timestep`, and m = of_latents * x + of_output * out:
+  x' = carry * x + sum_k mix[k] * m_k, newest m first. Where `again`, x in this sum is the latents before the last step,
+  and m is not remembered.
+  """
+  timestep: np.ndarray
+  scale: np.ndarray
+  of_latents: np.ndarray
+  of_output: np.ndarray
+  carry: np.ndarray
+  mix: np.ndarray  # [N, 4]
+  again: np.ndarray  # bool
+
+
+class Schedule(NamedTuple):
+  """Sampling starts from signal * latents + noise * N(0, 1); `pure_noise` is its factor where there are no latents.
+
+  `whole`: whether the whole way is gone.
+  """
+  rows: Rows
+  signal: float
+  noise: float
+  pure_noise: float
+  whole: bool
+
+
+def make(name, config, steps, strength=1.0):
+  """The Schedule of a sampler.
+
+  Args:
+    name: one of NAMES.
+    config: dict of a scheduler_config.json. steps: of the whole way from noise to image.
+    strength: share of the way that is gone, in (0, 1].
+
+  Raises UserError for steps or a config that cannot be followed.
+  """
+  trained = config.get('num_train_timesteps', 1000)
+  if not 1 <= steps <= trained:
+    raise UserError(f'sampler.steps = {steps}: must be at least 1 and at most the {trained} that the model was '
+                    'trained with')
+  for key, value in _ONLY.items():
+    if config.get(key, value) != value and _concerns(key, name, config):
+      raise UserError(f'scheduler_config.json: {key} = {config[key]!r} is not supported with sampler.name = {name}; '
+                      f'set it to {value!r} or choose another sampler')
+  signal2 = np.cumprod(1 - _betas(config, trained))  # alphas_cumprod
+  taken = min(int(steps * strength), steps)
+  if taken == 0:
+    raise UserError(f'sampler.strength = {strength}: of {steps} steps none is left; raise one of them')
+  build = {'ddim': _ddim, 'pndm': _pndm, 'euler': _euler, 'dpmsolver++': _dpm}[name]
+  return build(config, signal2, trained, steps, steps - taken)
+
+
+def denoise(rows, predict, latents):
+  """Runs all steps in a loop inside jit.
+
+  Args:
+    rows: Rows. predict: (latents scaled, timestep []) -> the UNet's output, like latents.
+    latents: `[B, h, w, C]`, float32.
+  """
+  def step(state, row):
+    x, before, past = state
+    base = jnp.where(row.again, before, x)
+    m = row.of_latents * x + row.of_output * predict(row.scale * x, row.timestep)
+    recent = jnp.concatenate([m[None], past])
+    advanced = row.carry * base + jnp.tensordot(row.mix, recent, 1)
+    return (advanced, base, jnp.where(row.again, past, recent[:-1])), None
+
+  start = latents, latents, jnp.zeros((_HISTORY - 1, *latents.shape), latents.dtype)
+  return jax.lax.scan(step, start, rows)[0][0]
+
+
+def _concerns(key, name, config):
+  """Whether a setting of a config, which may be of another scheduler, has a say in this one."""
+  of = {'clip_sample': ('ddim',), 'skip_prk_steps': ('pndm',), 'interpolation_type': ('euler',),
+        'timestep_type': ('euler',)}
+  dpm = ('algorithm_type', 'solver_order', 'solver_type', 'euler_at_final', 'lower_order_final')
+  return name in of.get(key, ('dpmsolver++',) if key in dpm else NAMES)
+
+
+def _betas(config, trained):
+  low, high = config.get('beta_start', 1e-4), config.get('beta_end', 0.02)
+  if config.get('trained_betas') is not None:
+    return np.float64(config['trained_betas'])
+  schedule = config.get('beta_schedule', 'linear')
+  if schedule == 'linear':
+    return np.linspace(low, high, trained)
+  if schedule == 'scaled_linear':
+    return np.linspace(low**0.5, high**0.5, trained)**2
+  if schedule == 'squaredcos_cap_v2':
+    bar = [math.cos((i / trained + 0.008) / 1.008 * math.pi / 2)**2 for i in range(trained + 1)]
+    return np.array([min(1 - after / before, 0.999) for before, after in itertools.pairwise(bar)])
+  raise UserError(f'scheduler_config.json: beta_schedule = {schedule!r} is unknown; known: linear, scaled_linear, '
+                  'squaredcos_cap_v2')
+
+
+def _timesteps(config, default, trained, steps, whole=True):
+  """Descending timesteps `[steps]` by the config's spacing; whole numbers unless `whole` is False."""
+  spacing = config.get('timestep_spacing', default)
+  if spacing == 'linspace':
+    times = np.linspace(0, trained - 1, steps)[::-1]
+    return times.round() if whole else np.float64(np.float32(times))
+  if spacing == 'leading':
+    return np.float64(np.arange(steps)[::-1] * (trained // steps) + config.get('steps_offset', 0))
+  if spacing == 'trailing':
+    return np.arange(trained, 0, -trained / steps).round() - 1
+  raise UserError(f'scheduler_config.json: timestep_spacing = {spacing!r} is unknown; known: leading, linspace, '
+                  'trailing')
+
+
+def _noise_from_output(config, alpha, sigma):
+  """(of_latents, of_output) by which the model's output becomes the noise in alpha x0 + sigma noise."""
+  kind = config.get('prediction_type', 'epsilon')
+  if kind == 'epsilon':
+    return np.zeros_like(sigma), np.ones_like(sigma)
+  if kind == 'v_prediction':
+    return sigma, alpha
+  raise UserError(f'scheduler_config.json: prediction_type = {kind!r} is not supported; known: epsilon, v_prediction')
+
+
+def _rows(timestep, scale, of_latents, of_output, carry, mix, again=None):
+  count = len(timestep)
+  weights = np.zeros((count, _HISTORY))
+  weights[:, :mix.shape[1]] = mix
+  columns = [np.broadcast_to(column, (count,)) for column in (timestep, scale, of_latents, of_output, carry)]
+  return Rows(*(np.float32(column) for column in columns), np.float32(weights),
+              np.zeros(count, bool) if again is None else again)
+
+
+def _ends(config, signal2, times, trained, steps, to_one):
+  """alphas_cumprod at each timestep, and at the one that a step leads to."""
+  after = times - trained // steps
+  last = 1.0 if config.get('set_alpha_to_one', to_one) else signal2[0]
+  return signal2[times.astype(int)], np.where(after >= 0, signal2[np.maximum(after, 0).astype(int)], last)
+
+
+def _ddim(config, signal2, trained, steps, skipped):
+  times = _timesteps(config, 'leading', trained, steps)[skipped:]
+  now, then = _ends(config, signal2, times, trained, steps, True)
+  carry = np.sqrt(then / now)
+  weights = np.sqrt(1 - then) - carry * np.sqrt(1 - now)
+  parts = _noise_from_output(config, np.sqrt(now), np.sqrt(1 - now))
+  rows = _rows(times, 1.0, *parts, carry, weights[:, None])
+  return Schedule(rows, now[0]**0.5, (1 - now[0])**0.5, 1.0, skipped == 0)
+
+
+def _pndm(config, signal2, trained, steps, skipped):
+  if config.get('prediction_type', 'epsilon') != 'epsilon':
+    raise UserError('sampler.name = pndm: is defined for models that predict noise only; choose ddim, dpmsolver++ or '
+                    'euler')
+  times = _timesteps(config, 'leading', trained, steps)[skipped:]
+  if len(times) == 1:  # there is nothing to extrapolate from
+    return _ddim(config | {'set_alpha_to_one': config.get('set_alpha_to_one', False)}, signal2, trained, steps, skipped)
+  now, then = _ends(config, signal2, times, trained, steps, False)
+  # The first step is gone twice, the second time with the mean of the noise at both its ends (Heun's method).
+  at = np.concatenate([[0, 0], np.arange(1, len(times))])
+  seen = np.concatenate([times[:2], times[1:]])
+  carry = np.sqrt(then / now)[at]
+  weight = (-(then - now) / (now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then)))[at]
+  mix = np.tile(np.array([55, -59, 37, -9]) / 24, (len(at), 1))
+  first = [[1, 0, 0, 0], [1 / 2, 1 / 2, 0, 0], [3 / 2, -1 / 2, 0, 0], [23 / 12, -16 / 12, 5 / 12, 0]]
+  mix[:4] = first[:len(at)]
+  rows = _rows(seen, 1.0, 0.0, 1.0, carry, weight[:, None] * mix, np.arange(len(at)) == 1)
+  return Schedule(rows, now[0]**0.5, (1 - now[0])**0.5, 1.0, skipped == 0)
+
+
+def _sigmas(signal2, times):
+  """Noise over signal at (fractional) timesteps, and 0 at the end."""
+  every = np.sqrt((1 - signal2) / signal2)
+  return np.append(np.interp(times, np.arange(len(every)), every), 0.0)
+
+
+def _euler(config, signal2, trained, steps, skipped):
+  times = _timesteps(config, 'linspace', trained, steps, whole=False)
+  sigma = _sigmas(signal2, times)
+  largest = sigma[0] if config.get('timestep_spacing', 'linspace') != 'leading' else np.hypot(sigma[0], 1)
+  times, sigma = times[skipped:], sigma[skipped:]
+  now, scale = sigma[:-1], 1 / np.hypot(sigma[:-1], 1)
+  # x is not scaled here as the model sees it, so its share is scaled once more.
+  of_latents, of_output = _noise_from_output(config, scale, now * scale)
+  rows = _rows(times, scale, of_latents * scale, of_output, 1.0, np.diff(sigma)[:, None])
+  return Schedule(rows, 1.0, now[0], largest, skipped == 0)
+
+
+def _dpm_timesteps(config, trained, steps):
+  spacing = config.get('timestep_spacing', 'linspace')
+  if spacing == 'leading':
+    return np.float64(np.arange(steps + 1)[::-1][:-1] * (trained // (steps + 1)) + config.get('steps_offset', 0))
+  if spacing == 'linspace':
+    return np.linspace(0, trained - 1, steps + 1).round()[::-1][:-1]
+  return _timesteps(config, spacing, trained, steps)
+
+
+def _dpm(config, signal2, trained, steps, skipped):
+  times = _dpm_timesteps(config, trained, steps)[skipped:]
+  ratio = _sigmas(signal2, times)
+  alpha = 1 / np.hypot(ratio, 1)
+  sigma = ratio * alpha
+  with np.errstate(divide='ignore'):
+    level = -np.log(ratio)  # lambda, infinite at the end
+  h = np.diff(level)
+  gain = alpha[1:] * -np.expm1(-h)  # alpha_t (1 - exp(-h))
+  half = np.zeros(len(times))
+  second = slice(1, len(times) - 1)  # the first and the last step are of first order
+  half[second] = 0.5 * h[1:-1] / h[:-2]
+  mix = np.stack([gain * (1 + half), -gain * half], 1)
+  # x0 = (x - sigma noise) / alpha
+  of_latents, of_output = _noise_from_output(config, alpha[:-1], sigma[:-1])
+  of_latents, of_output = (1 - sigma[:-1] * of_latents) / alpha[:-1], -sigma[:-1] * of_output / alpha[:-1]
+  rows = _rows(times, 1.0, of_latents, of_output, sigma[1:] / sigma[:-1], mix)
+  return Schedule(rows, alpha[0], sigma[0], 1.0, skipped == 0)

@@ -1,0 +1,99 @@
+"""The page of an inpaint run: what was changed where, and the made crops."""
+
+import json
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from defect_jax.atomic import plain, write_atomic
+from defect_jax.data import photos
+from defect_jax.imagesets import writer
+from defect_jax.report.vae import TEMPLATES, png
+from defect_jax.report.verdict import number, percent
+
+_FIGURES, _SHEET = 3, 36
+_WIDTH, _TILE, _GAP = 420, 128, 8  # pixels of a panel, of a tile, between panels
+_ORANGE, _RED, _EDGE = (255, 140, 0), (220, 0, 0), (200, 200, 200)
+
+
+def write(path, title, config, summary, root, photo_folder, made):
+  """Writes the page; it is whole or not there.
+
+  Args:
+    path: of the HTML file. title: text. config: ConfigDict. summary: of the task. root: of the set.
+    photo_folder: that the sources lie in. made: list of Made.
+  """
+  page = TEMPLATES.get_template('inpaint.html').render(
+    title=f'{title}: inpainted photos', verdict=list(verdict(summary)), facts=_facts(summary), images=len(made),
+    figures=[(png(figure(root, photo_folder, image)), _caption(image)) for image in made[:_FIGURES]],
+    sheet=[png(_tile(writer.read_levels(root / image.crop_file))) for image in made[:_SHEET]],
+    skipped=summary['skipped_photos'], config=json.dumps(plain(config.to_dict()), indent=2))
+  write_atomic(path, page)
+
+
+def verdict(summary):
+  """Sentences on what was made, what was left alone, and realism."""
+  yield f'{summary["images"]} images by {summary["model"]}, {number(summary["images_per_second"])} a second.'
+  if summary['model'] == 'random':
+    yield 'The weights are random: the images show noise and are for trying the command only.'
+  changed = summary['changed_outside_mask']
+  if changed is not None:
+    yield ('Outside the masks every pixel is that of the original.' if changed == 0 else
+           f'Outside the masks up to {changed} pixels of an image changed.')
+  if summary['kid'] is None:
+    yield f'Realism was not measured: it takes 100 real defects, and there were {summary["measured_against"]}.'
+  else:
+    low, high = summary['kid_ci']
+    yield (f'KID {summary["kid"]:.2f} ({low:.2f} to {high:.2f}) against {summary["measured_against"]}; 0 is as close '
+           'to them as other real defects are.')
+  if summary['memorised_fraction'] is not None:
+    yield (f'{percent(summary["memorised_fraction"])} are copies of a real defect by LPIPS; novelty '
+           f'{summary["novelty"]:.2f}, where 1 is as new as new real defects are.')
+
+
+def figure(root, photo_folder, made):
+  """uint8 `[H, W, 3]`: the photo with crop (orange) and target area (red), the augmented photo, the difference."""
+  photo = photos.decode(photo_folder / made.source, made.source)
+  before = _panel(photo)
+  panels = [before, *(_panel(writer.read_levels(root / name)) for name in (made.file, made.difference_file))]
+  draw, scale = ImageDraw.Draw(before), before.width / photo.shape[1]
+  for (left, top, across, down), colour, away in ((made.crop, _ORANGE, 2), (made.target, _RED, 0)):
+    # The crop's box is drawn around it, so that it is seen where the target area is all of the crop.
+    corner = [scale * left - away, scale * top - away, scale * (left + across) - 1 + away,
+              scale * (top + down) - 1 + away]
+    draw.rectangle(corner, outline=colour, width=2)
+  paper = Image.new('RGB', (3 * before.width + 2 * _GAP, before.height), 'white')
+  for place, panel in enumerate(panels):
+    ImageDraw.Draw(panel).rectangle([0, 0, panel.width - 1, panel.height - 1], outline=_EDGE)
+    paper.paste(panel, (place * (before.width + _GAP), 0))
+  return np.asarray(paper)
+
+
+def _panel(levels, width=_WIDTH):
+  image = Image.fromarray(_as_rgb(levels))
+  size = width, max(1, round(image.height * width / image.width))
+  return image.resize(size, Image.Resampling.BOX if width < image.width else Image.Resampling.NEAREST)
+
+
+def _tile(levels):
+  image = Image.fromarray(_as_rgb(levels))
+  image.thumbnail((_TILE, _TILE))
+  return np.asarray(image)
+
+
+def _as_rgb(levels):
+  eight = (levels // 257).astype(np.uint8) if levels.dtype == np.uint16 else levels
+  return eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, -1)
+
+
+def _caption(made):
+  return (f'Image {made.index}: {made.source}, "{made.prompt}", {made.sampler}, {made.steps} steps, guidance '
+          f'{number(made.guidance)}.')
+
+
+def _facts(summary):
+  names = [('Images', 'images'), ('Photos skipped', 'skipped'), ('Pixels changed outside the mask, at most',
+           'changed_outside_mask'), ('KID', 'kid'), ('Novelty', 'novelty'), ('Memorised', 'memorised_fraction'),
+           ('Diversity, mean LPIPS of pairs', 'diversity'), ('Seconds an image', 'seconds_per_image'),
+           ('Seconds to compile', 'compile_seconds')]
+  return [(words, number(summary[name])) for words, name in names]

@@ -1,0 +1,132 @@
+"""Makes the images of given indices: draws where, has the model fill it, lays it into the photo."""
+
+import collections
+import functools
+import hashlib
+
+import numpy as np
+
+from defect_jax.config import UserError
+from defect_jax.data import photos
+from defect_jax.diffusion import geometry, masks
+from defect_jax.imagesets import writer
+
+_KEPT = 64  # encoded photos at hand
+_DECODED = 4  # photos at hand; a large one takes 15 MB
+
+
+def prompts_of(config):
+  """Pairs (defect, text) in the order images take them: every defect, then the next prompt."""
+  pairs = []
+  for template in config.prompts:
+    for defect in config.defects:
+      try:
+        pairs.append((defect, template.format(defect=defect)))
+      except (KeyError, IndexError, ValueError) as error:
+        raise UserError(f'prompts: {template!r} is no template ({type(error).__name__}: {error}); {{defect}} is what '
+                        'can be filled in') from error
+  return pairs
+
+
+class Maker:
+  """`make` of production.produce.
+
+  Image i is of source i // variants and of the pair i of defect and prompt, both in turn. Places and masks are drawn by
+  a generator of (seed, i), noise by a key of the same.
+  """
+
+  def __init__(self, config, settings, sources, fixed, marks, model, sampler):
+    """settings: geometry.Settings. fixed: of sources.fixed_mask. marks: of sources.real_marks."""
+    self._config, self._settings, self._sources = config, settings, sources
+    self._fixed, self._marks, self.model, self._sampler = fixed, marks, model, sampler
+    self._pairs = prompts_of(config)
+    texts = [text for _, text in self._pairs]
+    *contexts, self._negative = model.encode_text([*texts, config.negative_prompt or ''])
+    self._contexts = np.stack(contexts)
+    self._encoded = collections.OrderedDict()
+    self._decode = functools.lru_cache(_DECODED)(lambda row: self._sources[row].decode())
+
+  def compile(self):
+    """Compiles what takes long to compile; returns the seconds."""
+    return self._sampler.compile(*self._contexts.shape[1:]).compile_seconds
+
+  def __call__(self, indices):
+    """(list of dicts of arrays by keys of writer.FOLDERS, list of dicts of a manifest's keys)."""
+    jobs = [self._job(int(index)) for index in indices]
+    encoded = self._encode(jobs)
+    pairs = [int(index) % len(self._pairs) for index in indices]
+    canvases = self._sampler(self._config.seed, indices, encoded, self._contexts[pairs], self._negative)
+    made = [_files(*job, canvas) for job, canvas in zip(jobs, canvases, strict=True)]
+    return made, [self._lineage(int(index), job) for index, job in zip(indices, jobs, strict=True)]
+
+  def _row(self, index):
+    return index // self._config.variants % len(self._sources)
+
+  def _job(self, index):
+    """(photo, crop, target, alpha `[H, W]`, View) of an image."""
+    rng, row = np.random.default_rng([self._config.seed, index]), self._row(index)
+    photo, record = self._decode(row), self._sources[row].record
+    shape = photo.shape[:2]
+    core = self._fixed(shape, record.file) if self._fixed else np.zeros(shape, bool)
+    marked = masks.bounds(core) if self._fixed else None
+    crop, target = geometry.place(shape, self._settings, rng, record.file, marked)
+    if not self._fixed:
+      area = (slice(target[1], target[1] + target[3]), slice(target[0], target[0] + target[2]))
+      core[area] = self._draw(rng, (target[3], target[2]), self._pairs[index % len(self._pairs)][0])
+    alpha = np.zeros(shape, np.float32)
+    part = (slice(crop[1], crop[1] + crop[3]), slice(crop[0], crop[0] + crop[2]))
+    inside = (target[0] - crop[0], target[1] - crop[1], *target[2:])
+    ends = (target[0] == 0, target[1] == 0, target[0] + target[2] == shape[1], target[1] + target[3] == shape[0])
+    alpha[part] = masks.feathered(core[part], inside, self._settings.feather, ends)
+    view = geometry.view(self._settings, crop, masks.bounds(alpha > 0), self.model.native, self.model.multiple)
+    return photo, crop, target, alpha, view
+
+  def _draw(self, rng, shape, defect):
+    kind, settings = self._config.masks.kind, self._config.masks
+    if kind == 'box':
+      return np.ones(shape, bool)
+    if kind == 'random':
+      return masks.random(rng, shape, *settings.size)
+    marks = self._marks[defect]
+    return masks.placed(rng, shape, marks[int(rng.integers(len(marks)))], *settings.scale)
+
+  def _encode(self, jobs):
+    """An Encoded for each job; a photo with the same crop and mask is encoded once."""
+    canvases, keys = {}, []
+    for photo, _, _, alpha, view in jobs:
+      canvas, marks = geometry.to_canvas(photo, view), geometry.mask_to_canvas(alpha > 0, view)
+      keys.append(hashlib.sha256(canvas.tobytes() + marks.tobytes()).digest())
+      canvases[keys[-1]] = canvas, marks
+    if missing := [key for key in canvases if key not in self._encoded]:
+      photos_and_marks = zip(*(canvases[key] for key in missing), strict=True)
+      found = self.model.encode_photos(*photos_and_marks, self._sampler.needs_original)
+      self._encoded |= zip(missing, found, strict=True)
+    encoded = [self._encoded[key] for key in keys]
+    while len(self._encoded) > _KEPT:
+      self._encoded.popitem(last=False)
+    return encoded
+
+  def _lineage(self, index, job):
+    source, sampler = self._sources[self._row(index)], self._config.sampler
+    defect, prompt = self._pairs[index % len(self._pairs)]
+    return {'class': defect, 'method': 'inpaint', 'seed': self._config.seed, 'source': source.record.file,
+            'source_sha256': source.sha256, 'source_part': source.record.part, 'crop': job[1], 'target': job[2],
+            'prompt': prompt, 'model': self.model.model, 'sampler': sampler.name, 'steps': sampler.steps,
+            'guidance': sampler.guidance, 'strength': sampler.strength}
+
+
+def _files(photo, crop, target, alpha, view, canvas):
+  del target
+  after = geometry.paste(photo, canvas, view, alpha)
+  left, top, width, height = crop
+  return {'file': after, 'mask': np.uint8(alpha > 0) * 255, 'crop_file': after[top:top + height, left:left + width],
+          'difference_file': geometry.difference(photo, after)}
+
+
+def inspector(photos_root):
+  """`inspect` of production.produce: what changed outside the mask, by the files as they were written."""
+  def inspect(root, made):
+    before = photos.decode(photos_root / made.source, made.source)
+    after, mask = (writer.read_levels(root / name) for name in (made.file, made.mask))
+    return {'changed_outside_mask': geometry.changed_outside_mask(before, after, mask)}
+  return inspect

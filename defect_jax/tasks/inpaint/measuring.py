@@ -1,0 +1,44 @@
+"""Made defects against real ones: each is looked at as a square around its mask."""
+
+import numpy as np
+from absl import logging
+
+from defect_jax.config import UserError
+from defect_jax.data import photos, regions, sets
+from defect_jax.evaluation import generation
+from defect_jax.imagesets import writer
+
+_NONE = dict.fromkeys(('kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'))
+
+
+def measure(config, root, made):
+  """generation.measure of a made set's defects against real ones of config.measure.part; all None without these.
+
+  Args: root: of the set. made: list of Made.
+  """
+  view = regions.Geometry(size=config.measure.size, channels=3, region='mask')
+  real, pool = (_real(config, view, part) for part in (config.measure.part, config.part))
+  if not made or not len(real):
+    return _NONE | {'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
+  squares = [_square(root, image, view) for image in made]
+  squares = np.stack([square for square in squares if square is not None])
+  return generation.measure(squares, pool, real, config.seed) | {
+      'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
+
+
+def _real(config, view, part):
+  try:
+    return sets.open_set(source='folder', path=config.photos, part=part, classes=config.defects, geometry=view,
+                         max_broken=1.).images()
+  except UserError as error:
+    logging.info('no real defects of part %s to measure against: %s', part, error)
+    return np.zeros((0, view.size, view.size, 3), np.float32)
+
+
+def _square(root, image, view):
+  try:
+    photo, mask = (writer.read_levels(root / name) for name in (image.file, image.mask))
+    return regions.place(photo, mask, view, image.file)[0]
+  except photos.PhotoError as error:
+    logging.warning('not measured: %s', error)
+    return None

@@ -1,0 +1,134 @@
+"""The inpaint job: photos of every kind keep depth and mode, broken ones are skipped, mistakes are one line."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from absl import flags
+from PIL import Image
+
+from defect_jax import main
+from defect_jax.data import parts
+from defect_jax.imagesets import manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def names(part, suffix):
+  return (name for number in range(10000) if parts.part_of(name := f'{number:03d}{suffix}') == part)
+
+
+@pytest.fixture(scope='module')
+def mixed(tmp_path_factory):
+  """A plain folder: 8 and 16 bit, grey and colour, one too small, one broken, one of each other part."""
+  root, rng = tmp_path_factory.mktemp('photos'), np.random.default_rng(0)
+  grey, deep = rng.integers(0, 256, (80, 96), np.uint8), rng.integers(0, 65536, (72, 90, 3), np.uint16)
+  png, tif = names('pool', '.png'), names('pool', '.tif')
+  Image.fromarray(grey).save(root / next(png))
+  Image.fromarray(np.stack([grey] * 3, -1) // 2).save(root / next(png))
+  (root / next(png)).write_bytes(imagecodecs.png_encode(deep[..., 0].copy()))
+  tifffile.imwrite(root / next(tif), deep, photometric='rgb')
+  Image.fromarray(grey[:40]).save(root / next(png))
+  (root / next(png)).write_bytes(b'\x89PNG\r\n\x1a\n broken')
+  for part in ('dev', 'final'):
+    Image.fromarray(grey).save(root / next(names(part, '.png')))
+  return root
+
+
+@pytest.fixture
+def inpaint(cache, monkeypatch, tmp_path):
+  """Runs the job in this process: (photos, workdir name, further arguments) -> exit status."""
+  monkeypatch.chdir(tmp_path)
+  handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+  def call(photos, name, *arguments):
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS['workdir'].value = None
+    return main.main(['--config=configs/inpaint.py:tiny', f'--workdir={tmp_path / name}', f'--config.photos={photos}',
+                      *arguments])
+
+  yield call
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
+
+
+def test_photos_of_every_kind_are_augmented_and_broken_ones_listed(inpaint, mixed, tmp_path, caplog):
+  assert inpaint(mixed, 'run', '--config.count=9', '--config.sampler.steps=1', '--config.defects=dent,scratch',
+                 '--config.prompts=' + 'very ' * 80 + '{defect}', '--config.geometry.target=40,24') == 0
+  assert 'is longer than the model reads; cut off:' in caplog.text
+  made, root = manifest.read_manifest(tmp_path / 'run/set'), tmp_path / 'run/set'
+  assert [image.label for image in made] == ['dent', 'scratch'] * 4 + ['dent']
+  assert len({image.source for image in made}) == 4 and {image.source_part for image in made} == {'pool'}
+  assert {Path(image.file).suffix for image in made} == {'.png', '.tif'}
+  assert {(image.method, image.model, image.sampler, image.steps) for image in made} == {
+    ('inpaint', 'random', 'dpmsolver++', 1)}
+  assert {image.changed_outside_mask for image in made} == {0} and {image.target[2:] for image in made} == {(40, 24)}
+  for image in made:
+    crop, whole = (tifffile.imread(root / file) if file.endswith('.tif') else imagecodecs.png_decode(
+      (root / file).read_bytes()) for file in (image.crop_file, image.file))
+    left, top, width, height = image.crop
+    np.testing.assert_array_equal(crop, whole[top:top + height, left:left + width])
+  summary = json.loads((tmp_path / 'run/summary.json').read_text())
+  assert (summary['images'], summary['skipped'], summary['changed_outside_mask'], summary['kid']) == (9, 2, 0, None)
+  assert any('is truncated' in line for line in summary['skipped_photos'])
+  assert any('the crop (64, 64) is larger' in line for line in summary['skipped_photos'])
+  page = (tmp_path / 'run/report.html').read_text()
+  assert page.count('alt="original, augmented and difference"') == 3 and 'weights are random' in page
+  checker = ROOT.parent / 'shared' / 'check_outputs.py'
+  if checker.is_file():
+    done = subprocess.run([sys.executable, checker, f'--photos={mixed}', tmp_path / 'run'], text=True,
+                          capture_output=True)
+    assert done.stdout == '0 faults\n'
+
+
+@pytest.mark.slow
+def test_two_processes_with_a_set_in_common_make_the_set_of_one(inpaint, mixed, tmp_path):
+  count = ('--config.count=10', '--config.sampler.steps=1', '--config.geometry.mode=masked')
+  assert inpaint(mixed, 'whole', *count) == 0
+  for process in (1, 0):
+    assert inpaint(mixed, f'run{process}', *count, f'--config.set={tmp_path}/common', '--config.share.processes=2',
+                   f'--config.share.process={process}') == 0
+  one, two = ({path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob('*') if path.is_file()}
+              for root in (tmp_path / 'whole/set', tmp_path / 'common'))
+  assert one == two
+
+
+def masked_by(levels):
+  def arguments(tmp_path):
+    Image.fromarray(levels).save(tmp_path / 'mask.png')
+    return ['--config.masks.kind=png', f'--config.masks.file={tmp_path}/mask.png']
+  return arguments
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+  (['--config.weights=none'], 'weights: none are named, and none come with this package'),
+  (['--config.weights=nowhere'], 'weights: there is no folder nowhere'),
+  (['--config.sampler.steps=0'], 'sampler.steps = 0'), (['--config.sampler.steps=2000'], 'sampler.steps = 2000'),
+  (['--config.sampler.strength=0.1'], 'sampler.strength = 0.1: of 3 steps none is left'),
+  (['--config.geometry.crop=60,64'], 'geometry.crop = (60, 64): its sides must be multiples of 8'),
+  (['--config.geometry.crop=512,512'], 'photos: none can be used'),
+  (['--config.geometry.crop=0,0,64,64', '--config.geometry.target=60,0,16,16'], 'reaches beyond the crop'),
+  (['--config.geometry.target=80,16'], 'is larger than the crop'),
+  (['--config.geometry.target=300,0,16,16'], 'the target area (300, 0, 16, 16) reaches beyond it'),
+  (masked_by(np.zeros((80, 96), np.uint8)), 'marks no pixel of the photo'),
+  (masked_by(np.full((81, 96), 255, np.uint8)), 'px, the mask'),
+  (['--config.masks.kind=polygon', '--config.masks.polygon=1,2,3,4'], 'masks.polygon'),
+  (['--config.masks.kind=polygon', '--config.masks.polygon=1,2,3,900,7,7'], 'masks.polygon reaches beyond it'),
+  (['--config.masks.kind=png'], 'masks.file: belongs to masks.kind = png'),
+  (['--config.masks.kind=real'], 'masks.kind = real: there are no defect masks'),
+  (['--config.prompts=a {thing}'], 'prompts: '), (['--config.classes=fine'], "classes: no photos of class 'fine'"),
+  (['--config.photos=none'], 'photos: is not set'), (['--config.photos=void'], 'photos: void does not exist'),
+  (['--config.part=final'], 'part'), (['--config.part=dev'], 'measure.part = dev'),
+  (['--config.masks.size=0.5,0.1'], 'masks.size'), (['--config.share.process=1'], 'share.process = 1')])
+def test_mistakes_are_one_line_and_leave_nothing(inpaint, mixed, tmp_path, capsys, arguments, reason):
+  arguments = arguments(tmp_path) if callable(arguments) else arguments
+  assert inpaint(mixed, 'run', *arguments) == 2
+  err = capsys.readouterr().err
+  assert err.startswith('error: ') and reason in err and err.count('\n') == 1, err
+  assert not (tmp_path / 'run').exists()
