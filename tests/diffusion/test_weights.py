@@ -5,14 +5,16 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from small_pipeline import as_pytorch, write
 
 from defect_jax.config import UserError
 from defect_jax.diffusion import pipeline, weights
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')

@@ -2,7 +2,10 @@
 
 import pytest
 
-from experiments import anomaly_study
+
+@pytest.fixture
+def study(experiment):
+  return experiment('anomaly_study')
 
 
 def summary(**scores):
@@ -20,8 +23,8 @@ FINAL = [summary(residual_mean=(0.99, 0.6, 0.9), normalised_top=(0.5, 0.99, 0.7)
          summary(residual_mean=(0.99, 0.8, 0.9), normalised_top=(0.7, 0.99, 0.8), pca_max=(0.6, 0.3, 0.1))]
 
 
-def test_scores_are_chosen_on_dev_and_told_on_final():
-  rows = {(row['class'], row['method']): row for row in anomaly_study.table('set', DEV, FINAL)}
+def test_scores_are_chosen_on_dev_and_told_on_final(study):
+  rows = {(row['class'], row['method']): row for row in study.table('set', DEV, FINAL)}
   of_vae = rows['all', 'VAE']
   # On dev normalised_top has a mean AUROC of 0.8, residual_mean of 0.7, but the higher AUPRO.
   assert of_vae['score'] == 'normalised_top' and of_vae['map'] == 'residual'
@@ -32,9 +35,9 @@ def test_scores_are_chosen_on_dev_and_told_on_final():
   assert ('all', 'mean image') not in rows
 
 
-def test_a_table_has_a_line_a_row():
-  rows = list(anomaly_study.table('set', DEV, FINAL))
-  shown = list(anomaly_study.lines(rows))
+def test_a_table_has_a_line_a_row(study):
+  rows = list(study.table('set', DEV, FINAL))
+  shown = list(study.lines(rows))
   assert len(shown) == 2 + len(rows)
   start = '| set | all | VAE | normalised_top | residual | 0.600 ±0.100 | – | – | – | 0.700 ±0.100 |'
   assert shown[2].startswith(start)
