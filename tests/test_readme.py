@@ -2,14 +2,15 @@
 
 import importlib.util
 import re
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from defect_jax.config import from_command_line
 from defect_jax.main import find_task
 from defect_jax.schema import check
 
+ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()
 JOBS = re.findall(r'^(?:\./launch\.sh|python -m defect_jax\.main --config=)\s*(configs/.*)$', README, re.MULTILINE)
 MODULES = sorted(set(re.findall(r'-m (experiments\.\w+)', README)))
