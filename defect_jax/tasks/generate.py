@@ -30,8 +30,8 @@ def run(config, workdir):
   """Makes `config.count` images and returns the summary. Raises UserError, Stopped or DiskFull."""
   vae = trained.open_vae(config.vae)
   _check_part(vae.config.data.part, config.measure.part)
-  photos, real = vae.photos(), _real(vae, config.measure.part)
-  for_kid = _real(vae, config.measure.part, classes=_kid_classes(config, vae))
+  photos, real = vae.photos(), real_photos(vae, config.measure.part)
+  for_kid = real_photos(vae, config.measure.part, classes=kid_classes(config, vae))
   images = photos.images()
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
@@ -75,12 +75,12 @@ def _check_part(trained_on, part):
     raise UserError(f'measure.part = {part}: the VAE was trained on photos of this part; train it on pool')
 
 
-def _kid_classes(config, vae):
+def kid_classes(config, vae):
   """Classes of the photos that KID is measured against."""
   return config.measure.kid_elpv if vae.config.data.source == 'elpv' else vae.config.data.defects
 
 
-def _real(vae, part, **changes):
+def real_photos(vae, part, **changes):
   """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none.
 
   `changes`: to what sets.open_set is called with.
@@ -96,7 +96,7 @@ def _selector(config, vae, images):
   """Function of candidates `[B, C, H, W, C]` to (which to keep `[B]`, records); None where there is but one each."""
   if config.sampler.candidates == 1:
     return None
-  real = _real(vae, 'dev')  # whatever the images are measured on: no choice sees the part final
+  real = real_photos(vae, 'dev')  # whatever the images are measured on: no choice sees the part final
   if len(real) < 2:
     raise UserError(f'sampler.candidates = {config.sampler.candidates}: which are copies is told by held-out photos, '
                     'and there are none; set it to 1')

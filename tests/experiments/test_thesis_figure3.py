@@ -21,9 +21,9 @@ def test_the_setting_with_the_lowest_kid_on_dev_is_taken(study, monkeypatch):
     asked.append((method, seed, part, sampler))
     return None, {'kid': abs(setting - 8), 'novelty': 1.0}
   monkeypatch.setattr(study, 'cell', cell)
-  setting, tried = study.choose('proposed')
+  setting, tried = study.choose('proposed', 'mosaic')
   assert setting == 8 and sorted(tried) == [4, 8, 16, 32]
-  assert set(asked) == {('proposed', 0, 'dev', 'prior')}  # never the final part
+  assert set(asked) == {('proposed', 0, 'dev', 'mosaic')}  # never the final part
 
 
 def test_both_methods_try_as_many_settings(study):

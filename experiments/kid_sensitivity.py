@@ -1,0 +1,46 @@
+"""What KID sees at 64 px: of the training photos themselves, with noise, with blur, and as a VAE reconstructs them.
+
+  python -m experiments.kid_sensitivity --vae=runs/vae_sharp
+
+Against photos of the dev part, as the task generate measures it. Prints a table.
+"""
+
+import jax
+import numpy as np
+from absl import app, flags
+from scipy import ndimage
+
+from configs import generate as config_of
+from defect_jax import trained
+from defect_jax.evaluation import generation
+from defect_jax.tasks import generate
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
+
+_NOISE = (0.002, 0.005, 0.01)  # standard deviation, intensities in [0, 1]
+_BLUR = (0.3, 0.5)  # standard deviation, px
+
+
+def variants(vae, photos):
+  """(words, images `[N, S, S, C]`) of all that is measured."""
+  yield 'photos', photos
+  noise = np.random.default_rng(0).normal(size=photos.shape)
+  yield from ((f'photos with white noise of {sigma:.1%}', photos + sigma * noise) for sigma in _NOISE)
+  for sigma in _BLUR:
+    yield f'photos blurred by {sigma} px', ndimage.gaussian_filter(photos, (0, sigma, sigma, 0))
+  yield 'reconstructions', np.asarray(jax.jit(vae.decode)(vae.encode(photos).mean))
+
+
+def main(_):
+  vae = trained.open_vae(FLAGS.vae)
+  photos, config = vae.photos().images(), config_of.get_config()
+  real = generate.real_photos(vae, config.measure.part, classes=generate.kid_classes(config, vae))
+  print('| images | KID |\n|---|---|')
+  for words, images in variants(vae, photos):
+    found = generation.measure(np.float32(np.clip(images, 0, 1)), photos[:0], photos[:0], 0, real)
+    print(f'| {words} | {found["kid"]:.3f} |', flush=True)
+
+
+if __name__ == '__main__':
+  app.run(main)
