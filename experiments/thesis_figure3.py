@@ -3,11 +3,11 @@
   python -m experiments.thesis_figure3
 
 Both methods have the same network, photos, steps and number of settings tried: the conventional one the weight of its
-KLD (beta), the proposed one its KLD target, with seed 0. For each of two samplers, prior and mosaic, the setting with the
-lowest KID on the dev part is taken. With it each of --seeds seeds is trained, and what is published is measured on the
-final part: KID, novelty and memorised fraction of --count images, and the MSE of held-out photos, as means with 95 %
-intervals over the seeds (Student's t). Writes figure3.png and figure3.json to --root. Finished runs
-are not run again; --tiny tries the command.
+KLD (beta), the proposed one its KLD target, with seed 0. For each of two samplers, prior and mosaic, the setting with
+the lowest KID on the dev part is taken. With it each of --seeds seeds is trained, and what is published is measured
+on the final part: KID, novelty and memorised fraction of --count images, and the MSE of held-out photos, as means
+with 95 % intervals over the seeds (Student's t). Writes figure3.png and figure3.json to --root. Finished runs are not
+run again; --tiny tries the command.
 """
 
 import json
