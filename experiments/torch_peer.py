@@ -1,7 +1,6 @@
 """The split-gradient VAE and its training in plain PyTorch: the peer of parity tests and benchmarks.
 
-Everything is computed mirrored, top to bottom and left to right. Flax pads a 3 x 3 convolution of stride 2 at the end
-only, PyTorch on both sides; on the mirror image, with mirrored kernels, these are the same, and no padded copy is made.
+All is computed on the mirror image: there PyTorch pads 3 x 3 convolutions of stride 2 as Flax does, without a copy.
 """
 
 import math
