@@ -11,11 +11,13 @@ threshold.
 
 What was tried on dev (solar cells; image AUROC of the best score). A VAE of convolutions alone, of 16 to 64 dimensions,
 is far from a PCA of as many components (0.84 to 0.87 against 0.89 to 0.91), since what varies in the photos is nearly
-linear and it cannot follow in thousands of steps; so `train.model.linear` lets it begin as that PCA. Noise on the
-encoder's input (`data.blotch`) helps the convolutions alone, not the linear paths. Tiles of the cells and LPIPS are
-worse than the whole cell; dividing the residual by each pixel's spread on good cells is what helps most. Small defects
-in textures (magnetic tiles) want small tiles, many dimensions and convolutions alone: experiments/anomaly_study.py has
-what the sets are run with.
+linear and it cannot follow in thousands of steps; so `train.model.linear` lets it begin as that PCA. From there on the
+last step's parameters are now a little too bright, now too dark (0.87 to 0.92, with the seed); their running mean
+(`train.average`) has 0.92 for all seeds. Noise on the encoder's input (`data.blotch`) helps the convolutions alone, not
+the linear paths. Tiles of the cells and LPIPS are worse than the whole cell. Dividing the residual by each pixel's
+spread on good cells is what helps most; blurring it by a pixel before its sign is dropped adds 0.005, to PCA as well.
+Small defects in textures (magnetic tiles) want small tiles, many dimensions and convolutions alone:
+experiments/anomaly_study.py has what the sets are run with.
 """
 
 from ml_collections import ConfigDict
@@ -52,6 +54,7 @@ def get_config(arg=None):
   # mean; max; top: mean of the share score.top of the pixels, the largest; peak: top against the photo's own median.
   score.reduce = 'top'
   score.top = 0.01
+  score.blur = 1.0  # px, sigma of the Gaussian that image minus reconstruction is blurred with, sign and all
   score.smooth = 0.0  # px, sigma of the Gaussian that maps are blurred with
   score.layers = 3  # of VGG16's five, for lpips
   score.features = True  # whether evaluate tells lpips and knn too, which take most of its time
@@ -63,16 +66,17 @@ def get_config(arg=None):
   config.measure = ConfigDict({'part': 'dev'})  # synthetic: defects pasted on good dev photos; final: opened once
   config.heatmaps = True  # predict writes one for each photo
 
-  config.train = ConfigDict({key: train[key] for key in ('batch', 'dtype', 'model', 'streams', 'control', 'targets',
-                                                         'steps')})
+  config.train = ConfigDict({key: train[key] for key in ('batch', 'dtype', 'average', 'model', 'streams', 'control',
+                                                         'targets', 'steps')})
   config.train.model.linear = True
-  config.train.targets.mse_of_variance = 0.002
+  config.train.targets.mse_of_variance = 0.0125
+  config.train.average = 0.98
   # Slow, since the linear paths begin near the end: five times these rates undid what they begin with.
   for name, rate in (('E1', 0.0004), ('E2', 0.0004), ('D', 0.001)):
     config.train.streams[name].lr = rate
   if not arg.tiny:
     config.train.batch = 64
     config.train.model.latent = 32
-    config.train.targets.kld = 130.0
-    config.train.steps = ConfigDict({'total': 500, 'log': 10, 'eval': 250, 'checkpoint': 250})
+    config.train.targets.kld = 118.0
+    config.train.steps = ConfigDict({'total': 300, 'log': 10, 'eval': 100, 'checkpoint': 100})
   return config

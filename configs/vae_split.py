@@ -28,6 +28,8 @@ def get_config(arg=None):
   config.seed = 0
   config.batch = 25
   config.dtype = 'float32'  # of the convolutions; bfloat16 on accelerators
+  # Decay a step of a running mean of the parameters, which then is what comes out; 0: the parameters of the last step.
+  config.average = 0.0
 
   config.data = data = ConfigDict()
   data.source = 'elpv'  # or folder

@@ -69,7 +69,7 @@ def open_vae(root):
   step, tree = found
   like = jax.eval_shape(model.init, jax.random.key(0))
   try:
-    params = flax.serialization.from_state_dict(like, tree['state']['params'])
+    params = flax.serialization.from_state_dict(like, tree['state'].get('average') or tree['state']['params'])
     standard = models.Standard(*(jnp.asarray(tree['state']['standard'][name]) for name in models.Standard._fields))
   except (KeyError, ValueError) as error:
     raise UserError(f'vae: {workdir.checkpoint(step)} was saved by another version of defect_jax; train the VAE anew '

@@ -29,8 +29,8 @@ flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/ and bsda
 flags.DEFINE_string('root', 'runs/anomaly_study', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, "Use the config's tiny variant, to try the command.")
 
-_TILED = {'data.source': 'folder', 'tiles.on': 'true', 'data.size': 32, 'score.smooth': 1.0, 'baselines.pca': 64,
-          'train.model.latent': 64}
+_TILED = {'data.source': 'folder', 'tiles.on': 'true', 'data.size': 32, 'score.blur': 0.0, 'score.smooth': 1.0,
+          'baselines.pca': 64, 'train.model.latent': 64, 'train.average': 0.99}
 _SETS = {
     'elpv': {},
     'magnetic_tile': _TILED | {

@@ -23,14 +23,16 @@ class Detector:
 
   Attributes:
     vae: trained.Trained. view: tiles.View. chunk: tiles a call. layers: of VGG16, for `lpips`.
-    spread: {name of a reconstruction: `[S, S]`, the root of its mean squared residual on good tiles}; the
-      reconstructions are 'vae' and those of `linear`.
+    blur: px, of the difference of image and reconstruction, see residuals.difference.
+    spread: {name of a reconstruction: `[S, S]`, as of function `spread`}; the reconstructions are 'vae' and those of
+      `linear`.
     linear: {'pca', 'mean_image': baselines.Linear}, or empty. neighbours: baselines.Neighbours or None.
   """
   vae: trained.Trained
   view: tiles.View
   chunk: int
   layers: int
+  blur: float
   spread: dict
   linear: dict = dataclasses.field(default_factory=dict)
   neighbours: baselines.Neighbours | None = None
@@ -51,16 +53,16 @@ class Detector:
     recons = {'vae': self.vae.vae.decode(constants['vae']['decoder'], self.vae.standard, posterior.mean)}
     recons |= {name: of.recon(image) for name, of in self.linear.items()}
     by_name = {
-        'residual': lambda: residuals.absolute(image, recons['vae']),
-        'normalised': lambda: residuals.normalised(image, recons['vae'], constants['spread']['vae']),
+        'residual': lambda: residuals.absolute(image, recons['vae'], self.blur),
+        'normalised': lambda: residuals.normalised(image, recons['vae'], constants['spread']['vae'], self.blur),
         'ssim': lambda: residuals.ssim(image, recons['vae']),
         'lpips': lambda: residuals.lpips(constants['nets'], image, jnp.clip(recons['vae'], 0, 1), self.layers),
         'kld': lambda: jnp.broadcast_to(losses.kld(*posterior)[:, None, None], image.shape[:3]),
         'knn': lambda: self.neighbours.map(constants['nets'], image)}
     for name in self.linear:
-      by_name[name] = lambda name=name: residuals.absolute(image, recons[name])
+      by_name[name] = lambda name=name: residuals.absolute(image, recons[name], self.blur)
       by_name[f'{name}_normalised'] = lambda name=name: residuals.normalised(
-          image, recons[name], constants['spread'][name])
+          image, recons[name], constants['spread'][name], self.blur)
     return {name: by_name[name]() for name in names}
 
   def scan(self, images, maps_of):
@@ -100,12 +102,11 @@ def _finished(open_images):
     yield key, image, blend.maps()
 
 
-def spread(recon, good, chunk=128):
-  """Root of the mean squared residual `[S, S]` of good tiles `[N, S, S, C]`; recon: images to images, jitted."""
-  total = 0.
+def spread(recon, good, blur, chunk=128):
+  """Root of the mean squared residuals.difference `[S, S]` of good tiles `[N, S, S, C]`; recon: images to images."""
+  apart, total = jax.jit(lambda image: residuals.difference(image, recon(image), blur)), 0.
   for start in range(0, len(good), chunk):
     part = good[start:start + chunk]
     padded = np.pad(part, [(0, chunk - len(part))] + [(0, 0)] * 3)
-    residual = np.asarray(recon(padded))[:len(part)] - part
-    total += np.sum(np.mean(np.square(residual), -1, dtype=np.float64), 0)
+    total += np.sum(np.mean(np.square(np.asarray(apart(padded))[:len(part)]), -1, dtype=np.float64), 0)
   return np.sqrt(total / len(good)).astype(np.float32)

@@ -12,14 +12,26 @@ _WINDOW = 11  # px, of SSIM
 _LEAST_SPREAD = 0.1  # of the mean spread: where good photos never differ, noise would else be divided by about nothing
 
 
-def absolute(image, recon):
-  """Mean absolute difference over the channels: `[B, H, W, C]` twice to `[B, H, W]`."""
-  return jnp.mean(jnp.abs(image - recon), -1)
+def difference(image, recon, blur):
+  """image - recon `[B, H, W, C]`, blurred by a Gaussian of `blur` px, mirrored at the border; 0 leaves it sharp.
+
+  With its sign still there, noise averages out and what a defect has darkened or brightened stays.
+  """
+  if not blur:
+    return image - recon
+  half = int(np.ceil(3 * blur))
+  padded = jnp.pad(image - recon, ((0, 0), (half, half), (half, half), (0, 0)), 'reflect')
+  return pix.gaussian_blur(padded, blur, 2 * half + 1, padding='VALID')
 
 
-def normalised(image, recon, spread):
-  """`absolute` in units of `spread` `[H, W]`, the root of the mean squared residual of good photos at each pixel."""
-  return absolute(image, recon) / jnp.maximum(spread, _LEAST_SPREAD * jnp.mean(spread))
+def absolute(image, recon, blur=0.):
+  """Mean over the channels of the absolute `difference`: `[B, H, W, C]` twice to `[B, H, W]`."""
+  return jnp.mean(jnp.abs(difference(image, recon, blur)), -1)
+
+
+def normalised(image, recon, spread, blur=0.):
+  """`absolute` in units of `spread` `[H, W]`, the root of the mean squared difference of good photos at each pixel."""
+  return absolute(image, recon, blur) / jnp.maximum(spread, _LEAST_SPREAD * jnp.mean(spread))
 
 
 def ssim(image, recon):

@@ -19,12 +19,19 @@ class TrainState(flax.struct.PyTreeNode):
   Attributes:
     step: int32 `[]`, steps done. params: {'encoder', 'decoder'}. standard: models.vae.Standard of the training photos.
     opt_state: of multi_transform. control: of the controller, with the targets.
+    average: running mean of the parameters, shaped like params; empty where none is kept.
   """
   step: jax.Array
   params: dict
   standard: tuple
   opt_state: tuple
   control: dict
+  average: dict
+
+  @property
+  def result(self):
+    """The parameters that the run is for."""
+    return self.average or self.params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Trainer:
     augment: (images, keys `[B]`) -> images.
     lpips: (recon, image) -> `[B]`, needed where a stream has that loss.
     corrupt: the same, of what the encoder alone sees, so that it learns to leave out what is added; or None.
+    average: decay a step of the running mean of the parameters (Polyak and Juditsky 1992), which begins at the first
+      ones; 0 keeps none.
   """
   vae: object
   streams: dict
@@ -45,12 +54,13 @@ class Trainer:
   augment: Callable
   lpips: Callable | None = None
   corrupt: Callable | None = None
+  average: float = 0.
 
   def init(self, params, standard, targets):
     """TrainState before the first step."""
     transform = routing.make_transform(self.streams)
     return TrainState(jnp.int32(0), params, standard, transform.init(routing.select(self.streams, params)),
-                      self.control.init(targets))
+                      self.control.init(targets), params if self.average else {})
 
   def step(self, state, batch, slots):
     """One step on this device's part of the batch; runs inside pmap.
@@ -81,8 +91,10 @@ class Trainer:
         routing.weighted(self.streams, grads, weights), state.opt_state, routing.select(self.streams, state.params))
     updates = routing.combine(self.streams, directions, weights, gains)
     metrics = self._metrics(values, state.control['targets'], grads, updates, weights, gains)
-    return state.replace(step=state.step + 1, params=routing.apply(state.params, updates), opt_state=opt_state,
-                         control=control), metrics
+    params = routing.apply(state.params, updates)
+    average = optax.incremental_update(params, state.average, 1 - self.average) if self.average else {}
+    return state.replace(step=state.step + 1, params=params, opt_state=opt_state, control=control,
+                         average=average), metrics
 
   def _metrics(self, values, targets, grads, updates, weights, gains):
     metrics = {f'train/{name}': value for name, value in values.items()}

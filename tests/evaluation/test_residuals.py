@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from defect_jax.evaluation import residuals
 from defect_jax.models import features
@@ -24,6 +25,14 @@ def test_absolute_and_normalised_by_hand(pair):
   found = residuals.normalised(image, recon, spread)
   np.testing.assert_allclose(found[:, 1:], expected[:, 1:] / 0.2, rtol=1e-5)
   np.testing.assert_allclose(found[:, 0, 0], expected[:, 0, 0] / (0.1 * spread.mean()), rtol=1e-5)
+
+
+def test_a_blurred_difference_is_what_scipy_makes_of_it(pair):
+  image, recon = pair
+  expected = ndimage.gaussian_filter(image - recon, (0, 1.5, 1.5, 0), mode='mirror', radius=(0, 5, 5, 0))
+  np.testing.assert_allclose(residuals.difference(image, recon, 1.5), expected, atol=1e-6)
+  np.testing.assert_allclose(residuals.absolute(image, recon, 1.5), np.abs(expected).mean(-1), atol=1e-6)
+  np.testing.assert_array_equal(residuals.difference(image, recon, 0.), image - recon)
 
 
 def test_ssim_of_a_pixel_is_that_of_the_window_around_it(pair):

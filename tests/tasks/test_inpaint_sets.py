@@ -1,5 +1,7 @@
 """200 images of real photos with a SIGKILL on the way, on eight devices, and of very large ones: only with --slow."""
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,3 +92,33 @@ def test_the_thesis_photo_keeps_size_depth_and_every_pixel_outside_the_mask(mode
     mask = writer.read_levels(tmp_path / 'run/set' / image.mask) > 0
     np.testing.assert_array_equal(before[~mask], after[~mask])
     assert (before[mask] != after[mask]).mean() > 0.5
+
+
+@pytest.mark.slow
+def test_made_defects_are_measured_against_a_hundred_real_ones(photo_sets, run_env, tmp_path):
+  """Copies of real photos, with groups given so that 100 defects are in dev."""
+  source, photos = photo_sets / 'bsdata/ball_screw', tmp_path / 'photos'
+  if not source.is_dir():
+    pytest.skip('no bsdata/ball_screw among the photo sets')
+  defects = sorted((source / 'test/pitting').iterdir())[:120]
+  good = sorted((source / 'train/good').iterdir())[:10]
+  groups = {part: next(name for name in map(str, range(100)) if parts.part_of(name) == part)
+            for part in ('pool', 'dev')}
+  rows = ['path,group']
+  for number, path in enumerate([*defects, *good]):
+    name = path.relative_to(source).as_posix()
+    (photos / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, photos / name)
+    rows.append(f'{name},{groups["dev" if number < 100 else "pool"]}')
+  for path in defects:
+    mask = f'ground_truth/pitting/{path.stem}_mask.png'
+    (photos / mask).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / mask, photos / mask)
+  (photos / 'index.csv').write_text('\n'.join(rows) + '\n')
+  _ended(_start(tmp_path / 'run', photos, 'pitting', run_env, '--config.count=16'))
+  summary = json.loads((tmp_path / 'run/summary.json').read_text())
+  # Noise of a random model is far from pittings, and the pittings of the pool are nearer: seen were 3.4 and 0.5.
+  assert summary['measured_against'] == '100 real defects of the part dev'
+  low, high = summary['kid_ci']
+  assert low <= summary['kid'] <= high and summary['kid'] > 3 * abs(summary['kid_of_training'])
+  assert summary['novelty'] > 1 and summary['memorised_fraction'] == 0

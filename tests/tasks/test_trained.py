@@ -32,6 +32,14 @@ def test_encodes_and_decodes_as_the_run_did(run):
   assert float(np.mean(np.square(recon - images))) < 2 * summary['mse']
 
 
+def test_a_run_with_a_running_mean_is_opened_at_that(run, monkeypatch):
+  step, tree = checkpoint.read(Workdir(run))
+  last = trained.open_vae(run).params
+  tree['state']['average'] = jax.tree.map(lambda leaf: leaf + 1, tree['state']['params'])
+  monkeypatch.setattr(checkpoint, 'read', lambda workdir: (step, tree))
+  jax.tree.map(lambda mean, p: np.testing.assert_array_equal(mean, p + 1), trained.open_vae(run).params, last)
+
+
 def test_a_damaged_checkpoint_is_passed_over_and_left_alone(run):
   first, *_, last = checkpoint.steps(Workdir(run))
   assert trained.open_vae(run).step == last

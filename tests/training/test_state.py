@@ -1,5 +1,6 @@
 """One step: which figures it reports, what it moves, and that devices, padding and fusing change nothing."""
 
+import dataclasses
 import functools
 import os
 import subprocess
@@ -58,7 +59,7 @@ def one_step(made, fresh, images, batch):
     slots = parallel.own_slots(batch)
     index = jnp.minimum(slots, len(photos()) - 1)
     return made.step(now, {'image': images[index], 'weight': jnp.float32(slots < len(photos()))}, slots)
-  compiled = _COMPILED.setdefault(repr((made.streams, made.control, type(made), made.augment, batch)),
+  compiled = _COMPILED.setdefault(repr((made.streams, made.control, type(made), made.augment, made.average, batch)),
                                   parallel.pmap(step))
   return jax.device_get(parallel.first(compiled(parallel.replicate(fresh), parallel.replicate(images))))
 
@@ -153,6 +154,20 @@ def test_metrics_of_a_step():
   inner = sum(np.sum(grads['E1'][path] * grads['E2'][path]) for path in grads['E1'])
   assert float(metrics['cosine/E1_E2']) == pytest.approx(inner / norms['E1'] / norms['E2'], abs=1e-5)
   assert (float(metrics['target/kld']), float(metrics['target/mse'])) == pytest.approx((4., 0.01))
+
+
+def test_the_running_mean_is_by_hand_and_changes_no_step():
+  plain, fresh = trainer()
+  averaging = dataclasses.replace(plain, average=0.75)
+  began = averaging.init(fresh.params, fresh.standard, TARGETS)
+  assert fresh.result is fresh.params and began.result is began.average
+  mean, now, without = fresh.params, began, fresh
+  for _ in range(3):
+    now, without = (one_step(averaging, now, photos(), 25)[0], one_step(plain, without, photos(), 25)[0])
+    jax.tree.map(np.testing.assert_array_equal, now.params, without.params)
+    mean = jax.tree.map(lambda a, p: 0.75 * a + 0.25 * p, mean, now.params)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7), now.result, mean)
+  assert not without.average
 
 
 def test_cosines_by_layer_are_of_that_layer_alone():

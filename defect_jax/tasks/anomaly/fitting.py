@@ -122,9 +122,15 @@ def train(config, workdir, good, held_out):
 
 def fit(config, vae, view, good):
   """detector.Detector without baselines, with the spread of good tiles `[N, S, S, C]`."""
-  recon = jax.jit(lambda image: vae.decode(vae.vae.encode(vae.params['encoder'], vae.standard, image).mean))
-  spread = {'vae': detector.spread(recon, _some(config, good, _MEASURED))}
-  return detector.Detector(vae, view, config.batch, config.score.layers, spread)
+  def recon(image):
+    return vae.decode(vae.vae.encode(vae.params['encoder'], vae.standard, image).mean)
+
+  return assemble(config, vae, view, {'vae': detector.spread(recon, _some(config, good, _MEASURED), config.score.blur)})
+
+
+def assemble(config, vae, view, spread):
+  """detector.Detector without baselines of what it is made of."""
+  return detector.Detector(vae, view, config.batch, config.score.layers, config.score.blur, spread)
 
 
 def fit_baselines(config, found, good):
@@ -132,7 +138,7 @@ def fit_baselines(config, found, good):
   part = _some(config, good, _MEASURED)
   linear = {'pca': baselines.Linear.fit(part, config.baselines.pca, config.seed),
             'mean_image': baselines.Linear.fit(part, 0)}
-  spread = {name: detector.spread(jax.jit(of.recon), part) for name, of in linear.items()}
+  spread = {name: detector.spread(of.recon, part, config.score.blur) for name, of in linear.items()}
   neighbours = None
   if scoring.on_features(config):
     neighbours = baselines.Neighbours.fit(jax.device_put(features.load('vgg16')), _some(config, good, _BANK_TILES),

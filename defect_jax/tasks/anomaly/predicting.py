@@ -120,7 +120,7 @@ def _prepare(config, workdir):
 
 
 def _ready(config, vae, good, spread, scale):
-  found = detector.Detector(vae, photos.view_of(config), config.batch, config.score.layers, spread)
+  found = fitting.assemble(config, vae, photos.view_of(config), spread)
   return Ready(found, scoring.chosen(config), fitting.limit(config, good), config.score, scale, good)
 
 

@@ -11,10 +11,10 @@ SCHEMA = {
     'data': VAE['data'] | {'part': Choice('pool'), 'defects': Names(least=0), 'region': Choice('full', 'box')},
     'tiles': {'on': Boolean(), 'reduce': Integer(1, 64), 'overlap': Number(0, 0.9), 'most': Integer(2)},
     'score': {'map': Choice(*detector.OF_VAE), 'reduce': Choice(*residuals.REDUCTIONS), 'top': Number(above=0, high=1),
-              'smooth': Number(0, 64), 'layers': Integer(1, 5), 'features': Boolean()},
+              'blur': Number(0, 16), 'smooth': Number(0, 64), 'layers': Integer(1, 5), 'features': Boolean()},
     'threshold': {'quantile': _FRACTION, 'value': Optional(Number())},
     'baselines': {'pca': Integer(1, 4096), 'bank': Integer(1, 10**6)},
     'measure': {'part': Choice('synthetic', 'dev', 'final')},
     'heatmaps': Boolean(),
-    'train': {key: VAE[key] for key in ('batch', 'dtype', 'model', 'streams', 'control', 'targets', 'steps')},
+    'train': {key: VAE[key] for key in ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')},
 }

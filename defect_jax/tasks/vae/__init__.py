@@ -122,7 +122,7 @@ def _trainer(config, model, streams, keys):
   light, blotch = config.data.augment.to_dict(), config.data.blotch.to_dict()
   corrupt = (lambda x, k: augment.blotch(x, k, **blotch)) if blotch['strength'] else None
   return training.Trainer(model, streams, policy, keys['train'], lambda x, k: augment.augment(x, k, **light),
-                          _lpips(streams), corrupt)
+                          _lpips(streams), corrupt, config.average)
 
 
 def _lpips(streams):
@@ -194,7 +194,7 @@ def _feed(config, trainer, photos, key, first):
 
 
 def _params(state):
-  return jax.device_get(parallel.first(state.params))
+  return jax.device_get(parallel.first(state.result))
 
 
 def _set_targets(state, targets):

@@ -11,6 +11,7 @@ SCHEMA = {
     'seed': Integer(0, 2**31 - 1),
     'batch': Integer(1, 65536),
     'dtype': Choice('float32', 'bfloat16'),
+    'average': Number(0, below=1),
     'data': {
         'source': Choice(*sets.SOURCES), 'path': Optional(Text()), 'part': Choice('pool', 'dev', 'final'),
         'defects': Names(), 'cell_type': Choice(*elpv.CELL_TYPES), 'few_shot': Integer(0),
