@@ -16,5 +16,6 @@ SCHEMA = {
     'baselines': {'pca': Integer(1, 4096), 'bank': Integer(1, 10**6)},
     'measure': {'part': Choice('synthetic', 'dev', 'final')},
     'heatmaps': Boolean(),
-    'train': {key: VAE[key] for key in ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')},
+    'train': {key: VAE[key]
+              for key in ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')},
 }
