@@ -40,6 +40,7 @@ _SETS = {
         'train.streams.E1.lr': 0.002, 'train.streams.E2.lr': 0.002, 'train.streams.D.lr': 0.006},
     'bsdata': _TILED | {
         'data.path': 'bsdata/ball_screw', 'tiles.reduce': 4, 'score.map': 'ssim', 'score.reduce': 'mean',
+        'score.blur': 1.0,
         'train.targets.kld': 200.0, 'train.targets.mse_of_variance': 0.003, 'train.steps.total': 1000},
 }
 METHODS = {'VAE': ('residual', 'normalised', 'ssim', 'lpips', 'kld'), 'PCA': ('pca', 'pca_normalised'),
