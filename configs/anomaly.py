@@ -70,12 +70,12 @@ def get_config(arg=None):
                                                          'targets', 'steps')})
   config.train.model.linear = True
   config.train.targets.mse_of_variance = 0.0125
-  config.train.average = 0.98
   # Slow, since the linear paths begin near the end: five times these rates undid what they begin with.
   for name, rate in (('E1', 0.0004), ('E2', 0.0004), ('D', 0.001)):
     config.train.streams[name].lr = rate
   if not arg.tiny:
     config.train.batch = 64
+    config.train.average = 0.98
     config.train.model.latent = 32
     config.train.targets.kld = 118.0
     config.train.steps = ConfigDict({'total': 300, 'log': 10, 'eval': 100, 'checkpoint': 100})

@@ -1,12 +1,9 @@
 """The page of an anomaly run: what scores and threshold are worth, and the highest scores with heat maps."""
 
-import json
-
 import numpy as np
 
-from defect_jax.atomic import plain, write_atomic
-from defect_jax.report import heatmaps, plots
-from defect_jax.report.vae import TEMPLATES, figure, png
+from defect_jax.report import heatmaps, page, plots
+from defect_jax.report.page import figure, png
 from defect_jax.report.verdict import number, percent
 
 _SIDE = 256  # px of pictures on the page, at most
@@ -44,13 +41,12 @@ def write_predictions(path, *, title, config, summary, notes, scores, good, scal
 def _write(path, title, config, summary, notes, shown, groups, **parts):
   histogram = plots.histogram({name: of for name, of in groups.items() if len(of)}, summary['threshold'],
                               label=f'score ({summary["score"]})')
-  write_atomic(path, TEMPLATES.get_template('anomaly.html').render(
-      title=title, shown=[(words, number(score), score > summary['threshold'], *pictures)
+  page.write(
+      path, 'anomaly.html', config, title=title, shown=[(words, number(score), score > summary['threshold'], *pictures)
                           for words, score, *pictures in shown],
       histogram=figure('Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called '
                        'defective. The less good and defective photos overlap, the better.'),
-      notes=notes[:_MOST_NOTES], more=max(0, len(notes) - _MOST_NOTES),
-      config=json.dumps(plain(config.to_dict()), indent=2), **parts))
+      notes=notes[:_MOST_NOTES], more=max(0, len(notes) - _MOST_NOTES), **parts)
 
 
 def _measured(summary):
@@ -91,7 +87,7 @@ def _table(summary):
 
 def _classes(summary):
   for label, row in summary['scores'][summary['score']]['by_class'].items():
-    yield label, [str(row['photos']), *(_three(row[key]) for key in ('image_auroc', 'pixel_auroc', 'aupro'))]
+    yield label, False, [str(row['photos']), *(_three(row[key]) for key in ('image_auroc', 'pixel_auroc', 'aupro'))]
 
 
 def _three(value):

@@ -1,14 +1,10 @@
 """Several runs of the task vae on one page: their key figures, curves, reconstructions and what differs in their
 configs."""
 
-import base64
-
 import numpy as np
 
-from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError, flatten
-from defect_jax.report import plots
-from defect_jax.report.vae import TEMPLATES
+from defect_jax.report import page, plots
 from defect_jax.report.verdict import missed, number
 from defect_jax.workdir import Workdir
 
@@ -21,14 +17,15 @@ _FIGURES = (('KLD', 'kld'), ('MSE', 'mse'), ('At both targets from step', 'steps
 def write(path, roots):
   """Writes the page of the runs in the workdirs `roots`; UserError for one that holds no finished run of a VAE."""
   runs = {name: _open(root) for name, root in _names(roots).items()}
-  page = TEMPLATES.get_template('compare.html').render(
-    runs=list(runs), figures=[_row(words, key, runs) for words, key in _FIGURES], differing=_differing(runs),
+  page.write(
+    path, 'compare.html', title=f'{len(runs)} runs compared', runs=list(runs),
+    figures=[_row(words, key, runs) for words, key in _FIGURES], differing=_differing(runs),
     curves=[_curve(runs, *parts) for parts in (
       ('KLD', 'train/kld', 'KLD, nats an image', False), ('MSE', 'train/mse', 'MSE', True),
       ('MSE on dev photos', 'eval/mse', 'MSE', True), ('Active units', 'latent/active_units', 'dimensions', False),
       ('Mutual information', 'latent/mutual_information', 'nats', False)) if _has(runs, parts[1])],
-    samples=[(name, what, _newest(run, what)) for name, run in runs.items() for what in ('recon', 'prior')])
-  write_atomic(path, page)
+    samples=[{'title': f'{name}: {what}', 'source': page.png_file(newest), 'caption': ''}
+             for name, run in runs.items() for what in ('recon', 'prior') if (newest := _newest(run, what))])
 
 
 def _names(roots):
@@ -69,11 +66,10 @@ def _curve(runs, title, key, label, log):
     if points:
       series[name] = tuple(np.array(points, float).T)
   last = max(steps[-1] for steps, _ in series.values())
-  figure = plots.lines(series, label=label, steps_total=last, log=log)
-  return title, 'data:image/svg+xml;base64,' + base64.b64encode(plots.svg(figure)).decode()
+  return page.figure(title, plots.lines(series, label=label, steps_total=last, log=log))
 
 
 def _newest(run, what):
-  """The last sample grid, as the `src` of a picture; None without one."""
+  """Path of the last sample grid; None without one."""
   files = sorted(run['workdir'].samples.glob(f'*_{what}.png'), key=lambda path: int(path.name.partition('_')[0]))
-  return f'data:image/png;base64,{base64.b64encode(files[-1].read_bytes()).decode()}' if files else None
+  return files[-1] if files else None

@@ -1,12 +1,9 @@
 """The page of a generate run: what the images are worth, and each beside the training photo nearest to it."""
 
-import json
-
 import numpy as np
 
-from defect_jax.atomic import plain, write_atomic
-from defect_jax.report import grids
-from defect_jax.report.vae import TEMPLATES, png
+from defect_jax.report import grids, page
+from defect_jax.report.page import png
 from defect_jax.report.verdict import number, percent
 
 _SHOWN = 48
@@ -22,12 +19,11 @@ def write(path, title, config, summary, made, train, real):
   """
   shown = made[:max(3, min(_SHOWN, _BYTES // int(2 * np.prod(made.shape[1:]))))]
   nearest = [train[np.argmin(np.mean(np.square(train - image), axis=(1, 2, 3)))] for image in shown]
-  page = TEMPLATES.get_template('generate.html').render(
-    title=f'{title}: images by {config.sampler.name}', verdict=verdict(summary), facts=_facts(summary),
+  page.write(
+    path, 'generate.html', config, title=f'{title}: images by {config.sampler.name}', verdict=verdict(summary),
+    facts=_facts(summary),
     pairs=[png(grids.grid([pair])) for pair in zip(shown, nearest, strict=True)],
-    real=[png(grids.grid([[image]])) for image in real[:len(shown) // 2]], images=len(made),
-    config=json.dumps(plain(config.to_dict()), indent=2))
-  write_atomic(path, page)
+    real=[png(grids.grid([[image]])) for image in real[:len(shown) // 2]], images=len(made))
 
 
 def verdict(summary):

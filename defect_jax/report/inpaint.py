@@ -1,14 +1,12 @@
 """The page of an inpaint run: what was changed where, and the made crops."""
 
-import json
-
 import numpy as np
 from PIL import Image, ImageDraw
 
-from defect_jax.atomic import plain, write_atomic
 from defect_jax.data import photos
 from defect_jax.imagesets import writer
-from defect_jax.report.vae import TEMPLATES, png
+from defect_jax.report import page
+from defect_jax.report.page import png
 from defect_jax.report.verdict import number, percent
 
 _FIGURES, _SHEET = 3, 36
@@ -23,12 +21,12 @@ def write(path, title, config, summary, root, photo_folder, made):
     path: of the HTML file. title: text. config: ConfigDict. summary: of the task. root: of the set.
     photo_folder: that the sources lie in. made: list of Made.
   """
-  page = TEMPLATES.get_template('inpaint.html').render(
-    title=f'{title}: inpainted photos', verdict=list(verdict(summary)), facts=_facts(summary), images=len(made),
+  page.write(
+    path, 'inpaint.html', config, title=f'{title}: inpainted photos', verdict=verdict(summary),
+    facts=_facts(summary), images=len(made),
     figures=[(png(figure(root, photo_folder, image)), _caption(image)) for image in made[:_FIGURES]],
     sheet=[png(_tile(writer.read_levels(root / image.crop_file))) for image in made[:_SHEET]],
-    skipped=summary['skipped_photos'], config=json.dumps(plain(config.to_dict()), indent=2))
-  write_atomic(path, page)
+    skipped=summary['skipped_photos'])
 
 
 def verdict(summary):

@@ -1,24 +1,17 @@
 """The page of a VAE run: what came of it, its losses, images and settings, in one file that needs no network."""
 
-import base64
-import json
-from pathlib import Path
-
-import jinja2
 import numpy as np
 
-from defect_jax.atomic import plain, write_atomic
 from defect_jax.evaluation.latent import BAND
-from defect_jax.report import grids, plots
+from defect_jax.report import grids, page, plots
 from defect_jax.report.latent import figures as figures_of_latent
+from defect_jax.report.page import figure, png
 from defect_jax.report.verdict import DETAIL, RIPPLE, missed, number, percent
 
 # Bytes of images on the page before compression; of large photos fewer are shown.
 _RECON_BYTES, _PRIOR_BYTES = 800_000, 300_000
 _LEAST, _MOST_PRIOR = 3, 24
 _SMALL = 64  # px
-TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
-                                undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
 def write(path, *, title, verdict, summary, config, rows, history, targets, photos, recon, prior, nearest,
@@ -39,8 +32,9 @@ def write(path, *, title, verdict, summary, config, rows, history, targets, phot
   """
   fewer = min(len(photos), _count(photos, 3, _RECON_BYTES, grids.MOST))
   samples = _count(prior, 2, _PRIOR_BYTES, _MOST_PRIOR)
-  page = TEMPLATES.get_template('report.html').render(
-    title=title, verdict=verdict, reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'),
+  page.write(
+    path, 'report.html', config, title=title, verdict=verdict,
+    reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'),
     facts=_facts(summary), about=_about(summary),
     losses=_losses(rows, history, targets, summary, log_n), control=_control(rows, history),
     gradients=_gradients(rows, history),
@@ -49,9 +43,7 @@ def write(path, *, title, verdict, summary, config, rows, history, targets, phot
     prior=[png(grids.grid([pair])) for pair in list(zip(prior, nearest, strict=True))[:samples]],
     latent=[figure(*parts) for parts in figures_of_latent(latent, rows, history, log_n)],
     traversals=png(grids.grid(_small(latent.traversals))), dimensions=', '.join(map(str, latent.dimensions)),
-    offsets=f'{latent.offsets[0]:g} to {latent.offsets[-1]:g}', alarms=_alarms(rows), forecast=forecast,
-    config=json.dumps(plain(config.to_dict() if hasattr(config, 'to_dict') else config), indent=2))
-  write_atomic(path, page)
+    offsets=f'{latent.offsets[0]:g} to {latent.offsets[-1]:g}', alarms=_alarms(rows), forecast=forecast)
 
 
 def _count(images, each, most_bytes, most):
@@ -217,17 +209,3 @@ def _requests(rows):
       words = changed + [word for word in ('pause', 'stop') if request.get(word)]
       marks.append((row['step'], ', '.join(words) or 'go on'))
   return marks
-
-
-def figure(title, drawn, caption):
-  """A figure of a page."""
-  return {'title': title, 'caption': caption, 'source': _source('svg+xml', plots.svg(drawn))}
-
-
-def png(array):
-  """The `src` of a picture of uint8 `[H, W]` or `[H, W, 3]`, with all its bytes in it."""
-  return _source('png', grids.encode_png(array))
-
-
-def _source(kind, data):
-  return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'
