@@ -12,14 +12,13 @@ runs are not run again. Prints tables and writes them as JSON beside the runs.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from absl import app, flags
 
 from defect_jax.atomic import write_atomic
+from experiments import jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')
@@ -58,11 +57,7 @@ def run(name, seed, part):
     settings['vae'] = Path(FLAGS.root) / 'dev' / f'{name}_{seed}'
   if FLAGS.tiny:
     settings = {key: value for key, value in settings.items() if not key.startswith('train.')} | {'data.size': 32}
-  command = [sys.executable, '-m', 'defect_jax.main', f'--config=configs/anomaly.py{":tiny" * FLAGS.tiny}',
-             f'--workdir={workdir}', *(f'--config.{key}={value}' for key, value in settings.items())]
-  print(f'--- {workdir}', flush=True)
-  subprocess.run(command, check=True)
-  return json.loads((workdir / 'summary.json').read_text())
+  return jobs.run(f'configs/anomaly.py{":tiny" * FLAGS.tiny}', workdir, settings)
 
 
 def mean_over(summaries, score, figure, label=None):

@@ -7,8 +7,6 @@ written as JSON beside the runs, with a picture of the first images of each. Cel
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from absl import app, flags
@@ -17,6 +15,7 @@ from defect_jax.atomic import write_atomic
 from defect_jax.augmentation import samplers
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import grids
+from experiments import jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
@@ -34,11 +33,8 @@ def folder(name, temperature):
 
 def run(name, temperature):
   """Summary of a cell."""
-  workdir = folder(name, temperature)
-  subprocess.run([sys.executable, '-m', 'defect_jax.main', f'--config=configs/generate.py:{name}',
-                  f'--workdir={workdir}', f'--config.vae={FLAGS.vae}', f'--config.count={FLAGS.count}',
-                  f'--config.sampler.temperature={temperature}'], check=True)
-  return json.loads((workdir / 'summary.json').read_text())
+  return jobs.run(f'configs/generate.py:{name}', folder(name, temperature),
+                  {'vae': FLAGS.vae, 'count': FLAGS.count, 'sampler.temperature': temperature})
 
 
 def first_images(root):

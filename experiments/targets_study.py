@@ -9,13 +9,12 @@ small, to try the command itself.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from absl import app, flags
 
 from defect_jax.atomic import write_atomic
+from experiments import jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('config', 'configs/vae_split.py', 'Config of every cell.')
@@ -30,22 +29,12 @@ _COLUMNS = ('kld', 'kld_ripple', 'mse', 'mse_ripple', 'steps_to_targets', 'activ
 
 
 def cells():
-  """{name: overrides} of the runs."""
+  """{name: settings} of the runs."""
   if FLAGS.cells == 'seeds':
-    return {f'seed_{seed}': [f'--config.seed={seed}'] for seed in range(FLAGS.seeds)}
-  return {f'{defect}_{region}': ['--config.data.source=folder', f'--config.data.path={Path(FLAGS.data) / folder}',
-                                 f'--config.data.defects={defect}', f'--config.data.region={region}']
+    return {f'seed_{seed}': {'seed': seed} for seed in range(FLAGS.seeds)}
+  return {f'{defect}_{region}': {'data.source': 'folder', 'data.path': Path(FLAGS.data) / folder,
+                                 'data.defects': defect, 'data.region': region}
           for folder, defects in _PHOTOS.items() for defect in defects for region in ('mask', 'full')}
-
-
-def run(name, overrides):
-  """Summary of a cell; trains it unless it is finished."""
-  workdir = Path(FLAGS.root) / Path(FLAGS.config).stem / name
-  config = FLAGS.config + (':tiny' if FLAGS.tiny else '')
-  print(f'--- {workdir}', flush=True)
-  subprocess.run([sys.executable, '-m', 'defect_jax.main', f'--config={config}', f'--workdir={workdir}', *overrides],
-                 check=True)
-  return json.loads((workdir / 'summary.json').read_text())
 
 
 def at_targets(summary):
@@ -64,7 +53,8 @@ def table(results):
 
 
 def main(_):
-  results = {name: run(name, overrides) for name, overrides in cells().items()}
+  config, root = FLAGS.config + (':tiny' if FLAGS.tiny else ''), Path(FLAGS.root) / Path(FLAGS.config).stem
+  results = {name: jobs.run(config, root / name, settings) for name, settings in cells().items()}
   print('\n'.join(table(results)))
   reached = sum(map(at_targets, results.values()))
   print(f'{reached} of {len(results)} at their targets')

@@ -11,8 +11,6 @@ run again; --tiny tries the command.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -24,6 +22,7 @@ from configs import vae_sharp
 from defect_jax import losses, trained
 from defect_jax.atomic import write_atomic
 from defect_jax.report import grids
+from experiments import jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer('seeds', 5, 'Seeds of each method.', lower_bound=2)
@@ -32,18 +31,12 @@ flags.DEFINE_string('root', 'runs/thesis_figure3', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
 
 # Method: its config, and the settings tried on the dev part.
-_METHODS = {'conventional': ('vae_joint', '--config.control.beta', (0.03, 0.1, 0.3, 1.0)),
-            'proposed': ('vae_sharp', '--config.targets.kld', (4.0, 8.0, 16.0, 32.0))}
+_METHODS = {'conventional': ('vae_joint', 'control.beta', (0.03, 0.1, 0.3, 1.0)),
+            'proposed': ('vae_sharp', 'targets.kld', (4.0, 8.0, 16.0, 32.0))}
 _SAMPLERS = 'prior', 'mosaic'
-_MEASURES = ('kid', 'novelty', 'memorised_fraction', 'held_out_mse', 'training_mse')
+_OF_IMAGES = 'kid', 'kid_of_training', 'novelty', 'memorised_fraction'
+_MEASURES = (*_OF_IMAGES, 'held_out_mse', 'training_mse')
 _SHOWN = 8
-
-
-def run(*arguments):
-  """A job of its own process; its summary."""
-  subprocess.run([sys.executable, '-m', 'defect_jax.main', *arguments], check=True)
-  workdir = next(argument for argument in arguments if argument.startswith('--workdir=')).partition('=')[2]
-  return json.loads((Path(workdir) / 'summary.json').read_text())
 
 
 def cell(method, setting, seed, part, sampler):
@@ -51,22 +44,21 @@ def cell(method, setting, seed, part, sampler):
   config, key, _ = _METHODS[method]
   tiny = ':tiny' if FLAGS.tiny else ''
   vae = Path(FLAGS.root) / f'{method}_{setting:g}_seed_{seed}'
-  trained_summary = run(f'--config=configs/{config}.py{tiny}', f'--workdir={vae}', f'{key}={setting}',
-                        f'--config.seed={seed}', *steps())
+  trained_summary = jobs.run(f'configs/{config}.py{tiny}', vae, {key: setting, 'seed': seed} | steps())
   tiny = ',tiny' if FLAGS.tiny else ''
-  made = run(f'--config=configs/generate.py:{sampler}{tiny}', f'--workdir={vae}_{part}_{sampler}',
-             f'--config.vae={vae}', f'--config.seed={seed}', f'--config.measure.part={part}', *count())
-  return vae, {name: made[name] for name in _MEASURES[:3]} | {
+  made = jobs.run(f'configs/generate.py:{sampler}{tiny}', f'{vae}_{part}_{sampler}',
+                  {'vae': vae, 'seed': seed, 'measure.part': part} | count())
+  return vae, {name: made[name] for name in _OF_IMAGES} | {
     'held_out_mse': held_out_mse(vae, part, seed), 'training_mse': trained_summary['mse']}
 
 
 def steps():
   """Both methods train for as long as the proposed one's config says."""
-  return [] if FLAGS.tiny else [f'--config.steps.total={vae_sharp.get_config().steps.total}']
+  return {} if FLAGS.tiny else {'steps.total': vae_sharp.get_config().steps.total}
 
 
 def count():
-  return [] if FLAGS.tiny else [f'--config.count={FLAGS.count}']
+  return {} if FLAGS.tiny else {'count': FLAGS.count}
 
 
 def held_out_mse(workdir, part, seed):

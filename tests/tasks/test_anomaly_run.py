@@ -220,6 +220,7 @@ def test_large_photos_are_tiled(job, tmp_path):
   wide[10:16, 70:76] = 255
   write(tmp_path / 'photos/dented.png', wide)
   assert job(tmp_path / 'run', '--config.tiles.on=true', '--config.score.map=residual', '--config.score.reduce=max',
+             '--config.score.blur=0.0',
              '--config.mode=predict', f'--config.photos={tmp_path / "photos"}') == 0
   rows = rows_of(tmp_path / 'run')
   assert rows['dented.png']['verdict'] == 'ng'
