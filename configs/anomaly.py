@@ -69,7 +69,7 @@ def get_config(arg=None):
   config.train = ConfigDict({key: train[key] for key in ('batch', 'dtype', 'average', 'model', 'streams', 'control',
                                                          'targets', 'steps')})
   config.train.model.linear = True
-  config.train.targets.mse_of_variance = 0.0125
+  config.train.targets.mse_of_variance = 0.01
   # Slow, since the linear paths begin near the end: five times these rates undid what they begin with.
   for name, rate in (('E1', 0.0004), ('E2', 0.0004), ('D', 0.001)):
     config.train.streams[name].lr = rate
@@ -77,6 +77,8 @@ def get_config(arg=None):
     config.train.batch = 64
     config.train.average = 0.98
     config.train.model.latent = 32
-    config.train.targets.kld = 118.0
+    # Both targets are just out of reach in these steps: with ones that are reached, what slows the streams down near
+    # them cost 0.004 of AUROC.
+    config.train.targets.kld = 130.0
     config.train.steps = ConfigDict({'total': 300, 'log': 10, 'eval': 100, 'checkpoint': 100})
   return config
