@@ -89,7 +89,7 @@ def test_tiny_is_the_same_job_smaller(name):
   def work_of(config):
     return config.count if 'count' in config else config.get('train', config).steps.total * config.data.size
   work = work_of(tiny), work_of(whole)
-  assert work[0] < work[1] / 10
+  assert work[0] <= work[1] / 10
 
 
 def test_configs_are_made_anew_at_each_call():
