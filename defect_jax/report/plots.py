@@ -237,8 +237,11 @@ def _draw_marks(axes, marks):
 
 def _legend(figure, axes):
   handles, names = axes.get_legend_handles_labels()
-  if handles:
-    legend = figure.legend(handles, names, loc='outside upper left', ncols=min(len(names), 4), fontsize=8,
-                           frameon=False, handlelength=1.4, columnspacing=1, borderaxespad=0.2)
+  for columns in range(min(len(names), 4), 0, -1):  # as many as fit the figure's width
+    legend = figure.legend(handles, names, loc='outside upper left', ncols=columns, fontsize=8, frameon=False,
+                           handlelength=1.4, columnspacing=1, borderaxespad=0.2)
     for handle in legend.get_lines():
       handle.set_alpha(1)
+    if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
+      break
+    legend.remove()

@@ -64,3 +64,11 @@ def test_streams_keep_their_colours_whatever_the_order():
 def test_svg_is_a_drawing_without_date():
   text = plots.svg(_loss(np.ones(10)))
   assert xml.fromstring(text).tag.endswith('svg') and b'<dc:date>' not in text
+
+
+def test_a_legend_stays_inside_its_figure():
+  groups = {'good, for the threshold': np.arange(103.), 'good, tested': np.arange(101.), 'defective': np.arange(76.)}
+  figure = plots.histogram(groups, 50., label='score')
+  (legend,) = figure.legends
+  assert legend.get_window_extent().width <= figure.bbox.width
+  assert [text.get_text() for text in legend.get_texts()][-1] == 'threshold 50'
