@@ -116,6 +116,20 @@ def placed(rng, shape, marks, smallest, largest):
   return mask
 
 
+def covering(rng, marks, dilate, smallest, largest):
+  """What of an image is to be made anew in training: its defect and some pixels around, or a blob where none is marked.
+
+  Args:
+    rng: NumPy Generator. marks: bool `[H, W]`. dilate: (from, to), pixels. smallest, largest: as of `random`.
+
+  Returns bool `[H, W]` with at least one pixel marked.
+  """
+  if not marks.any():
+    return random(rng, marks.shape, smallest, largest)
+  away = int(rng.integers(dilate[0], dilate[1] + 1))
+  return ndimage.distance_transform_cdt(~marks, 'chessboard') <= away
+
+
 def _turned(marks, angle, factor, mirror):
   """`marks` scaled and turned about its middle; no mark is lost, however thin, and no gap opens."""
   matrix = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

@@ -1,0 +1,99 @@
+"""The two stages of learning from scratch: the autoencoder, and then UNet and text encoder in its latents."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from defect_jax.diffusion import learning, pipeline, random_model, small_model
+from defect_jax.models import features
+from defect_jax.report import grids
+from defect_jax.tasks.inpaint_train import fitting
+from defect_jax.training.descent import Descent
+from defect_jax.workdir import Workdir
+
+_SHOWN = 9  # areas in a grid of reconstructions
+_DECAY = 0.01  # of AdamW
+
+
+def configs_of(config, tokens):
+  """{part: dict of its config.json} of the pipeline that a config describes; UserError where it cannot be made."""
+  model = config.model
+  return small_model.configs(config.data.size, model.autoencoder.to_dict(), model.unet.to_dict(), model.text.to_dict(),
+                             tokens, model.text.length)
+
+
+def fit_autoencoder(config, workdir, configs, lot):
+  """Trains the autoencoder in workdir.vae, or finds it trained; (parameters, summary of that run)."""
+  inner = Workdir(workdir.vae, workdir)
+  inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': config.seed, 'dtype': config.dtype,
+                          'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
+                          'steps': config.autoencoder.steps.to_dict(),
+                          'autoencoder': {key: config.autoencoder[key] for key in ('lr', 'batch', 'lpips', 'kld')}}))
+  _, vae, _ = pipeline.modules(configs, config.dtype)
+  loss = learning.Autoencoding(vae, config.autoencoder.lpips, config.autoencoder.kld)
+  keys = jax.random.split(jax.random.key(config.seed), 2)
+  descent = Descent(loss, _optimizer(config.autoencoder.lr, config.autoencoder.steps.total, 0, 1.0), keys[0], 0.99)
+  begin = descent.init({'vae': random_model.init(pipeline.shapes(configs)['vae'], config.seed)},
+                       {'lpips': features.load('alexnet')})
+  shown = np.float32(lot.images[:: -(-len(lot) // _SHOWN)]) / 255
+
+  @jax.jit
+  def reconstruct(params):
+    z = pipeline.apply(vae, params, (2 * shown - 1).transpose(0, 3, 1, 2), method=vae.encode).latent_dist.mode()
+    return pipeline.apply(vae, params, z.transpose(0, 3, 1, 2), method=vae.decode).sample.transpose(0, 2, 3, 1) / 2 + .5
+
+  def evaluate(state, step):
+    recon = np.clip(reconstruct(state.average['vae']), 0, 1)
+    grids.write_png(inner.sample(step, 'recon'), grids.recon_grid(shown, recon))
+    return {'eval/mse': float(np.mean(np.square(recon - shown)))}
+
+  done = inner.finished()
+  if done is None:
+    inner.open()
+  try:
+    state, history, speed = fitting.fit(
+        inner, config.autoencoder.steps, descent, begin, {'image': lot.images}, _images, config.autoencoder.batch,
+        keys[1], evaluate)
+    if done is None:
+      done = {'steps': config.autoencoder.steps.total, 'seconds': inner.seconds_spent(), **speed,
+              'loss': fitting.last_tenth(history), **_last(inner.read_metrics(), 'eval/mse')}
+      inner.finish(done)
+  except BaseException as error:
+    inner.close('failed', str(error))
+    raise
+  return fitting.as_tree(state.average['vae']), done
+
+
+def _images(data, indices, weights):
+  return {'image': data['image'][indices].astype(jnp.float32) / 255, 'weight': weights}
+
+
+def _last(rows, name):
+  return {name: row[name] for row in rows if name in row}
+
+
+def bank(model, lot, texts):
+  """What is known of each area, encoded once: original, masked, mask (see Encoded) and its text's row."""
+  encoded = model.encode_photos(lot.canvases(), list(lot.marks))
+  masked, original, mask = (np.stack(part) for part in zip(*encoded, strict=True))
+  return {'original': original, 'masked': masked, 'mask': mask, 'text': texts.rows(lot.labels)}
+
+
+def rows(data, indices, weights):
+  """A batch of a bank."""
+  return {name: of[indices] for name, of in data.items()} | {'weight': weights}
+
+
+def denoising_descent(config, loss, key):
+  """The Descent of the second stage."""
+  chosen = config.optimizer
+  return Descent(loss, _optimizer(chosen.lr, config.steps.total, chosen.warmup, chosen.clip), key, chosen.average,
+                 chosen.accumulate, jax.default_backend() == 'cpu')
+
+
+def _optimizer(rate, steps, warmup, clip):
+  """AdamW after a clipped gradient; the rate rises over the warm-up and falls to 0 by a cosine."""
+  schedule = optax.warmup_cosine_decay_schedule(0. if warmup else rate, rate, warmup, steps)
+  return optax.chain(optax.clip_by_global_norm(clip), optax.adamw(schedule, weight_decay=_DECAY))
