@@ -2,7 +2,6 @@
 
 import resource
 import tempfile
-import time
 import typing
 
 import jax
@@ -23,14 +22,14 @@ __all__ = ['FIXED_STEPS', 'SCHEMA', 'run']
 _DEV_AREAS = 64  # for the held-out loss
 
 
-def FIXED_STEPS(config):  # noqa: N802, a name of the task's contract with main
+def FIXED_STEPS(config):
   """The learning rate falls until the last step."""
   del config
   return ('steps.total',)
 
 
 class Job(typing.NamedTuple):
-  """All that the second stage needs: texts, lots that are trained on and held out, Pipeline, parameters to begin with."""
+  """What the second stage needs: texts, lots trained on and held out, Pipeline, parameters to begin with."""
   texts: material.Texts
   train: material.Lot
   dev: material.Lot | None
@@ -144,9 +143,10 @@ def _realism(config, fill, untrained, made, defects, dev):
     return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
                           'memorised_fraction'))
   against, marks = measures.Against(config, defects, real), fill.places.marks
-  after, pasted = against(made, marks), against(fill.places.pasted(), marks)
-  before = against(fill(untrained, len(marks)), marks)
-  return {'kid_before': before['kid'], 'kid_after': after['kid'], 'kid_after_ci': after['kid_ci'],
-          'kid_cutpaste': pasted['kid'], 'kid_of_training': after['kid_of_training'], 'novelty': after['novelty'],
-          'memorised_fraction': after['memorised_fraction'],
-          'measured_against': f'{against.count} real defects of the part {config.measure.part}'}
+  kid = {name: against.kid(images, marks) for name, images in (
+      ('before', fill(untrained, len(marks))), ('after', made), ('cutpaste', fill.places.pasted()))}
+  novelty, memorised = against.newness(made, marks)
+  return {f'kid_{name}': value for name, (value, _) in kid.items()} | {
+      'kid_after_ci': kid['after'][1], 'kid_of_training': against.kid_of_training, 'novelty': novelty,
+      'memorised_fraction': memorised,
+      'measured_against': f'{against.count} real defects of the part {config.measure.part}'}

@@ -23,7 +23,8 @@ def fit(workdir, steps, descent, state, data, gather, batch, key, evaluate):
     data: dict of arrays `[N, ...]`. gather: as of feeding.ResidentFeed. batch: slots. key: of their order.
     evaluate: (state without a device axis, step) -> row of metrics.
 
-  Returns (state, History, {'compile_seconds', 'images_per_second'} of this session). Raises Stopped, Diverged, DiskFull.
+  Returns (state, History, {'compile_seconds', 'images_per_second'} of this session). Raises Stopped, Diverged or
+  DiskFull.
   """
   schedule = loop.Schedule(**steps)
   kept, first, history, request = loop.resume(workdir, state.kept(), HISTORY)

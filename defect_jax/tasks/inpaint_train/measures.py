@@ -14,6 +14,7 @@ from defect_jax.report import grids
 _SHOWN = 12  # places in a sample grid
 _FEATHER = 2  # px
 _LEAST = 16  # px of a target square, before it is scaled
+_MOST_TRAINED = 400  # areas trained on that are measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +63,13 @@ def compose(images, made, marks):
   return (1 - alpha) * images + alpha * made
 
 
-def squares(images, marks, margin):
-  """The square around what is marked, `margin` times as wide, scaled to the images' own size: `[N, S, S, 3]`."""
-  size = images.shape[1]
-  cut = []
+def squares(images, marks, margin, size):
+  """The square around what is marked, `margin` times as wide, scaled: `[N, size, size, 3]` of `[N, S, S, 3]`."""
+  whole, cut = images.shape[1], []
   for image, mark in zip(images, marks, strict=True):
     left, top, width, height = masks.bounds(mark)
-    side = int(np.clip(round(margin * max(width, height)), min(_LEAST, size), size))
-    start = [int(np.clip(at + (length - side) // 2, 0, size - side)) for at, length in ((top, height), (left, width))]
+    side = int(np.clip(round(margin * max(width, height)), min(_LEAST, whole), whole))
+    start = [int(np.clip(at + (length - side) // 2, 0, whole - side)) for at, length in ((top, height), (left, width))]
     cut.append(photos.scale(np.float32(image[start[0]:start[0] + side, start[1]:start[1] + side]), size))
   return np.stack(cut)
 
@@ -117,19 +117,32 @@ def shown():
 
 
 class Against:
-  """Measures squares around made defects against those around real ones."""
+  """Measures squares around made defects against those around real ones.
+
+  Attributes: count: real defects that are measured against. kid_of_training: KID of those that were trained on.
+  """
 
   def __init__(self, config, train, real):
     """train, real: Lots of defects that were trained on and that were not."""
+    settings = config.measure
     self._seed = config.seed
-    self._square = functools.partial(squares, margin=config.measure.margin)
-    self._train, self._real = (self._square(np.float32(lot.images) / 255, lot.marks) for lot in (train, real))
+    self._square = functools.partial(squares, margin=settings.margin, size=settings.size)
+    rows = np.unique(np.linspace(0, len(train) - 1, min(len(train), _MOST_TRAINED)).astype(int))
+    self._train, self._real = (self._square(np.float32(images) / 255, marks) for images, marks in (
+        (train.images[rows], train.marks[rows]), (real.images, real.marks)))
+    self.count, self.kid_of_training = len(self._real), None
+    if self.count >= generation.LEAST_REAL:
+      self._features = generation.features_of(self._real)
+      self.kid_of_training = generation.kid(generation.features_of(self._train), self._features)
 
-  @property
-  def count(self):
-    """Real defects that are measured against."""
-    return len(self._real)
+  def kid(self, images, marks):
+    """(KID, its 95 % interval) of made areas; None where there are too few real ones."""
+    if self.count < generation.LEAST_REAL:
+      return None, None
+    made = generation.features_of(self._square(images, marks))
+    return generation.kid(made, self._features), generation.kid_interval(made, self._features, self._seed)
 
-  def __call__(self, images, marks):
-    """generation.measure of made areas."""
-    return generation.measure(self._square(images, marks), self._train, self._real, self._seed)
+  def newness(self, images, marks):
+    """(novelty, memorised fraction) of made areas."""
+    made, real = (generation.nearest_of_images(of, self._train) for of in (self._square(images, marks), self._real))
+    return generation.novelty(made, real), generation.memorised_fraction(made, real)

@@ -28,7 +28,8 @@ SCHEMA = {
                   'outside': Number(0, 1), 'accumulate': Integer(1, 1024)},
     'steps': _STEPS,
     'measure': {'part': Choice('dev', 'final'), 'images': Integer(2, 10**5), 'steps': Integer(1),
-                'guidance': Number(1, 100), 'batch': Integer(1, 4096), 'margin': Number(1, 10)},
+                'guidance': Number(1, 100), 'batch': Integer(1, 4096), 'margin': Number(1, 10),
+                'size': Integer(32, 512)},
     'save': {'dtype': Choice('float32', 'bfloat16')},
 }
 

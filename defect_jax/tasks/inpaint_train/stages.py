@@ -58,7 +58,8 @@ def fit_autoencoder(config, workdir, configs, lot):
         keys[1], evaluate)
     if done is None:
       done = {'steps': config.autoencoder.steps.total, 'seconds': inner.seconds_spent(), **speed,
-              'loss': fitting.last_tenth(history), **_last(inner.read_metrics(), 'eval/mse')}
+              'loss': fitting.last_tenth(history),
+              'mse': [row['eval/mse'] for row in inner.read_metrics() if 'eval/mse' in row][-1]}
       inner.finish(done)
   except BaseException as error:
     inner.close('failed', str(error))
@@ -68,10 +69,6 @@ def fit_autoencoder(config, workdir, configs, lot):
 
 def _images(data, indices, weights):
   return {'image': data['image'][indices].astype(jnp.float32) / 255, 'weight': weights}
-
-
-def _last(rows, name):
-  return {name: row[name] for row in rows if name in row}
 
 
 def bank(model, lot, texts):
