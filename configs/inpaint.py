@@ -25,6 +25,7 @@ def get_config(arg=None):
   config.batch = 4  # images made at once
   config.dtype = 'float32'  # or bfloat16
   config.weights = placeholder(str)  # a folder, a name on the hub, or random
+  config.lora = placeholder(str)  # a file or folder of LoRA weights that are merged into them
   config.count = 1000
   config.variants = 1  # images of a photo in a row; with one mask for all, each photo is encoded once
 

@@ -28,6 +28,11 @@ def get_config(arg=None):
   config.batch = 16
   config.dtype = 'float32'  # or bfloat16, on accelerators
 
+  # A pipeline to go on from, as in configs/inpaint.py; none: from scratch. full moves its UNet (and its text encoder),
+  # lora small matrices of a rank beside its attention, saved apart in the run's folder lora/.
+  config.weights = placeholder(str)
+  config.tune = ConfigDict({'method': 'full', 'text': False, 'rank': 8, 'scale': 1.0})
+
   config.data = data = ConfigDict()
   data.source = 'elpv'  # or folder
   data.path = placeholder(str)  # of folder: MVTec AD layout, or ok/ and ng/
@@ -57,8 +62,10 @@ def get_config(arg=None):
   config.autoencoder = ConfigDict({'lr': 0.002, 'batch': 16, 'lpips': 0.01, 'kld': 1e-7})
   config.autoencoder.steps = ConfigDict({'total': 500, 'log': 10, 'eval': 250, 'checkpoint': 250})
   # average: of the running mean of the parameters, which is what is saved. outside: weight of the loss outside masks.
+  # accumulate: pieces of a batch one after the other; again: computes in the backward pass anew what else is kept. Both
+  # save memory.
   config.optimizer = ConfigDict({'lr': 0.001, 'warmup': 50, 'clip': 1.0, 'average': 0.995, 'outside': 0.1,
-                                 'accumulate': 1})
+                                 'accumulate': 1, 'again': False})
   config.steps = ConfigDict({'total': 2000, 'log': 10, 'eval': 500, 'checkpoint': 250})
 
   # Defects made in good photos against real ones of the part, each as a square around what is marked, `margin` times

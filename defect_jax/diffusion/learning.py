@@ -50,7 +50,7 @@ class Denoising:
   batch of RANGES or more sees them all (stratified as in Kingma et al. 2021, appendix I.1).
   """
 
-  def __init__(self, model, outside, text_drop, join=lambda params, frozen: frozen | params):
+  def __init__(self, model, outside, text_drop, join=lambda params, frozen: frozen | params, again=False):
     """Takes a Pipeline, for its modules and schedule.
 
     Args:
@@ -58,7 +58,9 @@ class Denoising:
       text_drop: how often the text is left out, so that guidance has something to go away from.
       join: (params, frozen) -> {'unet': tree, ...}, with 'text_encoder' where that learns too; else frozen has
         'contexts' `[P, T, D]`, one for each text.
+      again: see pipeline.apply.
     """
+    self._again = again
     self._model, self._outside, self._text_drop, self._join = model, outside, text_drop, join
     self._signal2 = schedulers.signal2(model.scheduler)
     self._velocity = schedulers.predicts_velocity(model.scheduler)
@@ -82,9 +84,10 @@ class Denoising:
     target = signal * noise - sigma * batch['original'] if self._velocity else noise
     dropped = jax.vmap(jax.random.uniform)(for_text) < self._text_drop
     text = jnp.where(dropped, len(frozen['ids']) - 1, batch['text'])
-    contexts = (self._model.embed(of['text_encoder'], frozen['ids']) if 'text_encoder' in of else frozen['contexts'])
+    contexts = (self._model.embed(of['text_encoder'], frozen['ids']) if 'text_encoder' in of
+                else jnp.asarray(frozen['contexts']))
     out = self._model.predict(of, signal * batch['original'] + sigma * noise, time,
-                              Encoded(batch['masked'], batch['original'], batch['mask']), contexts[text])
+                              Encoded(batch['masked'], batch['original'], batch['mask']), contexts[text], self._again)
     weight = jnp.where(batch['mask'] > 0, 1., self._outside)  # [b, h, w]
     squares = jnp.mean(jnp.square(out - target), -1)
     values = jnp.sum(weight * squares, (1, 2)) / jnp.sum(weight, (1, 2))

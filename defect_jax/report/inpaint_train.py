@@ -37,7 +37,7 @@ def sheet(places, made, first):
 def verdict(summary):
   """Sentences on the losses and on realism."""
   if summary['dev_loss'] is not None:
-    first, last = summary['dev_loss_first'], summary['dev_loss']
+    first, last = summary['dev_loss_before'], summary['dev_loss']
     yield f'The loss on held-out photos went from {number(first)} to {number(last)}.'
   after, before = summary['kid_after'], summary['kid_before']
   if after is None:

@@ -20,7 +20,8 @@ from defect_jax.workdir import Stopped
 
 SCHEMA = {
     'task': Choice('inpaint'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 4096),
-    'dtype': Choice('float32', 'bfloat16'), 'weights': Optional(Text()), 'photos': Optional(Text()),
+    'dtype': Choice('float32', 'bfloat16'), 'weights': Optional(Text()),
+    'lora': Optional(Text()), 'photos': Optional(Text()),
     'count': Integer(1, 10**6), 'variants': Integer(1), 'part': Choice('pool', 'dev'), 'classes': Names(),
     'defects': Names(), 'prompts': Tuple(Text()), 'negative_prompt': Optional(Text()),
     'geometry': {'mode': Choice(*geometry.MODES), 'crop': Tuple(Integer(0), 2),
@@ -45,7 +46,7 @@ def run(config, workdir):
   chosen, skipped = sources.choose(records, config, settings, fixed)
   marks = sources.real_marks(records, config.part, config.defects) if config.masks.kind == 'real' else {}
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
-  model = pipeline.load(config.weights, config.dtype)
+  model = pipeline.load(config.weights, config.dtype, config.lora)
   sampler = model.sampler(_canvas(settings, model), config.batch, **config.sampler)
   for text in {text for _, text in making.prompts_of(config)} | {config.negative_prompt or ''}:
     if lost := model.cut_off(text):

@@ -1,7 +1,6 @@
 """Trains an inpainting pipeline on real photos: autoencoder, then latent diffusion; saved as diffusers saves one."""
 
 import resource
-import tempfile
 import typing
 
 import jax
@@ -11,9 +10,9 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import areas, prepared
-from defect_jax.diffusion import learning, pipeline, random_model, saving, small_model, vocabulary
+from defect_jax.diffusion import learning
 from defect_jax.report import inpaint_train as report
-from defect_jax.tasks.inpaint_train import fitting, material, measures, stages
+from defect_jax.tasks.inpaint_train import fitting, learners, material, measures, stages
 from defect_jax.tasks.inpaint_train import schema as rules
 from defect_jax.tasks.inpaint_train.schema import SCHEMA
 
@@ -28,35 +27,30 @@ def FIXED_STEPS(config):
   return ('steps.total',)
 
 
-class Job(typing.NamedTuple):
-  """What the second stage needs: texts, lots trained on and held out, Pipeline, parameters to begin with."""
+class Material(typing.NamedTuple):
+  """Texts, the Lot that is trained on, the one that is held out or None."""
   texts: material.Texts
   train: material.Lot
   dev: material.Lot | None
-  model: pipeline.Pipeline
-  params: dict
 
 
 def run(config, workdir):
   """Trains as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
   rules.check(config)
-  texts = material.Texts(config)
-  with tempfile.TemporaryDirectory() as folder:
-    tokens = vocabulary.write(folder, texts.all, config.model.text.length)
-    configs, tokenizer = stages.configs_of(config, tokens), pipeline.tokenizer_of(folder)
+  texts, learner, stage = material.Texts(config), None, None
+  if config.weights:
+    learner = learners.of_weights(config, texts)
+  else:
+    parts = learners.configs_of(config, texts)
   train, notes = material.open_lot(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
   dev = _open_dev(config)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
   for line in _opening_lines(config, train, dev, notes):
     print(line, flush=True)
-  vae, stage = stages.fit_autoencoder(config, workdir, configs, train)
-  params = {part: random_model.init(like, config.seed) for part, like in pipeline.shapes(configs).items()} | {
-      'vae': vae}
-  params['unet']['conv_out']['kernel'] *= 0  # so that it begins by predicting nothing
-  configs['vae']['scaling_factor'] = _scale(config, configs, params, tokenizer, train)
-  model = pipeline.Pipeline(workdir.root.name, configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
-  return _learn(config, workdir, Job(texts, train, dev, model, params), stage)
+  if learner is None:
+    learner, stage = learners.from_scratch(config, workdir, texts, train, *parts)
+  return _learn(config, workdir, learner, Material(texts, train, dev), stage)
 
 
 def _open_dev(config):
@@ -68,14 +62,6 @@ def _open_dev(config):
     return None
 
 
-def _scale(config, configs, params, tokenizer, lot):
-  """What latents are multiplied by: 1 over their deviation on some areas."""
-  plain = pipeline.Pipeline('autoencoder', configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
-  rows = np.unique(np.linspace(0, len(lot) - 1, min(len(lot), 128)).astype(int))
-  canvases = lot.canvases()
-  return 1 / learning.scale_of(plain.encode_photos([canvases[row] for row in rows], list(lot.marks[rows])))
-
-
 def _opening_lines(config, train, dev, notes):
   yield from (f'note: {note}' for note in notes)
   counts = ', '.join(f'{train.labels.count(name)} {name}' for name in config.data.classes)
@@ -83,40 +69,37 @@ def _opening_lines(config, train, dev, notes):
          f'{len(dev) if dev else 0} held out; {parallel.devices()} {jax.default_backend()} device(s)')
 
 
-def _learn(config, workdir, job, stage):
-  """Stage two, measures, files; returns the summary."""
-  texts, train, dev, model, params = job
+def _learn(config, workdir, learner, seen, stage):
+  """Stage two, measures, files; returns the summary. `stage`: summary of the autoencoder's training, or None."""
+  texts, train, dev = seen
+  model, keys = learner.model, jax.random.split(jax.random.key(config.seed + 1), 3)
   print(f'encoding {len(train)} areas', flush=True)
   data = stages.bank(model, train, texts)
-  keys = jax.random.split(jax.random.key(config.seed + 1), 3)
-  loss = learning.Denoising(model, config.optimizer.outside, config.text_drop)
+  loss = learning.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
   descent = stages.denoising_descent(config, loss, keys[0])
-  moved = {part: params[part] for part in ('unet', 'text_encoder')}
-  begin = descent.init(moved, {'ids': np.asarray(model.ids(texts.all))})
   good, defects = (train.only(lambda label, is_good=is_good: (label == areas.GOOD) == is_good)
                    for is_good in (True, False))
   found = measures.places(good, defects, texts, config.measure.images, config.seed)
   fill = measures.Filler(config, model, texts, found)
-  held_out = _held_out(loss, model, dev, texts, begin.frozen, keys[2])
+  held_out = _held_out(loss, model, dev, texts, learner.frozen, keys[2])
 
   def evaluate(state, step):
-    made = fill(params | fitting.as_tree(state.average), min(measures.shown(), len(found.labels)))
+    made = fill(learner.whole(state.average), min(measures.shown(), len(found.labels)))
     fill.show(workdir.sample(step, 'inpainted'), made)
     return held_out(state.average)
 
-  state, history, speed = fitting.fit(workdir, config.steps, descent, begin, data, stages.rows, config.batch, keys[1],
-                                      evaluate)
-  trained = params | fitting.as_tree(state.average)
-  saving.save(workdir.pipeline, model, trained, config.save.dtype)
+  state, history, speed = fitting.fit(workdir, config.steps, descent, descent.init(learner.moved, learner.frozen),
+                                      data, stages.rows, config.batch, keys[1], evaluate)
+  learner.write(workdir, state.average)
   print('measuring', flush=True)
   rows = workdir.read_metrics()
-  summary = {'steps': config.steps.total, 'seconds': workdir.seconds_spent() + stage['seconds'], **speed,
-             'devices': parallel.devices(), 'platform': jax.default_backend(), 'loss': fitting.last_tenth(history),
-             'dev_loss': next((row['eval/loss'] for row in reversed(rows) if 'eval/loss' in row), None),
-             'dev_loss_first': next((row['eval/loss'] for row in rows if 'eval/loss' in row), None),
-             'autoencoder': stage}
-  made = fill(trained, len(found.labels))
-  summary |= _realism(config, fill, params, made, defects, dev)
+  held = [row['eval/loss'] for row in rows if 'eval/loss' in row] or [None]
+  summary = {'steps': config.steps.total, 'seconds': workdir.seconds_spent() + (stage['seconds'] if stage else 0.),
+             **speed, 'devices': parallel.devices(), 'platform': jax.default_backend(),
+             'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
+             'dev_loss': held[-1], 'autoencoder': stage}
+  made = fill(learner.whole(state.average), len(found.labels))
+  summary |= _realism(config, fill, learner.params, made, defects, dev)
   summary['peak_memory_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, history.values, found,
                made)
@@ -136,7 +119,7 @@ def _held_out(loss, model, dev, texts, frozen, key):
   return lambda params: {'eval/loss': float(mean(params))}
 
 
-def _realism(config, fill, untrained, made, defects, dev):
+def _realism(config, fill, before, made, defects, dev):
   """Measures before and after, and of cut and paste; None where there are too few held-out defects."""
   real = None if dev is None else dev.only(lambda label: label != areas.GOOD)
   if real is None or not len(real):
@@ -144,7 +127,7 @@ def _realism(config, fill, untrained, made, defects, dev):
                           'memorised_fraction'))
   against, marks = measures.Against(config, defects, real), fill.places.marks
   kid = {name: against.kid(images, marks) for name, images in (
-      ('before', fill(untrained, len(marks))), ('after', made), ('cutpaste', fill.places.pasted()))}
+      ('before', fill(before, len(marks))), ('after', made), ('cutpaste', fill.places.pasted()))}
   novelty, memorised = against.newness(made, marks)
   return {f'kid_{name}': value for name, (value, _) in kid.items()} | {
       'kid_after_ci': kid['after'][1], 'kid_of_training': against.kid_of_training, 'novelty': novelty,

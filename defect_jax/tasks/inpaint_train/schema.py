@@ -17,6 +17,8 @@ SCHEMA = {
         'context': Tuple(Number(1, 100), 2), 'share': Tuple(Number(above=0, high=1), 2), 'areas': Integer(4, 10**6),
         'max_broken': Number(0, 1), 'flip_horizontal': Boolean(), 'flip_vertical': Boolean()},
     'masks': {'size': Tuple(Number(above=0, high=1), 2), 'dilate': Tuple(Integer(0, 256), 2)},
+    'weights': Optional(Text()),
+    'tune': {'method': Choice('full', 'lora'), 'text': Boolean(), 'rank': Integer(1, 1024), 'scale': Number(above=0)},
     'prompts': Tuple(Text()), 'text_drop': Number(0, 1),
     'model': {
         'autoencoder': {'widths': _WIDTHS, 'blocks': Integer(1, 8), 'latent': Integer(1, 64)},
@@ -25,7 +27,7 @@ SCHEMA = {
                  'length': Integer(4, 77)}},
     'autoencoder': {'lr': _RATE, 'batch': Integer(1, 65536), 'lpips': Number(0), 'kld': Number(0), 'steps': _STEPS},
     'optimizer': {'lr': _RATE, 'warmup': Integer(0), 'clip': Number(above=0), 'average': Number(0, below=1),
-                  'outside': Number(0, 1), 'accumulate': Integer(1, 1024)},
+                  'outside': Number(0, 1), 'accumulate': Integer(1, 1024), 'again': Boolean()},
     'steps': _STEPS,
     'measure': {'part': Choice('dev', 'final'), 'images': Integer(2, 10**5), 'steps': Integer(1),
                 'guidance': Number(1, 100), 'batch': Integer(1, 4096), 'margin': Number(1, 10),
