@@ -62,7 +62,7 @@ def read(name, unet):
   adapters = {}
   for dense, kernel in _kernels(unet).items():
     pair = [arrays.pop(f'{_dotted(dense)}.lora_{letter}.weight', None) for letter in 'AB']
-    if pair == [None, None]:
+    if all(of is None for of in pair):
       continue
     a, b = (None if of is None else np.float32(of.T) for of in pair)
     if a is None or b is None or a.ndim != 2 or b.ndim != 2 or (a.shape[0], b.shape[1]) != kernel.shape or (
