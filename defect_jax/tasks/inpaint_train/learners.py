@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from defect_jax.config import UserError
-from defect_jax.diffusion import learning, lora, pipeline, random_model, saving, small_model, vocabulary
+from defect_jax.diffusion import learning, lora, pipeline, saving, small_model, vocabulary
 from defect_jax.tasks.inpaint_train import fitting, stages
 
 
@@ -45,9 +45,7 @@ class Learner:
 def from_scratch(config, workdir, texts, lot, configs, tokenizer):
   """(Learner, summary of the autoencoder's training); trains the autoencoder, or finds it trained."""
   vae, stage = stages.fit_autoencoder(config, workdir, configs, lot)
-  params = {part: random_model.init(like, config.seed) for part, like in pipeline.shapes(configs).items()} | {
-      'vae': vae}
-  params['unet']['conv_out']['kernel'] *= 0  # so that it begins by predicting nothing
+  params = small_model.begin(configs, config.seed) | {'vae': vae}
   configs['vae']['scaling_factor'] = _scale(config, configs, params, tokenizer, lot)
   model = pipeline.Pipeline(workdir.root.name, configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
   return _full(config, model, params, texts, ('unet', 'text_encoder')), stage

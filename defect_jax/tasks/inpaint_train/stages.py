@@ -6,7 +6,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from defect_jax.diffusion import learning, pipeline, random_model, small_model
+from defect_jax.diffusion import learning, pipeline, small_model
 from defect_jax.models import features
 from defect_jax.report import grids
 from defect_jax.tasks.inpaint_train import fitting
@@ -14,7 +14,8 @@ from defect_jax.training.descent import Descent
 from defect_jax.workdir import Workdir
 
 _SHOWN = 9  # areas in a grid of reconstructions
-_DECAY = 0.01  # of AdamW
+_DECAY, _B2 = 0.01, 0.99  # of AdamW
+_WARMUP = 20  # steps of the autoencoder
 
 
 def configs_of(config, tokens):
@@ -29,13 +30,14 @@ def fit_autoencoder(config, workdir, configs, lot):
   inner = Workdir(workdir.vae, workdir)
   inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': config.seed, 'dtype': config.dtype,
                           'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
-                          'steps': config.autoencoder.steps.to_dict(),
-                          'autoencoder': {key: config.autoencoder[key] for key in ('lr', 'batch', 'lpips', 'kld')}}))
+                          'autoencoder': config.autoencoder.to_dict()}), ('autoencoder.steps.total',))
   _, vae, _ = pipeline.modules(configs, config.dtype)
-  loss = learning.Autoencoding(vae, config.autoencoder.lpips, config.autoencoder.kld)
+  loss = learning.Autoencoding(vae, min(config.autoencoder.crop, config.data.size), config.autoencoder.lpips,
+                                config.autoencoder.kld)
   keys = jax.random.split(jax.random.key(config.seed), 2)
-  descent = Descent(loss, _optimizer(config.autoencoder.lr, config.autoencoder.steps.total, 0, 1.0), keys[0], 0.99)
-  begin = descent.init({'vae': random_model.init(pipeline.shapes(configs)['vae'], config.seed)},
+  optimizer = _optimizer(config.autoencoder.lr, config.autoencoder.steps.total, _WARMUP, 1.0)
+  descent = Descent(loss, optimizer, keys[0], 0.99)
+  begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']},
                        {'lpips': features.load('alexnet')})
   shown = np.float32(lot.images[:: -(-len(lot) // _SHOWN)]) / 255
 
@@ -92,5 +94,5 @@ def denoising_descent(config, loss, key):
 
 def _optimizer(rate, steps, warmup, clip):
   """AdamW after a clipped gradient; the rate rises over the warm-up and falls to 0 by a cosine."""
-  schedule = optax.warmup_cosine_decay_schedule(0. if warmup else rate, rate, warmup, steps)
-  return optax.chain(optax.clip_by_global_norm(clip), optax.adamw(schedule, weight_decay=_DECAY))
+  schedule = optax.warmup_cosine_decay_schedule(0. if warmup else rate, rate, min(warmup, steps - 1), steps)
+  return optax.chain(optax.clip_by_global_norm(clip), optax.adamw(schedule, b2=_B2, weight_decay=_DECAY))
