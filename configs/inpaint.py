@@ -55,6 +55,11 @@ def get_config(arg=None):
   config.sampler = ConfigDict({'name': 'dpmsolver++', 'steps': 20, 'guidance': 7.5, 'strength': 1.0,
                                'content': 'noise'})
 
+  # Candidates made for each mask, of which one is kept: of those that by VGG16's features read as the asked defect and
+  # are as near to real ones as `quantile` of these are to each other, the most typical. Takes real defects with masks
+  # among the photos; the manifest records the reasons.
+  config.filter = ConfigDict({'candidates': 1, 'quantile': 0.95})
+
   # Made defects against real ones of the same classes, each as a square around its mask, scaled to `size`.
   config.measure = ConfigDict({'part': 'dev', 'size': 64})
 

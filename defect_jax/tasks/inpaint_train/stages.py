@@ -30,7 +30,7 @@ def fit_autoencoder(config, workdir, configs, lot):
   inner = Workdir(workdir.vae, workdir)
   inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': config.seed, 'dtype': config.dtype,
                           'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
-                          'autoencoder': config.autoencoder.to_dict()}), ('autoencoder.steps.total',))
+                          'autoencoder': config.autoencoder.to_dict()}))
   _, vae, _ = pipeline.modules(configs, config.dtype)
   loss = learning.Autoencoding(vae, min(config.autoencoder.crop, config.data.size), config.autoencoder.lpips,
                                 config.autoencoder.kld)
