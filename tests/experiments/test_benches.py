@@ -62,7 +62,8 @@ def test_all_steps_are_timed_when_the_log_interval_does_not_divide_them():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly', 'bench_inpaint', 'bench_inpaint_train'])
+@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly', 'bench_inpaint',
+                                  'bench_inpaint_train'])
 def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_time_to_target' and importlib.util.find_spec('torch') is None:
     pytest.skip('PyTorch, the extra `torch`, is not installed')
