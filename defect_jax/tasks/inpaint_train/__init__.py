@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from absl import logging
 
-from defect_jax import parallel
-from defect_jax.config import UserError
+from defect_jax import __version__, parallel
+from defect_jax.config import UserError, config_hash
 from defect_jax.data import areas, prepared
 from defect_jax.diffusion import learning
 from defect_jax.report import inpaint_train as report
@@ -101,6 +101,8 @@ def _learn(config, workdir, learner, seen, stage):
   made = fill(learner.whole(state.average), len(found.labels))
   summary |= _realism(config, fill, learner.params, made, defects, dev)
   summary['peak_memory_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+  learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
+                           'summary': summary})
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, history.values, found,
                made)
   return summary

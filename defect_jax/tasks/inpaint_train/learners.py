@@ -1,11 +1,13 @@
 """Who learns in the latents: a pipeline from scratch, given weights as a whole, or LoRA adapters beside them."""
 
 import dataclasses
+import json
 import tempfile
 from collections.abc import Callable
 
 import numpy as np
 
+from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
 from defect_jax.diffusion import learning, lora, pipeline, saving, small_model, vocabulary
 from defect_jax.tasks.inpaint_train import fitting, stages
@@ -31,6 +33,12 @@ class Learner:
     """{part: tree} with what was trained."""
     joined = self.join(fitting.as_tree(moved), {'unet': self.params['unet']})
     return self.params | {part: joined[part] for part in self.params if part in joined}
+
+  def record(self, workdir, values):
+    """Lays beside what was written how it came about, training.json: `values` without the photos' place."""
+    values['config']['data'].pop('path')
+    folder = workdir.pipeline if workdir.pipeline.exists() else workdir.lora
+    write_atomic(folder / 'training.json', json.dumps(plain(values), indent=2) + '\n')
 
   @classmethod
   def of(cls, model, params, texts, moved, join, write, frozen=None):
