@@ -9,8 +9,9 @@
 
 weights is `default`, a small pipeline that comes with this package and knows pitting on ball screws; a run of
 configs/inpaint_train.py, which teaches one your product; a folder with a diffusers inpainting pipeline; or, with
-network, its name on the hub, such as stable-diffusion-v1-5/stable-diffusion-inpainting. The set is made in the run's folder
-set/: the photos in images/, their masks/, crops/ and differences/, a manifest, and beside it report.html.
+network, its name on the hub, such as stable-diffusion-v1-5/stable-diffusion-inpainting (which wants
+`--config.sampler.guidance=7.5`). The set is made in the run's folder set/: the photos in images/, their masks/, crops/
+and differences/, a manifest, and beside it report.html.
 """
 
 from ml_collections import ConfigDict, FieldReference
