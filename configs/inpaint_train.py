@@ -42,15 +42,15 @@ def get_config(arg=None):
   data.few_shot = 0  # photos of each defect class; 0: all of the part
   data.size = 64  # side of an area, and what the pipeline is made for
   data.context = (1.5, 4.0)  # side of an area over its defect, from and to, where there are masks
-  data.share = (0.4, 1.0)  # side of an area over the photo's shorter side, where there are none
+  data.share = (0.5, 1.0)  # side of an area over the photo's shorter side, where there are none
   data.areas = 3072  # drawn once; half of them of defects
   data.max_broken = 0.01  # share of photos that may be unreadable; they are reported and skipped
   data.flip_horizontal = True
   data.flip_vertical = True
 
-  # What is made anew: blobs where nothing is marked, diameter over the area's side from and to; else the defect and
-  # some pixels around.
-  config.masks = ConfigDict({'size': (0.25, 0.6), 'dilate': (1, 5)})
+  # What is made anew: the defect and some pixels around; where none is marked a blob, diameter over the area's side
+  # from and to: of photos of defects the most conspicuous of `tries` blobs.
+  config.masks = ConfigDict({'size': (0.25, 0.6), 'dilate': (1, 5), 'tries': 16})
   config.prompts = ('a close-up photo of a {defect} on a metal surface',)
   config.text_drop = 0.1  # how often the text is left out, which guidance needs
 

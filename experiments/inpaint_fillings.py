@@ -38,7 +38,7 @@ def fillings(workdir, config):
   """(Places, {name: images}, Against) of a run."""
   texts = material.Texts(config)
   train, _ = material.open_lot(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
-  dev, _ = material.open_lot(config, config.measure.part, 0, 0, flip=False, per_photo=True)
+  dev, _ = material.open_lot(config, config.measure.part, 0, None, flip=False)
   good, defects = (train.only(lambda label, is_good=is_good: (label == areas.GOOD) == is_good)
                    for is_good in (True, False))
   found = measures.places(good, defects, texts, config.measure.images, config.seed)

@@ -56,7 +56,7 @@ def run(config, workdir):
 def _open_dev(config):
   """Lot of the held-out photos, an area each, or None where there are too few."""
   try:
-    return material.open_lot(config, config.measure.part, 0, 0, flip=False, per_photo=True)[0]
+    return material.open_lot(config, config.measure.part, 0, None, flip=False)[0]
   except UserError as error:
     logging.warning('no held-out photos, so neither dev_loss nor KID: %s', error)
     return None
@@ -113,8 +113,7 @@ def _held_out(loss, model, dev, texts, frozen, key):
   if dev is None:
     return lambda params: {}
   chosen = np.unique(np.linspace(0, len(dev) - 1, min(len(dev), _DEV_AREAS)).astype(int))
-  data = stages.bank(model, material.Lot(dev.images[chosen], dev.marks[chosen], [dev.labels[row] for row in chosen]),
-                     texts)
+  data = stages.bank(model, dev.take(chosen), texts)
   slots = np.arange(len(chosen))
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
   mean = jax.jit(lambda params: loss(params, frozen, data, keys, slots)[0].mean())
@@ -134,4 +133,5 @@ def _realism(config, fill, before, made, defects, dev):
   return {f'kid_{name}': value for name, (value, _) in kid.items()} | {
       'kid_after_ci': kid['after'][1], 'kid_of_training': against.kid_of_training, 'novelty': novelty,
       'memorised_fraction': memorised,
-      'measured_against': f'{against.count} real defects of the part {config.measure.part}'}
+      'measured_against': f'{against.count} areas of {len(set(real.files))} photos of defects, part '
+                          f'{config.measure.part}'}

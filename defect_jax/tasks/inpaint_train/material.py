@@ -7,6 +7,7 @@ import numpy as np
 from defect_jax.config import UserError
 from defect_jax.data import areas
 from defect_jax.diffusion import masks
+from defect_jax.evaluation import generation
 
 _EMPTY = ''  # the text of what is left out
 
@@ -16,11 +17,12 @@ class Lot:
   """Areas to learn from.
 
   Attributes:
-    images: uint8 `[N, S, S, 3]`. marks: bool `[N, S, S]`, what is made anew. labels: class of each.
+    images: uint8 `[N, S, S, 3]`. marks: bool `[N, S, S]`, what is made anew. labels: class of each. files: photos.
   """
   images: np.ndarray
   marks: np.ndarray
   labels: list
+  files: list
 
   def __len__(self):
     return len(self.labels)
@@ -31,28 +33,31 @@ class Lot:
 
   def only(self, label_is):
     """The Lot of those whose label the function wants."""
-    rows = [row for row, label in enumerate(self.labels) if label_is(label)]
-    return Lot(self.images[rows], self.marks[rows], [self.labels[row] for row in rows])
+    return self.take([row for row, label in enumerate(self.labels) if label_is(label)])
+
+  def take(self, rows):
+    """The Lot of some rows."""
+    return Lot(self.images[rows], self.marks[rows], *([of[row] for row in rows] for of in (self.labels, self.files)))
 
 
-def open_lot(config, part, few_shot, count, flip, per_photo=False):
+def open_lot(config, part, few_shot, count, flip):
   """Areas of a part of the photos.
 
   Args:
-    few_shot: photos of a defect class, 0 for all. count: areas, half of them of defects. flip: whether to mirror some.
-    per_photo: instead of `count`, one area for each photo, and of defects with masks one for each photo too.
+    few_shot: photos of a defect class, 0 for all. count: areas, half of them of defects; None, one for each photo, and
+      of a class of 50 photos or more at least the 100 that KID is measured against. flip: whether to mirror some.
 
   Returns (Lot, notes). UserError.
   """
   data = config.data
   chosen, notes = areas.records(data.source, data.path, data.cell_type, part, data.classes, few_shot, config.seed)
   view = areas.View(data.size, data.context, data.share)
-  counts = {name: len(found) for name, found in chosen.items()} if per_photo else _counts(data.classes, count)
+  counts = _per_photo(chosen) if count is None else _counts(data.classes, count)
   drawn, skipped = areas.draw(chosen, counts, view, config.seed, data.max_broken)
   rng = np.random.default_rng([config.seed, len(drawn)])
   pairs = [_turned(area, config, flip, rng) for area in drawn]
   images, marks = (np.stack(part) for part in zip(*pairs, strict=True))
-  return Lot(images, marks, [area.label for area in drawn]), notes + skipped
+  return Lot(images, marks, [area.label for area in drawn], [area.file for area in drawn]), notes + skipped
 
 
 def _counts(classes, count):
@@ -71,7 +76,13 @@ def _turned(area, config, flip, rng):
   for axis, on in ((0, config.data.flip_vertical), (1, config.data.flip_horizontal)):
     if flip and on and rng.random() < 0.5:
       image, mark = np.flip(image, axis), np.flip(mark, axis)
-  return image, masks.covering(rng, mark, config.masks.dilate, *config.masks.size)
+  tries = 1 if area.label == areas.GOOD else config.masks.tries
+  return image, masks.covering(rng, mark, config.masks.dilate, *config.masks.size, image, tries)
+
+
+def _per_photo(chosen):
+  least = generation.LEAST_REAL
+  return {name: max(len(found), least) if len(found) >= least // 2 else len(found) for name, found in chosen.items()}
 
 
 class Texts:

@@ -14,9 +14,10 @@ SCHEMA = {
     'data': {
         'source': Choice(*sets.SOURCES), 'path': Optional(Text()), 'part': Choice('pool'), 'classes': Names(),
         'cell_type': Choice(*elpv.CELL_TYPES), 'few_shot': Integer(0), 'size': Integer(32, 1024),
-        'context': Tuple(Number(1, 100), 2), 'share': Tuple(Number(above=0, high=1), 2), 'areas': Integer(4, 10**6),
+        'context': Tuple(Number(1, 100), 2), 'share': Tuple(Number(above=0, high=1), 2),
+        'areas': Integer(4, 10**6),
         'max_broken': Number(0, 1), 'flip_horizontal': Boolean(), 'flip_vertical': Boolean()},
-    'masks': {'size': Tuple(Number(above=0, high=1), 2), 'dilate': Tuple(Integer(0, 256), 2)},
+    'masks': {'size': Tuple(Number(above=0, high=1), 2), 'dilate': Tuple(Integer(0, 256), 2), 'tries': Integer(1, 1000)},
     'weights': Optional(Text()),
     'tune': {'method': Choice('full', 'lora'), 'text': Boolean(), 'rank': Integer(1, 1024), 'scale': Number(above=0)},
     'prompts': Tuple(Text()), 'text_drop': Number(0, 1),
