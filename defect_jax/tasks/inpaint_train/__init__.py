@@ -37,6 +37,9 @@ class Material(typing.NamedTuple):
 def run(config, workdir):
   """Trains as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
   rules.check(config)
+  if parallel.padded(config.batch) // parallel.devices() % config.optimizer.accumulate:
+    raise UserError(f'optimizer.accumulate = {config.optimizer.accumulate}: the share of each of {parallel.devices()} '
+                    f'devices in a batch of {config.batch} cannot be cut into so many equal pieces')
   texts, learner, stage = material.Texts(config), None, None
   if config.weights:
     learner = learners.of_weights(config, texts)

@@ -72,7 +72,8 @@ def of_weights(config, texts):
   if config.data.size % model.multiple:
     raise UserError(f'data.size = {config.data.size}: must be a multiple of {model.multiple} for {config.weights}; it '
                     f'was made for {model.native}')
-  params, tune = fitting.as_tree(model.params), config.tune
+  exact = model if config.dtype == 'float32' else pipeline.load(config.weights)  # small steps vanish in bfloat16
+  params, tune = fitting.as_tree(exact.params), config.tune
   if tune.method == 'full':
     return _full(config, model, params, texts, ('unet', 'text_encoder') if tune.text else ('unet',))
   if tune.text:

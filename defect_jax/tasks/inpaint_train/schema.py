@@ -17,9 +17,11 @@ SCHEMA = {
         'context': Tuple(Number(1, 100), 2), 'share': Tuple(Number(above=0, high=1), 2),
         'areas': Integer(4, 10**6),
         'max_broken': Number(0, 1), 'flip_horizontal': Boolean(), 'flip_vertical': Boolean()},
-    'masks': {'size': Tuple(Number(above=0, high=1), 2), 'dilate': Tuple(Integer(0, 256), 2), 'tries': Integer(1, 1000)},
+    'masks': {'size': Tuple(Number(above=0, high=1), 2), 'dilate': Tuple(Integer(0, 256), 2),
+              'tries': Integer(1, 1000)},
     'weights': Optional(Text()),
-    'tune': {'method': Choice('full', 'lora'), 'text': Boolean(), 'rank': Integer(1, 1024), 'scale': Number(above=0)},
+    'tune': {'method': Choice('full', 'lora'), 'text': Boolean(), 'rank': Integer(1, 1024),
+             'scale': Number(above=0)},
     'prompts': Tuple(Text()), 'text_drop': Number(0, 1),
     'model': {
         'autoencoder': {'widths': _WIDTHS, 'blocks': Integer(1, 8), 'latent': Integer(1, 64)},
@@ -43,8 +45,5 @@ def check(config):
   for key, pair in (('masks.size', config.masks.size), ('masks.dilate', config.masks.dilate)):
     if len(pair) != 2 or pair[0] > pair[1]:
       raise UserError(f'{key} = {pair}: give two numbers, the smaller first')
-  if config.batch % config.optimizer.accumulate:
-    raise UserError(f'optimizer.accumulate = {config.optimizer.accumulate}: the batch of {config.batch} cannot be cut '
-                    'into so many equal pieces')
   if config.optimizer.warmup >= config.steps.total:
     raise UserError(f'optimizer.warmup = {config.optimizer.warmup}: must be below the {config.steps.total} steps')
