@@ -16,8 +16,9 @@ def get_config(arg=None):
   config.data.source = 'folder'
   config.data.classes = ('pitting', 'good')
   config.data.flip_vertical = False  # light falls from above
-  if config.steps.total > 100:  # colours take more than grey: blurred at 1,000 steps and 6 channels
-    config.model.autoencoder.latent = 8
+  # Colours take more than grey: at 1,000 steps and 6 channels pits were blurred.
+  config.model.autoencoder.latent = 8
+  if config.autoencoder.steps.total == 1000:
     config.autoencoder.steps.total = 1800
   config.save.dtype = 'bfloat16'
   return config
