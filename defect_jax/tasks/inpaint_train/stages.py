@@ -27,39 +27,23 @@ def configs_of(config, tokens):
 
 def fit_autoencoder(config, workdir, configs, lot):
   """Trains the autoencoder in workdir.vae, or finds it trained; (parameters, summary of that run)."""
-  inner = Workdir(workdir.vae, workdir)
+  inner, chosen = Workdir(workdir.vae, workdir), config.autoencoder
   inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': config.seed, 'dtype': config.dtype,
                           'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
-                          'autoencoder': config.autoencoder.to_dict()}))
+                          'steps': chosen.steps.to_dict(), 'autoencoder': chosen.to_dict()}))
   _, vae, _ = pipeline.modules(configs, config.dtype)
-  loss = learning.Autoencoding(vae, min(config.autoencoder.crop, config.data.size), config.autoencoder.lpips,
-                                config.autoencoder.kld)
+  loss = learning.Autoencoding(vae, min(chosen.crop, config.data.size), chosen.lpips, chosen.kld)
   keys = jax.random.split(jax.random.key(config.seed), 2)
-  optimizer = _optimizer(config.autoencoder.lr, config.autoencoder.steps.total, _WARMUP, 1.0)
-  descent = Descent(loss, optimizer, keys[0], 0.99)
-  begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']},
-                       {'lpips': features.load('alexnet')})
-  shown = np.float32(lot.images[:: -(-len(lot) // _SHOWN)]) / 255
-
-  @jax.jit
-  def reconstruct(params):
-    z = pipeline.apply(vae, params, (2 * shown - 1).transpose(0, 3, 1, 2), method=vae.encode).latent_dist.mode()
-    return pipeline.apply(vae, params, z.transpose(0, 3, 1, 2), method=vae.decode).sample.transpose(0, 2, 3, 1) / 2 + .5
-
-  def evaluate(state, step):
-    recon = np.clip(reconstruct(state.average['vae']), 0, 1)
-    grids.write_png(inner.sample(step, 'recon'), grids.recon_grid(shown, recon))
-    return {'eval/mse': float(np.mean(np.square(recon - shown)))}
-
+  descent = Descent(loss, _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0), keys[0], 0.99)
+  begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']}, {'lpips': features.load('alexnet')})
   done = inner.finished()
   if done is None:
     inner.open()
   try:
-    state, history, speed = fitting.fit(
-        inner, config.autoencoder.steps, descent, begin, {'image': lot.images}, _images, config.autoencoder.batch,
-        keys[1], evaluate)
+    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, _images,
+                                        chosen.batch, keys[1], _reconstructions(inner, vae, lot))
     if done is None:
-      done = {'steps': config.autoencoder.steps.total, 'seconds': inner.seconds_spent(), **speed,
+      done = {'steps': chosen.steps.total, 'seconds': inner.seconds_spent(), **speed,
               'loss': fitting.last_tenth(history),
               'mse': [row['eval/mse'] for row in inner.read_metrics() if 'eval/mse' in row][-1]}
       inner.finish(done)
@@ -67,6 +51,24 @@ def fit_autoencoder(config, workdir, configs, lot):
     inner.close('failed', str(error))
     raise
   return fitting.as_tree(state.average['vae']), done
+
+
+def _reconstructions(workdir, vae, lot):
+  """`evaluate` of fitting.fit: a grid of areas and their reconstructions, and their squared error."""
+  shown = np.float32(lot.images[:: -(-len(lot) // _SHOWN)]) / 255
+
+  @jax.jit
+  def reconstruct(params):
+    z = pipeline.apply(vae, params, (2 * shown - 1).transpose(0, 3, 1, 2), method=vae.encode).latent_dist.mode()
+    image = pipeline.apply(vae, params, z.transpose(0, 3, 1, 2), method=vae.decode).sample
+    return image.transpose(0, 2, 3, 1) / 2 + 0.5
+
+  def evaluate(state, step):
+    recon = np.clip(reconstruct(state.average['vae']), 0, 1)
+    grids.write_png(workdir.sample(step, 'recon'), grids.recon_grid(shown, recon))
+    return {'eval/mse': float(np.mean(np.square(recon - shown)))}
+
+  return evaluate
 
 
 def _images(data, indices, weights):
