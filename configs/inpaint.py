@@ -1,30 +1,35 @@
 """New defect photos by Stable Diffusion inpainting: each is a photo in which only a marked area is made anew.
 
-  python -m defect_jax.main --config=configs/inpaint.py --config.weights=FOLDER --config.photos=photos
-  python -m defect_jax.main --config=configs/inpaint.py:masked --config.weights=FOLDER --config.photos=photos \
+  python -m defect_jax.main --config=configs/inpaint.py --config.photos=photos
+  python -m defect_jax.main --config=configs/inpaint.py --config.weights=runs/inpaint_train --config.photos=photos \
     --config.defects=scratch,dent --config.count=5000
+  python -m defect_jax.main --config=configs/inpaint.py:crop --config.weights=FOLDER --config.photos=photos \
+    --config.geometry.crop=512,512
   python -m defect_jax.main --config=configs/inpaint.py:tiny --config.photos=photos     seconds: noise, to try it
 
-weights is a folder with a diffusers inpainting pipeline or, with network, its name on the hub, such as
-stable-diffusion-v1-5/stable-diffusion-inpainting; none come with this package. The set is made in the run's folder
-set/: the photos in images/, their masks/, crops/ and differences/, a manifest, and beside it report.html.
+weights is `default`, a small pipeline that comes with this package and knows pitting on ball screws; a run of
+configs/inpaint_train.py, which teaches one your product; a folder with a diffusers inpainting pipeline; or, with
+network, its name on the hub, such as stable-diffusion-v1-5/stable-diffusion-inpainting (which wants
+`--config.sampler.guidance=7.5`). The set is made in the run's folder set/: the photos in images/, their masks/, crops/
+and differences/, a manifest, and beside it report.html.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 from ml_collections.config_dict import placeholder
 
 from defect_jax.config import parse_arg
 
 
 def get_config(arg=None):
-  """`crop` (the crop at its own resolution, the default) or `masked` (the mask's surroundings, scaled), and `tiny`."""
-  arg = parse_arg(arg, mode=('crop', 'masked'), tiny=False)
+  """`masked` (the mask's surroundings, scaled, the default) or `crop` (the crop at its own resolution), and `tiny`."""
+  arg = parse_arg(arg, mode=('masked', 'crop'), tiny=False)
   config = ConfigDict()
   config.task = 'inpaint'
   config.seed = 0
   config.batch = 4  # images made at once
   config.dtype = 'float32'  # or bfloat16
-  config.weights = placeholder(str)  # a folder, a name on the hub, or random
+  config.weights = FieldReference('default')  # or a folder, a name on the hub, random
+  config.lora = placeholder(str)  # a file or folder of LoRA weights that are merged into them
   config.count = 1000
   config.variants = 1  # images of a photo in a row; with one mask for all, each photo is encoded once
 
@@ -34,14 +39,14 @@ def get_config(arg=None):
   config.classes = ('good',)
 
   # Every defect in turn with every prompt.
-  config.defects = ('scratch',)
+  config.defects = ('pitting',)
   config.prompts = ('a close-up photo of a {defect} on a metal surface',)
   config.negative_prompt = placeholder(str)
 
   # Boxes are left,top,width,height in pixels of the photo. The crop may be width,height only: it is laid around the
   # target area, or anywhere. The target area is all that may change: a box, width,height anywhere in the crop, or none
   # for all of the crop. Masks fade over `feather` pixels; `padding` is what masked shows around them at least.
-  config.geometry = ConfigDict({'mode': arg.mode, 'crop': (512, 512), 'target': placeholder(tuple), 'feather': 4,
+  config.geometry = ConfigDict({'mode': arg.mode, 'crop': (256, 256), 'target': placeholder(tuple), 'feather': 4,
                                 'padding': 32})
   # box: all of the target area. polygon: x1,y1,x2,y2,... in pixels of the photo. png: a file of the photo's size.
   # real: the defect's masks among the photos, moved, turned and scaled. random: blobs.
@@ -51,8 +56,13 @@ def get_config(arg=None):
 
   # ddim, dpmsolver++, euler or pndm. A strength below 1 begins closer to the photo; content is what the mask holds in
   # the beginning: noise, or the original.
-  config.sampler = ConfigDict({'name': 'dpmsolver++', 'steps': 20, 'guidance': 7.5, 'strength': 1.0,
+  config.sampler = ConfigDict({'name': 'dpmsolver++', 'steps': 20, 'guidance': 1.5, 'strength': 1.0,
                                'content': 'noise'})
+
+  # Candidates made for each mask, of which one is kept: of those that by VGG16's features read as the asked defect and
+  # are as near to real ones as `quantile` of these are to each other, the most typical. Takes real defects with masks
+  # among the photos; the manifest records the reasons.
+  config.filter = ConfigDict({'candidates': 1, 'quantile': 0.95})
 
   # Made defects against real ones of the same classes, each as a square around its mask, scaled to `size`.
   config.measure = ConfigDict({'part': 'dev', 'size': 64})

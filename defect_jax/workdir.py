@@ -65,6 +65,8 @@ class Workdir:
   samples = property(lambda self: self.root / 'samples')
   image_set = property(lambda self: self.root / 'set')
   vae = property(lambda self: self.root / 'vae')  # workdir of the VAE that a run of another task trains for itself
+  pipeline = property(lambda self: self.root / 'pipeline')  # an inpainting pipeline as diffusers saves it
+  lora = property(lambda self: self.root / 'lora')  # LoRA weights that were trained beside given ones
   detector_json = property(lambda self: self.root / 'detector.json')
   predictions_csv = property(lambda self: self.root / 'predictions.csv')
   predictions_part = property(lambda self: self.root / 'predictions.part.csv')  # rows so far

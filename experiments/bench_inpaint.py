@@ -21,7 +21,7 @@ from absl import app, flags
 from flax.jax_utils import replicate
 
 from defect_jax import parallel
-from defect_jax.diffusion import pipeline, random_model
+from defect_jax.diffusion import pipeline, random_model, vocabulary
 from experiments import bench
 
 FLAGS = flags.FLAGS
@@ -147,7 +147,7 @@ def build_torch(folder):
   parts = configs()
   torch.manual_seed(0)
   (Path(folder) / 'tokenizer').mkdir()
-  random_model.write_tokenizer(Path(folder) / 'tokenizer')
+  vocabulary.write(Path(folder) / 'tokenizer')
   vae = diffusers.AutoencoderKL(**parts['vae'])
   with torch.no_grad():
     vae.quant_conv.weight[4:] = 0

@@ -83,8 +83,11 @@ def test_tiny_is_the_same_job_smaller(name):
   smaller = {'vae': ('batch', 'data.few_shot', 'data.size', 'model.widths'), 'generate': ('batch', 'count'),
              'anomaly': ('data.size', 'train.average', 'train.batch', 'train.model.latent', 'train.model.widths',
                          'train.targets.kld'),
-             'inpaint': ('count', 'geometry.crop', 'sampler.steps', 'weights')}
-  differ = {key for key in changes(whole, tiny) if not re.match(r'(train\.)?steps\.', key)}
+             'inpaint': ('count', 'geometry.crop', 'sampler.steps', 'weights'),
+             'inpaint_train': ('batch', 'data.areas', 'data.size', 'measure.batch', 'measure.images', 'measure.steps',
+                               'model.autoencoder.widths', 'model.unet.attention', 'model.unet.widths',
+                               'optimizer.warmup')}
+  differ = {key for key in changes(whole, tiny) if not re.match(r'((train|autoencoder)\.)?steps\.', key)}
   assert differ == set(smaller[whole.task])
   def work_of(config):
     return config.count if 'count' in config else config.get('train', config).steps.total * config.data.size

@@ -27,3 +27,50 @@ def choose(distance, sharp, least, typical):
               'lpips_to_nearest': round(float(distance[row, at]), 4), 'least_lpips': round(float(least), 4),
               'sharpness_of_photos': round(float(sharp[row, at] / typical), 3)} for row, at in enumerate(chosen)]
   return chosen, records
+
+
+class Reading:
+  """Tells made defects that read as what was asked from those that read as something else, or as nothing real.
+
+  A made area reads as the class of the real area nearest to it in VGG16's features. It is an artefact where it is
+  farther from the real ones of its class than most of these are from each other: the anomaly score of nearest
+  neighbours (as in Roth et al. 2022), here of whole areas.
+  """
+
+  def __init__(self, features, labels, quantile=0.95):
+    """Real areas: features `[N, F]`, labels, at least two of each; quantile of distances that are no artefact."""
+    self._features, self._labels = np.float32(features), np.array(labels)
+    self._limits, self._typical = {}, {}
+    for name in sorted(set(labels)):
+      own = self._features[self._labels == name]
+      apart = _distances(own, own) + np.diag(np.full(len(own), np.inf, np.float32))
+      nearest = apart.min(1)
+      self._limits[name], self._typical[name] = float(np.quantile(nearest, quantile)), float(np.median(nearest))
+
+  def choose(self, features, wanted):
+    """Which candidate of each image to keep: of those that read as asked and are no artefact the most typical.
+
+    Args: features: `[B, C, F]` of candidates. wanted: class of each image, `[B]`.
+
+    Returns (candidate int `[B]`, record: a dict an image, of the reasons). Where none passes, the one nearest to the
+    real ones of its class is kept, and the record says what is against it.
+    """
+    chosen, records = [], []
+    for of, name in zip(features, wanted, strict=True):
+      distance = _distances(np.float32(of), self._features)
+      own = distance[:, self._labels == name].min(1)
+      reads_as = self._labels[distance.argmin(1)]
+      passed = (reads_as == name) & (own <= self._limits[name])
+      unlike = np.abs(np.log(np.maximum(own, 1e-9) / max(self._typical[name], 1e-9)))
+      at = int(np.argmin(np.where(passed, unlike, np.inf)) if passed.any() else np.argmin(own))
+      chosen.append(at)
+      records.append({'candidates': len(of), 'kept': at, 'passed': int(passed.sum()), 'reads_as': str(reads_as[at]),
+                      'artefact': bool(own[at] > self._limits[name]), 'distance': round(float(own[at]), 4),
+                      'most': round(self._limits[name], 4)})
+    return np.array(chosen), records
+
+
+def _distances(a, b):
+  """Euclidean distances `[n, m]` of the rows of `[n, F]` and `[m, F]`."""
+  squares = np.sum(a * a, 1)[:, None] + np.sum(b * b, 1) - 2 * a @ b.T
+  return np.sqrt(np.maximum(squares, 0))

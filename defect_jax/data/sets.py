@@ -82,12 +82,12 @@ def open_set(*, source, path=None, part, classes=None, few_shot=None, seed=0, ge
   if part not in parts.PARTS:
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')
   listed = list_photos(source, path, cell_type)
-  chosen, notes = _choose(listed, part, classes, few_shot, seed)
+  chosen, notes = choose(listed, part, classes, few_shot, seed)
   sources, unreadable = _fingerprints(chosen)
   builder = elpv.Elpv if source == 'elpv' else folder.Folder
   data, entries = prepared.prepare(builder, sources, geometry, cache)
   broken = unreadable + [(entry.file, entry.reason) for entry in entries if entry.reason]
-  _check_broken(broken, len(chosen), max_broken)
+  check_broken(broken, len(chosen), max_broken)
   notes += [f'skipped {file}: {reason}' for file, reason in broken]
   photo_set = PhotoSet(data, entries, notes)
   if len(photo_set) < 2:
@@ -95,8 +95,8 @@ def open_set(*, source, path=None, part, classes=None, few_shot=None, seed=0, ge
   return photo_set
 
 
-def _choose(listed, part, classes, few_shot, seed):
-  """The records to use, sorted by file, and notes."""
+def choose(listed, part, classes, few_shot, seed):
+  """The records of a listing to use, sorted by file, and notes; arguments and errors as of open_set."""
   if classes is not None:
     _check_classes(listed, classes)
     listed = [record for record in listed if record.label in classes]
@@ -132,7 +132,8 @@ def _fingerprints(chosen):
   return sources, unreadable
 
 
-def _check_broken(broken, count, max_broken):
+def check_broken(broken, count, max_broken):
+  """UserError where of `count` photos more than the share `max_broken` are among `broken`, pairs of file and reason."""
   if len(broken) > max_broken * count:
     file, reason = broken[0]
     others = f' (and {len(broken) - 1} more of {count} chosen photos)' if len(broken) > 1 else f' (1 of {count})'

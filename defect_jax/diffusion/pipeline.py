@@ -5,6 +5,7 @@ sampling function is compiled once a size; every image has its own noise, so it 
 of devices. Latent diffusion: Rombach et al. 2022; classifier-free guidance: Ho and Salimans 2022, equation 6.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -22,14 +23,15 @@ import jax.numpy as jnp
 import numpy as np
 from diffusers import FlaxAutoencoderKL, FlaxUNet2DConditionModel
 from diffusers.models import modeling_flax_pytorch_utils as unet_names
-from diffusers.models.attention_flax import FlaxAttention
+from diffusers.models.attention_flax import FlaxAttention, FlaxTransformer2DModel
+from diffusers.models.resnet_flax import FlaxResnetBlock2D
 from diffusers.models.vae_flax import FlaxAttentionBlock
 from transformers import CLIPTextConfig, CLIPTokenizer, FlaxCLIPTextModel
 from transformers import modeling_flax_pytorch_utils as text_names
 
 from defect_jax import parallel
 from defect_jax.config import UserError
-from defect_jax.diffusion import attention, random_model, schedulers, weights
+from defect_jax.diffusion import attention, lora, random_model, schedulers, vocabulary, weights
 from defect_jax.diffusion.sampler import Encoded, Sampler
 
 # Settings of PyTorch models that diffusers' Flax modules pass over, and what these compute.
@@ -38,6 +40,7 @@ _ONLY = {
              'resnet_time_scale_shift': 'default', 'center_input_sample': False, 'conv_in_kernel': 3, 'norm_eps': 1e-5,
              'encoder_hid_dim': None, 'time_embedding_type': 'positional', 'addition_embed_type': None},
     'vae': {'act_fn': 'silu', 'mid_block_add_attention': True, 'use_quant_conv': True, 'shift_factor': None}}
+_BLOCKS = FlaxResnetBlock2D | FlaxTransformer2DModel
 _CHANNELS = 9  # of the UNet's input: latents, mask, latents of the masked photo
 
 
@@ -51,7 +54,7 @@ class Pipeline:
   """
 
   def __init__(self, name, configs, params, tokenizer, scheduler, digest, dtype):
-    self._unet, self._vae, self._text = modules(configs, dtype)
+    self._configs, (self._unet, self._vae, self._text) = configs, modules(configs, dtype)
     self._tokenizer, self._dtype = tokenizer, jnp.dtype(dtype)
     self._text_params = params['text_encoder']
     cast = jax.tree.map(lambda leaf: np.asarray(leaf).astype(self._dtype), {k: params[k] for k in ('unet', 'vae')})
@@ -111,7 +114,7 @@ class Pipeline:
     photo = 2 * canvas - 1
     masked = jnp.where(marks[..., None], 0, photo)
     seen = jnp.concatenate([masked, photo]) if original else masked
-    moments = self._apply(self._vae, params['vae'], seen.transpose(0, 3, 1, 2).astype(self._dtype),
+    moments = apply(self._vae, params['vae'], seen.transpose(0, 3, 1, 2).astype(self._dtype),
                           method=self._vae.encode).latent_dist
     latents = jnp.float32(moments.mode()) * self._vae.config.scaling_factor
     cells = marks.reshape(len(marks), marks.shape[1] // self.factor, self.factor, -1, self.factor)
@@ -123,21 +126,63 @@ class Pipeline:
     schedule = schedulers.make(name, self.scheduler, steps, strength)
     return Sampler(self, self._params, canvas, batch, schedule, guidance, content)
 
-  def predict(self, params, latents, timestep, encoded, context):
-    """The UNet's output float32 `[B, h, w, C]`; latents `[B, h, w, C]`, Encoded with axis B, context `[B, 77, D]`."""
+  def predict(self, params, latents, timestep, encoded, context, again=False):
+    """The UNet's output float32 `[B, h, w, C]`.
+
+    Args:
+      params: {'unet': tree, ...}. latents: `[B, h, w, C]`. timestep: `[]` or `[B]`. encoded: Encoded with axis B.
+      context: `[B, 77, D]`. again: see `apply`.
+    """
     seen = jnp.concatenate([latents, encoded.mask[..., None], encoded.masked], -1).transpose(0, 3, 1, 2)
-    out = self._apply(self._unet, params['unet'], seen.astype(self._dtype), timestep, context.astype(self._dtype))
+    out = apply(self._unet, params['unet'], seen.astype(self._dtype), timestep, context.astype(self._dtype),
+                again=again)
     return jnp.float32(out.sample).transpose(0, 2, 3, 1)
 
   def decode(self, params, latents):
     """Images float32 `[B, H, W, 3]` in [0, 1] of latents `[B, h, w, C]`."""
     latents = (latents / self._vae.config.scaling_factor).transpose(0, 3, 1, 2).astype(self._dtype)
-    image = self._apply(self._vae, params['vae'], latents, method=self._vae.decode).sample
+    image = apply(self._vae, params['vae'], latents, method=self._vae.decode).sample
     return jnp.clip(jnp.float32(image) / 2 + 0.5, 0, 1).transpose(0, 2, 3, 1)
 
-  def _apply(self, module, params, *arguments, **keywords):
-    with nn.intercept_methods(_attention):
-      return module.apply({'params': params}, *arguments, **keywords)
+  def embed(self, params, ids):
+    """Embeddings `[P, 77, D]` of token ids; to be used inside jit."""
+    return self._text(ids, params=params)[0]
+
+  @property
+  def configs(self):
+    """{part: dict of its config.json}."""
+    return self._configs
+
+
+def apply(module, params, *arguments, again=False, **keywords):
+  """module.apply with attention in pieces in place of diffusers' own.
+
+  `again`: whether what is inside a block is computed anew in the backward pass instead of being kept (gradient
+  checkpointing), which takes a third more time and a fraction of the memory.
+  """
+  with nn.intercept_methods(_attention), nn.intercept_methods(_Again()) if again else contextlib.nullcontext():
+    return module.apply({'params': params}, *arguments, **keywords)
+
+
+class _Again:
+  """Has each block of a UNet or VAE checkpointed (flax.linen.intercept_methods)."""
+
+  def __init__(self):
+    self._inside = set()
+
+  def __call__(self, call, arguments, keywords, context):
+    module = context.module
+    if context.method_name != '__call__' or not isinstance(module, _BLOCKS) or module.path in self._inside:
+      return call(*arguments, **keywords)
+
+    def block(of, *inputs):
+      self._inside.add(module.path)
+      try:
+        return of(*inputs, **keywords)
+      finally:
+        self._inside.remove(module.path)
+
+    return nn.remat(block)(module, *arguments)
 
 
 def modules(configs, dtype):
@@ -147,8 +192,11 @@ def modules(configs, dtype):
   return unet, vae, FlaxCLIPTextModel(CLIPTextConfig.from_dict(configs['text_encoder']), _do_init=False)
 
 
-def load(name, dtype='float32'):
-  """The Pipeline of a local folder, a hub name, or weights.RANDOM; UserError for what is none or not whole."""
+def load(name, dtype='float32', adapters=None):
+  """The Pipeline of a local folder, a hub name, or weights.RANDOM; UserError for what is none or not whole.
+
+  `adapters`: a file or folder of LoRA weights that are merged into it.
+  """
   if name == weights.RANDOM:
     return random(dtype=dtype)
   folder = weights.folder_of(name)
@@ -159,7 +207,12 @@ def load(name, dtype='float32'):
   renames = {'unet': _diffusers_name, 'vae': _diffusers_name, 'text_encoder': _text_name}
   read = {part: weights.read(folder, part, like[part], renames[part]) for part in weights.PARTS}
   digest = hashlib.sha256(''.join(read[part][1] for part in weights.PARTS).encode()).hexdigest()
-  return Pipeline(name, configs, {part: read[part][0] for part in weights.PARTS}, _tokenizer(folder / 'tokenizer'),
+  params = {part: read[part][0] for part in weights.PARTS}
+  if adapters:
+    found = lora.read(adapters, params['unet'])
+    params['unet'] = lora.merged(params['unet'], found)
+    digest = hashlib.sha256(f'{digest}{lora.digest(found)}'.encode()).hexdigest()
+  return Pipeline(name, configs, params, tokenizer_of(folder / 'tokenizer'),
                   weights.config(folder, 'scheduler/scheduler_config.json'), digest, dtype)
 
 
@@ -187,7 +240,8 @@ def _check(configs):
                         f'diffusers compute ({value!r}); take another pipeline')
 
 
-def _tokenizer(folder):
+def tokenizer_of(folder):
+  """The CLIP tokenizer of a folder; UserError where there is none."""
   try:
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
   except (OSError, ValueError, TypeError) as error:
@@ -198,8 +252,8 @@ def random(configs=random_model.CONFIGS, dtype='float32', seed=0):
   """A Pipeline of random weights, of the dicts of the parts' config.json."""
   params = {part: random_model.init(like, seed) for part, like in shapes(configs).items()}
   with tempfile.TemporaryDirectory() as folder:
-    random_model.write_tokenizer(folder)
-    tokenizer = _tokenizer(folder)
+    vocabulary.write(folder)
+    tokenizer = tokenizer_of(folder)
   return Pipeline(weights.RANDOM, configs, params, tokenizer, random_model.SCHEDULER, '', dtype)
 
 

@@ -1,8 +1,6 @@
 """A small inpainting pipeline of random weights, by which the command and the tests run without pretrained ones."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 from flax import traverse_util
@@ -21,18 +19,6 @@ CONFIGS = {
 # Stable Diffusion 1.5's.
 SCHEDULER = {'beta_start': 0.00085, 'beta_end': 0.012, 'beta_schedule': 'scaled_linear', 'num_train_timesteps': 1000,
              'set_alpha_to_one': False, 'skip_prk_steps': True, 'steps_offset': 1, 'clip_sample': False}
-
-
-def write_tokenizer(folder):
-  """Writes vocab.json, merges.txt and tokenizer_config.json of a CLIP tokenizer that knows bytes and nothing longer."""
-  letters = [*range(33, 127), *range(161, 173), *range(174, 256)]
-  symbols = [chr(code) for code in letters] + [chr(256 + place) for place in range(256 - len(letters))]
-  words = [*symbols, *(f'{symbol}</w>' for symbol in symbols), '<|startoftext|>', '<|endoftext|>']
-  (Path(folder) / 'vocab.json').write_text(json.dumps({word: place for place, word in enumerate(words)}))
-  (Path(folder) / 'merges.txt').write_text('#version: 0.2\n')
-  settings = {'tokenizer_class': 'CLIPTokenizer', 'model_max_length': 77, 'bos_token': '<|startoftext|>',
-              'eos_token': '<|endoftext|>', 'unk_token': '<|endoftext|>', 'pad_token': '<|endoftext|>'}
-  (Path(folder) / 'tokenizer_config.json').write_text(json.dumps(settings))
 
 
 def init(like, seed):

@@ -1,5 +1,6 @@
 """The sampling function: from noise to images of one size, compiled once, over all devices."""
 
+import copy
 import functools
 import time
 from typing import NamedTuple
@@ -38,6 +39,12 @@ class Sampler:
   def needs_original(self):
     """Whether sampling starts from the photo's own latents, at least outside the mask."""
     return self._content == 'original' or not self._schedule.whole
+
+  def of(self, params):
+    """The same function of other parameters {'unet', 'vae'}, compiled no second time."""
+    other = copy.copy(self)
+    other._params = parallel.replicate(params)
+    return other
 
   def __call__(self, seed, indices, encoded, context, negative):
     """Images float32 `[batch, H, W, 3]` in [0, 1].

@@ -75,12 +75,21 @@ def make(name, config, steps, strength=1.0):
     if config.get(key, value) != value and _concerns(key, name, config):
       raise UserError(f'scheduler_config.json: {key} = {config[key]!r} is not supported with sampler.name = {name}; '
                       f'set it to {value!r} or choose another sampler')
-  signal2 = np.cumprod(1 - _betas(config, trained))  # alphas_cumprod
   taken = min(int(steps * strength), steps)
   if taken == 0:
     raise UserError(f'sampler.strength = {strength}: of {steps} steps none is left; raise one of them')
   build = {'ddim': _ddim, 'pndm': _pndm, 'euler': _euler, 'dpmsolver++': _dpm}[name]
-  return build(config, signal2, trained, steps, steps - taken)
+  return build(config, signal2(config), trained, steps, steps - taken)
+
+
+def signal2(config):
+  """The share of the image in the variance at every timestep, float64 `[trained]`: alphas_cumprod."""
+  return np.cumprod(1 - _betas(config, config.get('num_train_timesteps', 1000)))
+
+
+def predicts_velocity(config):
+  """Whether the model's output is the velocity v, not the noise; UserError for anything else."""
+  return bool(_noise_from_output(config, np.ones(1), np.ones(1))[0][0])
 
 
 def denoise(rows, predict, latents):

@@ -22,10 +22,12 @@ from safetensors.flax import load_file
 from defect_jax.config import UserError
 
 RANDOM = 'random'
+DEFAULT = 'default'  # what comes with this package: pitting on ball screws, see ball_screw/LICENSE.txt
+_OWN = Path(__file__).parent / 'ball_screw'
 EXAMPLE = 'stable-diffusion-v1-5/stable-diffusion-inpainting'
 PARTS = ('unet', 'vae', 'text_encoder')
 _STEMS = {'unet': 'diffusion', 'vae': 'diffusion', 'text_encoder': ''}
-_HELP = ('give --config.weights=FOLDER with a diffusers inpainting pipeline (README: weights by hand), with network '
+_HELP = (f'give --config.weights={DEFAULT}, --config.weights=FOLDER with a diffusers inpainting pipeline, with network '
          f'--config.weights={EXAMPLE}, or --config.weights={RANDOM} to try the command itself')
 _SECONDS = 5.0  # to wait for the hub's first answer
 _WANTED = ['*.json', 'tokenizer/*', 'unet/diffusion_pytorch_model*.safetensors', 'vae/diffusion_pytorch_model*',
@@ -39,9 +41,12 @@ def folder_of(name):
   Raises UserError: nothing named, no such folder, or the hub cannot be reached, which is known within seconds.
   """
   if not name:
-    raise UserError(f'weights: none are named, and none come with this package; {_HELP}')
+    raise UserError(f'weights: none are named; {_HELP}')
+  if name == DEFAULT:
+    return _OWN
   if os.path.isdir(name):
-    return Path(name)
+    inside = Path(name) / 'pipeline'  # a workdir of configs/inpaint_train.py
+    return inside if inside.is_dir() and not (Path(name) / 'model_index.json').exists() else Path(name)
   if not re.fullmatch(r'[\w.-]+/[\w.-]+', name) or name.startswith('.'):
     raise UserError(f'weights: there is no folder {name}; {_HELP}')
   wanted = {'repo_id': name, 'allow_patterns': _WANTED, 'ignore_patterns': _UNWANTED}

@@ -34,11 +34,10 @@ def measure(images, train, dev, seed, kid_dev=None):
   side = min(images.shape[1:3])
   kid_dev = dev if kid_dev is None else kid_dev
   if len(kid_dev) >= LEAST_REAL and len(images) > 1 and side >= features.SMALLEST['vgg16']:
-    params = jax.device_put(features.load('vgg16'))
-    made, real = (np.concatenate(list(_chunks(_kid_features, params, photos))) for photos in (images, kid_dev))
+    made, real = features_of(images), features_of(kid_dev)
     result |= {'kid': kid(made, real), 'kid_ci': kid_interval(made, real, seed)}
     if len(train) > 1:
-      result['kid_of_training'] = kid(np.concatenate(list(_chunks(_kid_features, params, train))), real)
+      result['kid_of_training'] = kid(features_of(train), real)
   if side < features.SMALLEST['alexnet']:
     return result
   params = jax.device_put(features.load('alexnet'))
@@ -48,6 +47,11 @@ def measure(images, train, dev, seed, kid_dev=None):
   if len(images) > 1:
     result['diversity'] = diversity(_chunks(_embed, params, images))
   return result
+
+
+def features_of(images):
+  """Features `[n, 1280]` that KID compares, of images `[n, H, W, C]` in [0, 1] of at least 16 px."""
+  return np.concatenate(list(_chunks(_kid_features, jax.device_put(features.load('vgg16')), images)))
 
 
 def kid(a, b):

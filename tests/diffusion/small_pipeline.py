@@ -7,7 +7,7 @@ import numpy as np
 from flax import serialization, traverse_util
 from safetensors.numpy import save_file
 
-from defect_jax.diffusion import pipeline, random_model
+from defect_jax.diffusion import pipeline, random_model, vocabulary
 
 NAMES = {'unet': 'diffusion_', 'vae': 'diffusion_', 'text_encoder': ''}
 
@@ -23,7 +23,7 @@ def write(folder, seed=1):
   for name in ('scheduler', 'tokenizer'):
     (folder / name).mkdir()
   (folder / 'scheduler/scheduler_config.json').write_text(json.dumps(random_model.SCHEDULER))
-  random_model.write_tokenizer(folder / 'tokenizer')
+  vocabulary.write(folder / 'tokenizer')
   (folder / 'model_index.json').write_text(json.dumps({'_class_name': 'StableDiffusionInpaintPipeline'}))
   return params
 

@@ -12,7 +12,7 @@ import diffusers  # noqa: E402
 from PIL import Image  # noqa: E402
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer  # noqa: E402
 
-from defect_jax.diffusion import pipeline, random_model  # noqa: E402
+from defect_jax.diffusion import pipeline, random_model, vocabulary  # noqa: E402
 
 torch.set_num_threads(1)
 _SIDE, _STEPS = 96, 7
@@ -27,7 +27,7 @@ def peer(tmp_path_factory):
   torch.manual_seed(0)
   configs = random_model.CONFIGS
   (folder / 'tokenizer').mkdir()
-  random_model.write_tokenizer(folder / 'tokenizer')
+  vocabulary.write(folder / 'tokenizer')
   unet = diffusers.UNet2DConditionModel(**configs['unet'])
   vae = diffusers.AutoencoderKL(**configs['vae'])
   text = CLIPTextModel(CLIPTextConfig(**configs['text_encoder']))

@@ -82,7 +82,7 @@ def test_what_is_no_whole_inpainting_pipeline(copied, change, part):
 
 
 @pytest.mark.parametrize(('name', 'part'), [
-  (None, 'none are named, and none come with this package'), ('', 'none are named'),
+  (None, 'none are named; give --config.weights=default'), ('', 'none are named'),
   ('no/such/folder', 'there is no folder no/such/folder'), ('./pipe', 'there is no folder ./pipe')])
 def test_names_of_nothing(name, part):
   with pytest.raises(UserError, match=part):

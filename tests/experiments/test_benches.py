@@ -62,7 +62,8 @@ def test_all_steps_are_timed_when_the_log_interval_does_not_divide_them():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly', 'bench_inpaint'])
+@pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly', 'bench_inpaint',
+                                  'bench_inpaint_train'])
 def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_time_to_target' and importlib.util.find_spec('torch') is None:
     pytest.skip('PyTorch, the extra `torch`, is not installed')
@@ -74,6 +75,8 @@ def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_inpaint':
     assert result['ratio'] == pytest.approx(result['peer'] / result['ours'])
     assert result['different_photos'].keys() >= {'ours', 'Flax'}
+  elif name == 'bench_inpaint_train':
+    assert result['images_per_second'] > 0
   elif name == 'bench_step':
     assert result['ratio'] == pytest.approx(result['peer'] / result['ours'])
     assert result['overhead'] > 0.5

@@ -50,8 +50,8 @@ def inpaint(cache, monkeypatch, tmp_path):
   def call(photos, name, *arguments):
     flags.FLAGS.unparse_flags()
     flags.FLAGS['workdir'].value = None
-    return main.main(['--config=configs/inpaint.py:tiny', f'--workdir={tmp_path / name}', f'--config.photos={photos}',
-                      *arguments])
+    return main.main(['--config=configs/inpaint.py:crop,tiny', f'--workdir={tmp_path / name}',
+                      f'--config.photos={photos}', *arguments])
 
   yield call
   for number, handler in handlers.items():
@@ -107,7 +107,7 @@ def masked_by(levels):
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
-  (['--config.weights=none'], 'weights: none are named, and none come with this package'),
+  (['--config.weights=none'], 'weights: none are named; give --config.weights=default'),
   (['--config.weights=nowhere'], 'weights: there is no folder nowhere'),
   (['--config.sampler.steps=0'], 'sampler.steps = 0'), (['--config.sampler.steps=2000'], 'sampler.steps = 2000'),
   (['--config.sampler.strength=0.1'], 'sampler.strength = 0.1: of 3 steps none is left'),

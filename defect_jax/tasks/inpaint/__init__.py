@@ -14,13 +14,14 @@ from defect_jax.diffusion import geometry, masks, pipeline, schedulers
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint as report
 from defect_jax.schema import Choice, Integer, Names, Number, Optional, Text, Tuple
-from defect_jax.tasks.inpaint import making, measuring, sources
+from defect_jax.tasks.inpaint import filtering, making, measuring, sources
 from defect_jax.tasks.progress import Progress
 from defect_jax.workdir import Stopped
 
 SCHEMA = {
     'task': Choice('inpaint'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 4096),
-    'dtype': Choice('float32', 'bfloat16'), 'weights': Optional(Text()), 'photos': Optional(Text()),
+    'dtype': Choice('float32', 'bfloat16'), 'weights': Optional(Text()),
+    'lora': Optional(Text()), 'photos': Optional(Text()),
     'count': Integer(1, 10**6), 'variants': Integer(1), 'part': Choice('pool', 'dev'), 'classes': Names(),
     'defects': Names(), 'prompts': Tuple(Text()), 'negative_prompt': Optional(Text()),
     'geometry': {'mode': Choice(*geometry.MODES), 'crop': Tuple(Integer(0), 2),
@@ -29,6 +30,7 @@ SCHEMA = {
               'size': Tuple(Number(above=0, high=1), 2), 'scale': Tuple(Number(above=0, high=100), 2)},
     'sampler': {'name': Choice(*schedulers.NAMES), 'steps': Integer(1), 'guidance': Number(1, 100),
                 'strength': Number(above=0, high=1), 'content': Choice('noise', 'original')},
+    'filter': {'candidates': Integer(1, 100), 'quantile': Number(above=0, high=1)},
     'measure': {'part': Choice('dev', 'final'), 'size': Integer(32, 512)},
     'share': {'process': Integer(0), 'processes': Integer(1)}, 'set': Optional(Text()),
 }
@@ -44,8 +46,9 @@ def run(config, workdir):
   fixed = sources.fixed_mask(config.masks)
   chosen, skipped = sources.choose(records, config, settings, fixed)
   marks = sources.real_marks(records, config.part, config.defects) if config.masks.kind == 'real' else {}
+  select = filtering.selector(config, records)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
-  model = pipeline.load(config.weights, config.dtype)
+  model = pipeline.load(config.weights, config.dtype, config.lora)
   sampler = model.sampler(_canvas(settings, model), config.batch, **config.sampler)
   for text in {text for _, text in making.prompts_of(config)} | {config.negative_prompt or ''}:
     if lost := model.cut_off(text):
@@ -57,7 +60,7 @@ def run(config, workdir):
   print(f'{config.count} images of {len(chosen)} photos by {model.model}, {config.sampler.name}, '
         f'{config.sampler.steps} steps, {sampler.canvas[0]} x {sampler.canvas[1]} px; {parallel.devices()} '
         f'{jax.default_backend()} device(s)', flush=True)
-  make = making.Maker(config, settings, chosen, fixed, marks, model, sampler)
+  make = making.Maker(config, settings, chosen, fixed, marks, model, sampler, select)
   return _produce(config, workdir, root, make, skipped)
 
 

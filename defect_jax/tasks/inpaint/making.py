@@ -35,8 +35,9 @@ class Maker:
   a generator of (seed, i), noise by a key of the same.
   """
 
-  def __init__(self, config, settings, sources, fixed, marks, model, sampler):
-    """settings: geometry.Settings. fixed: of sources.fixed_mask. marks: of sources.real_marks."""
+  def __init__(self, config, settings, sources, fixed, marks, model, sampler, select=None):
+    """settings: geometry.Settings. fixed: of sources.fixed_mask. marks: of sources.real_marks. select: of filtering."""
+    self._select = select
     self._config, self._settings, self._sources = config, settings, sources
     self._fixed, self._marks, self.model, self._sampler = fixed, marks, model, sampler
     self._pairs = prompts_of(config)
@@ -54,10 +55,21 @@ class Maker:
     """(list of dicts of arrays by keys of writer.FOLDERS, list of dicts of a manifest's keys)."""
     jobs = [self._job(int(index)) for index in indices]
     encoded = self._encode(jobs)
-    pairs = [int(index) % len(self._pairs) for index in indices]
-    canvases = self._sampler(self._config.seed, indices, encoded, self._contexts[pairs], self._negative)
-    made = [_files(*job, canvas) for job, canvas in zip(jobs, canvases, strict=True)]
-    return made, [self._lineage(int(index), job) for index, job in zip(indices, jobs, strict=True)]
+    pairs, count = [int(index) % len(self._pairs) for index in indices], self._config.filter.candidates
+    lineage = [self._lineage(int(index), job) for index, job in zip(indices, jobs, strict=True)]
+    lots = []  # a list of each image's files for each candidate
+    for candidate in range(count):
+      canvases = self._sampler(self._config.seed, np.uint32(indices) * np.uint32(count) + np.uint32(candidate), encoded,
+                               self._contexts[pairs], self._negative)
+      lots.append([_files(*job, canvas) for job, canvas in zip(jobs, canvases, strict=True)])
+    if self._select is None:
+      return lots[0], lineage
+    candidates = list(zip(*lots, strict=True))
+    kept, reasons = self._select([[(of['file'], of['mask'], line['source']) for of in lot]
+                                  for lot, line in zip(candidates, lineage, strict=True)],
+                                 [line['class'] for line in lineage])
+    return ([lot[at] for lot, at in zip(candidates, kept, strict=True)],
+            [line | {'filter': reason} for line, reason in zip(lineage, reasons, strict=True)])
 
   def _row(self, index):
     return index // self._config.variants % len(self._sources)

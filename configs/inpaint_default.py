@@ -1,0 +1,24 @@
+"""The pipeline that comes with this package (`weights = default`): pitting on ball screws, in bfloat16.
+
+  python -m defect_jax.main --config=configs/inpaint_default.py --config.data.path=bsdata/ball_screw
+
+It was trained by this command on the pool of the drives of type 2 of BSData (Schlagenhauf and Landwehr 2021, CC BY-SA
+4.0, https://github.com/2Obe/BSData) in MVTec layout, and the run's folder pipeline/ was copied to
+defect_jax/diffusion/ball_screw/, with its licence.
+"""
+
+from configs import inpaint_train
+
+
+def get_config(arg=None):
+  """As configs/inpaint_train.py, `tiny` too."""
+  config = inpaint_train.get_config(arg)
+  config.data.source = 'folder'
+  config.data.classes = ('pitting', 'good')
+  config.data.flip_vertical = False  # light falls from above
+  # Colours take more than grey: at 1,000 steps and 6 channels pits were blurred.
+  config.model.autoencoder.latent = 8
+  if config.autoencoder.steps.total == 1000:
+    config.autoencoder.steps.total = 1800
+  config.save.dtype = 'bfloat16'
+  return config

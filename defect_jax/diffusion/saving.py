@@ -1,0 +1,57 @@
+"""Writes a pipeline as diffusers saves one, so that `pipeline.load` and others open it."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from defect_jax.atomic import disk_full_named
+from defect_jax.diffusion import pipeline, weights
+
+_CLASSES = {'unet': ('diffusers', 'FlaxUNet2DConditionModel'), 'vae': ('diffusers', 'FlaxAutoencoderKL'),
+            'text_encoder': ('transformers', 'FlaxCLIPTextModel'), 'tokenizer': ('transformers', 'CLIPTokenizer'),
+            'scheduler': ('diffusers', 'FlaxDDIMScheduler'), 'safety_checker': (None, None),
+            'feature_extractor': (None, None)}
+
+
+def save(folder, model, params, dtype='float32', notes=None):
+  """Writes a folder that is whole or as it was.
+
+  Args:
+    folder: path. model: Pipeline, for its parts' configs, tokenizer and scheduler. params: {part: tree}.
+    dtype: of the weights in the files. notes: {file name: text} of what is laid beside, such as a licence.
+
+  Raises DiskFull or another OSError.
+  """
+  folder = Path(folder)
+  making = folder.with_name(f'.{folder.name}.making')
+  shutil.rmtree(making, ignore_errors=True)
+  try:
+    with disk_full_named(folder):
+      making.mkdir(parents=True)
+      _write(making, model, params, dtype)
+      for name, text in (notes or {}).items():
+        (making / name).write_text(text)
+      shutil.rmtree(folder, ignore_errors=True)
+      os.replace(making, folder)
+  finally:
+    shutil.rmtree(making, ignore_errors=True)
+
+
+def _write(folder, model, params, dtype):
+  modules = dict(zip(weights.PARTS, pipeline.modules(model.configs, 'float32'), strict=True))
+  for part, module in modules.items():
+    of_part = jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), params[part])
+    module.save_pretrained(folder / part, params=of_part)
+  model.parts[2].save_pretrained(folder / 'tokenizer')
+  (folder / 'scheduler').mkdir()
+  _write_json(folder / 'scheduler/scheduler_config.json', {'_class_name': 'FlaxDDIMScheduler'} | model.scheduler)
+  _write_json(folder / 'model_index.json', {'_class_name': 'FlaxStableDiffusionInpaintPipeline'} | _CLASSES)
+
+
+def _write_json(path, values):
+  path.write_text(json.dumps(values, indent=2) + '\n')

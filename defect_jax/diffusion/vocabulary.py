@@ -1,0 +1,54 @@
+"""A CLIP tokenizer with a vocabulary of its own: every byte, and each word of some texts as one token."""
+
+import collections
+import itertools
+import json
+import re
+from pathlib import Path
+
+LENGTH = 77  # tokens of Stable Diffusion's texts
+_LETTERS = [*range(33, 127), *range(161, 173), *range(174, 256)]
+# What stands for the 256 bytes in a vocabulary of byte-pair encoding (Radford et al. 2019, section 2.2).
+_SYMBOLS = [chr(code) for code in _LETTERS] + [chr(256 + place) for place in range(256 - len(_LETTERS))]
+_END = '</w>'
+START, STOP = '<|startoftext|>', '<|endoftext|>'
+
+
+def write(folder, texts=(), length=LENGTH):
+  """Writes vocab.json, merges.txt and tokenizer_config.json; returns the number of tokens.
+
+  Args: folder: exists. texts: their words become tokens; others are read byte by byte. length: tokens of a text.
+
+  The last two tokens are START and STOP.
+  """
+  merges = _merges({word for text in texts for word in re.findall('[a-z]+', text.lower())})
+  words = [*_SYMBOLS, *(f'{symbol}{_END}' for symbol in _SYMBOLS), *(''.join(pair) for pair in merges), START, STOP]
+  (Path(folder) / 'vocab.json').write_text(json.dumps({word: place for place, word in enumerate(words)}))
+  (Path(folder) / 'merges.txt').write_text('\n'.join(['#version: 0.2', *(' '.join(pair) for pair in merges), '']))
+  settings = {'tokenizer_class': 'CLIPTokenizer', 'model_max_length': length, 'bos_token': START, 'eos_token': STOP,
+              'unk_token': STOP, 'pad_token': STOP}
+  (Path(folder) / 'tokenizer_config.json').write_text(json.dumps(settings))
+  return len(words)
+
+
+def _merges(words):
+  """Pairs of tokens in the order in which byte-pair encoding joins them until every word is one token.
+
+  The most frequent pair is joined first (Sennrich et al. 2016, algorithm 1), of equals the first by the alphabet.
+  """
+  split, merges = {word: [*word[:-1], word[-1] + _END] for word in sorted(words)}, []
+  while pairs := collections.Counter(pair for parts in split.values() for pair in itertools.pairwise(parts)):
+    best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+    merges.append(best)
+    split = {word: _joined(parts, best) for word, parts in split.items()}
+  return merges
+
+
+def _joined(parts, pair):
+  joined = []
+  for part in parts:
+    if joined and (joined[-1], part) == pair:
+      joined[-1] += part
+    else:
+      joined.append(part)
+  return joined

@@ -1,0 +1,140 @@
+"""Trains an inpainting pipeline on real photos: autoencoder, then latent diffusion; saved as diffusers saves one."""
+
+import resource
+import typing
+
+import jax
+import numpy as np
+from absl import logging
+
+from defect_jax import __version__, parallel
+from defect_jax.config import UserError, config_hash
+from defect_jax.data import areas, prepared
+from defect_jax.diffusion import learning
+from defect_jax.report import inpaint_train as report
+from defect_jax.tasks.inpaint_train import fitting, learners, material, measures, stages
+from defect_jax.tasks.inpaint_train import schema as rules
+from defect_jax.tasks.inpaint_train.schema import SCHEMA
+
+__all__ = ['FIXED_STEPS', 'SCHEMA', 'run']
+
+_DEV_AREAS = 64  # for the held-out loss
+
+
+def FIXED_STEPS(config):
+  """The learning rate falls until the last step."""
+  del config
+  return ('steps.total',)
+
+
+class Material(typing.NamedTuple):
+  """Texts, the Lot that is trained on, the one that is held out or None."""
+  texts: material.Texts
+  train: material.Lot
+  dev: material.Lot | None
+
+
+def run(config, workdir):
+  """Trains as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  rules.check(config)
+  if parallel.padded(config.batch) // parallel.devices() % config.optimizer.accumulate:
+    raise UserError(f'optimizer.accumulate = {config.optimizer.accumulate}: the share of each of {parallel.devices()} '
+                    f'devices in a batch of {config.batch} cannot be cut into so many equal pieces')
+  texts, learner, stage = material.Texts(config), None, None
+  if config.weights:
+    learner = learners.of_weights(config, texts)
+  else:
+    parts = learners.configs_of(config, texts)
+  train, notes = material.open_lot(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
+  dev = _open_dev(config)
+  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  workdir.open()
+  for line in _opening_lines(config, train, dev, notes):
+    print(line, flush=True)
+  if learner is None:
+    learner, stage = learners.from_scratch(config, workdir, texts, train, *parts)
+  return _learn(config, workdir, learner, Material(texts, train, dev), stage)
+
+
+def _open_dev(config):
+  """Lot of the held-out photos, an area each, or None where there are too few."""
+  try:
+    return material.open_lot(config, config.measure.part, 0, None, flip=False)[0]
+  except UserError as error:
+    logging.warning('no held-out photos, so neither dev_loss nor KID: %s', error)
+    return None
+
+
+def _opening_lines(config, train, dev, notes):
+  yield from (f'note: {note}' for note in notes)
+  counts = ', '.join(f'{train.labels.count(name)} {name}' for name in config.data.classes)
+  yield (f'{len(train)} areas of {config.data.size} px ({counts}), part {config.data.part}; '
+         f'{len(dev) if dev else 0} held out; {parallel.devices()} {jax.default_backend()} device(s)')
+
+
+def _learn(config, workdir, learner, seen, stage):
+  """Stage two, measures, files; returns the summary. `stage`: summary of the autoencoder's training, or None."""
+  texts, train, dev = seen
+  model, keys = learner.model, jax.random.split(jax.random.key(config.seed + 1), 3)
+  print(f'encoding {len(train)} areas', flush=True)
+  data = stages.bank(model, train, texts)
+  loss = learning.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
+  descent = stages.denoising_descent(config, loss, keys[0])
+  good, defects = (train.only(lambda label, is_good=is_good: (label == areas.GOOD) == is_good)
+                   for is_good in (True, False))
+  found = measures.places(good, defects, texts, config.measure.images, config.seed)
+  fill = measures.Filler(config, model, texts, found)
+  held_out = _held_out(loss, model, dev, texts, learner.frozen, keys[2])
+
+  def evaluate(state, step):
+    made = fill(learner.whole(state.average), min(measures.shown(), len(found.labels)))
+    fill.show(workdir.sample(step, 'inpainted'), made)
+    return held_out(state.average)
+
+  state, history, speed = fitting.fit(workdir, config.steps, descent, descent.init(learner.moved, learner.frozen),
+                                      data, stages.rows, config.batch, keys[1], evaluate)
+  learner.write(workdir, state.average)
+  print('measuring', flush=True)
+  rows = workdir.read_metrics()
+  held = [row['eval/loss'] for row in rows if 'eval/loss' in row] or [None]
+  summary = {'steps': config.steps.total, 'seconds': workdir.seconds_spent() + (stage['seconds'] if stage else 0.),
+             **speed, 'devices': parallel.devices(), 'platform': jax.default_backend(),
+             'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
+             'dev_loss': held[-1], 'autoencoder': stage}
+  made = fill(learner.whole(state.average), len(found.labels))
+  summary |= _realism(config, fill, learner.params, made, defects, dev)
+  summary['peak_memory_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+  learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
+                           'summary': summary})
+  report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, history.values, found,
+               made)
+  return summary
+
+
+def _held_out(loss, model, dev, texts, frozen, key):
+  """Function of parameters to {'eval/loss'} on held-out areas, with the same noise each time."""
+  if dev is None:
+    return lambda params: {}
+  chosen = np.unique(np.linspace(0, len(dev) - 1, min(len(dev), _DEV_AREAS)).astype(int))
+  data = stages.bank(model, dev.take(chosen), texts)
+  slots = np.arange(len(chosen))
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
+  mean = jax.jit(lambda params: loss(params, frozen, data, keys, slots)[0].mean())
+  return lambda params: {'eval/loss': float(mean(params))}
+
+
+def _realism(config, fill, before, made, defects, dev):
+  """Measures before and after, and of cut and paste; None where there are too few held-out defects."""
+  real = None if dev is None else dev.only(lambda label: label != areas.GOOD)
+  if real is None or not len(real):
+    return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
+                          'memorised_fraction'))
+  against, marks = measures.Against(config, defects, real), fill.places.marks
+  kid = {name: against.kid(images, marks) for name, images in (
+      ('before', fill(before, len(marks))), ('after', made), ('cutpaste', fill.places.pasted()))}
+  novelty, memorised = against.newness(made, marks)
+  return {f'kid_{name}': value for name, (value, _) in kid.items()} | {
+      'kid_after_ci': kid['after'][1], 'kid_of_training': against.kid_of_training, 'novelty': novelty,
+      'memorised_fraction': memorised,
+      'measured_against': f'{against.count} areas of {len(set(real.files))} photos of defects, part '
+                          f'{config.measure.part}'}

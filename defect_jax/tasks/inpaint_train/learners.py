@@ -1,0 +1,104 @@
+"""Who learns in the latents: a pipeline from scratch, given weights as a whole, or LoRA adapters beside them."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+
+from defect_jax.atomic import plain, write_atomic
+from defect_jax.config import UserError
+from defect_jax.diffusion import learning, lora, pipeline, saving, small_model, vocabulary
+from defect_jax.tasks.inpaint_train import fitting, stages
+
+
+@dataclasses.dataclass(frozen=True)
+class Learner:
+  """What the second stage trains.
+
+  Attributes:
+    model: Pipeline as it is before. params: {part: tree} of it.
+    moved: what is trained. frozen: what the loss needs besides. join: of learning.Denoising.
+    write: (workdir, trained `moved`) saves it.
+  """
+  model: pipeline.Pipeline
+  params: dict
+  moved: dict
+  frozen: dict
+  join: Callable
+  write: Callable
+
+  def whole(self, moved):
+    """{part: tree} with what was trained."""
+    joined = self.join(fitting.as_tree(moved), {'unet': self.params['unet']})
+    return self.params | {part: joined[part] for part in self.params if part in joined}
+
+  def record(self, workdir, values):
+    """Lays beside what was written how it came about, training.json: `values` without the photos' place."""
+    values['config']['data'].pop('path')
+    folder = workdir.pipeline if workdir.pipeline.exists() else workdir.lora
+    write_atomic(folder / 'training.json', json.dumps(plain(values), indent=2) + '\n')
+
+  @classmethod
+  def of(cls, model, params, texts, moved, join, write, frozen=None):
+    """The Learner of a Pipeline; texts that do not learn are encoded once."""
+    ids = np.asarray(model.ids(texts.all))
+    frozen = {'ids': ids, **(frozen or {})}
+    if 'text_encoder' not in moved:
+      frozen['contexts'] = model.encode_text(texts.all)
+    return cls(model, params, moved, frozen, join, write)
+
+
+def from_scratch(config, workdir, texts, lot, configs, tokenizer):
+  """(Learner, summary of the autoencoder's training); trains the autoencoder, or finds it trained."""
+  vae, stage = stages.fit_autoencoder(config, workdir, configs, lot)
+  params = small_model.begin(configs, config.seed) | {'vae': vae}
+  configs['vae']['scaling_factor'] = _scale(config, configs, params, tokenizer, lot)
+  model = pipeline.Pipeline(workdir.root.name, configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
+  return _full(config, model, params, texts, ('unet', 'text_encoder')), stage
+
+
+def configs_of(config, texts):
+  """({part: dict of its config.json}, tokenizer) of a pipeline from scratch, before anything else is done."""
+  with tempfile.TemporaryDirectory() as folder:
+    tokens = vocabulary.write(folder, texts.all, config.model.text.length)
+    return stages.configs_of(config, tokens), pipeline.tokenizer_of(folder)
+
+
+def of_weights(config, texts):
+  """The Learner that goes on from `config.weights`; UserError where they cannot be used or do not fit."""
+  model = pipeline.load(config.weights, config.dtype)
+  if config.data.size % model.multiple:
+    raise UserError(f'data.size = {config.data.size}: must be a multiple of {model.multiple} for {config.weights}; it '
+                    f'was made for {model.native}')
+  exact = model if config.dtype == 'float32' else pipeline.load(config.weights)  # small steps vanish in bfloat16
+  params, tune = fitting.as_tree(exact.params), config.tune
+  if tune.method == 'full':
+    return _full(config, model, params, texts, ('unet', 'text_encoder') if tune.text else ('unet',))
+  if tune.text:
+    raise UserError('tune.text = True: LoRA adapters are of the UNet alone; set it to false, or tune.method=full')
+
+  def join(moved, frozen):
+    return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'], tune.scale)}
+
+  def write(workdir, moved):
+    lora.write(workdir.lora, moved['lora'], tune.scale)
+
+  return Learner.of(model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
+                    join, write, {'unet': params['unet']})
+
+
+def _full(config, model, params, texts, parts):
+  def write(workdir, moved):
+    saving.save(workdir.pipeline, model, params | fitting.as_tree(moved), config.save.dtype)
+  return Learner.of(model, params, texts, {part: params[part] for part in parts},
+                    lambda moved, frozen: frozen | moved, write)
+
+
+def _scale(config, configs, params, tokenizer, lot):
+  """What latents are multiplied by: 1 over their deviation on some areas."""
+  plain = pipeline.Pipeline('autoencoder', configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
+  rows = np.unique(np.linspace(0, len(lot) - 1, min(len(lot), 128)).astype(int))
+  canvases = lot.canvases()
+  return 1 / learning.scale_of(plain.encode_photos([canvases[row] for row in rows], list(lot.marks[rows])))

@@ -1,0 +1,103 @@
+"""What is learnt from: areas of photos, what of them is made anew, and the texts that go with their classes."""
+
+import dataclasses
+
+import numpy as np
+
+from defect_jax.config import UserError
+from defect_jax.data import areas
+from defect_jax.diffusion import masks
+from defect_jax.evaluation import generation
+
+_EMPTY = ''  # the text of what is left out
+
+
+@dataclasses.dataclass(frozen=True)
+class Lot:
+  """Areas to learn from.
+
+  Attributes:
+    images: uint8 `[N, S, S, 3]`. marks: bool `[N, S, S]`, what is made anew. labels: class of each. files: photos.
+  """
+  images: np.ndarray
+  marks: np.ndarray
+  labels: list
+  files: list
+
+  def __len__(self):
+    return len(self.labels)
+
+  def canvases(self):
+    """List of float32 `[S, S, 3]` in [0, 1]."""
+    return [np.float32(image) / 255 for image in self.images]
+
+  def only(self, label_is):
+    """The Lot of those whose label the function wants."""
+    return self.take([row for row, label in enumerate(self.labels) if label_is(label)])
+
+  def take(self, rows):
+    """The Lot of some rows."""
+    return Lot(self.images[rows], self.marks[rows], *([of[row] for row in rows] for of in (self.labels, self.files)))
+
+
+def open_lot(config, part, few_shot, count, flip):
+  """Areas of a part of the photos.
+
+  Args:
+    few_shot: photos of a defect class, 0 for all. count: areas, half of them of defects; None, one for each photo, and
+      of a class of 50 photos or more at least the 100 that KID is measured against. flip: whether to mirror some.
+
+  Returns (Lot, notes). UserError.
+  """
+  data = config.data
+  chosen, notes = areas.records(data.source, data.path, data.cell_type, part, data.classes, few_shot, config.seed)
+  view = areas.View(data.size, data.context, data.share)
+  counts = _per_photo(chosen) if count is None else _counts(data.classes, count)
+  drawn, skipped = areas.draw(chosen, counts, view, config.seed, data.max_broken)
+  rng = np.random.default_rng([config.seed, len(drawn)])
+  pairs = [_turned(area, config, flip, rng) for area in drawn]
+  images, marks = (np.stack(part) for part in zip(*pairs, strict=True))
+  return Lot(images, marks, [area.label for area in drawn], [area.file for area in drawn]), notes + skipped
+
+
+def _counts(classes, count):
+  """Areas of each class: half for good photos, half for all defects alike."""
+  defects = [name for name in classes if name != areas.GOOD]
+  if not defects:
+    raise UserError('data.classes: names no defect; name those that are to be made')
+  of_defects = count // 2 if areas.GOOD in classes else count
+  counts = dict.fromkeys(defects, max(2, of_defects // len(defects)))
+  return counts | ({areas.GOOD: max(2, count - of_defects)} if areas.GOOD in classes else {})
+
+
+def _turned(area, config, flip, rng):
+  """(image, what is made anew) of an area."""
+  image, mark = area.image, area.mark
+  for axis, on in ((0, config.data.flip_vertical), (1, config.data.flip_horizontal)):
+    if flip and on and rng.random() < 0.5:
+      image, mark = np.flip(image, axis), np.flip(mark, axis)
+  tries = 1 if area.label == areas.GOOD else config.masks.tries
+  return image, masks.covering(rng, mark, config.masks.dilate, *config.masks.size, image, tries)
+
+
+def _per_photo(chosen):
+  least = generation.LEAST_REAL
+  return {name: max(len(found), least) if len(found) >= least // 2 else len(found) for name, found in chosen.items()}
+
+
+class Texts:
+  """Every text of the training, the last one empty: what a text left out becomes."""
+
+  def __init__(self, config):
+    """UserError for a prompt that is no template."""
+    self._templates, self._classes = config.prompts, config.data.classes
+    try:
+      self.all = [template.format(defect=name) for name in self._classes for template in self._templates] + [_EMPTY]
+    except (KeyError, IndexError, ValueError) as error:
+      raise UserError(f'prompts: {config.prompts} are no templates ({type(error).__name__}: {error}); {{defect}} is '
+                      'what can be filled in') from error
+
+  def rows(self, labels):
+    """The text of each label, int32 `[N]`; templates take turns."""
+    count = len(self._templates)
+    return np.int32([self._classes.index(label) * count + row % count for row, label in enumerate(labels)])

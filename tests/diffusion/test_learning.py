@@ -1,0 +1,95 @@
+"""The losses of an inpainting pipeline by hand, on a model that is simple enough."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from defect_jax.diffusion import learning, masks, schedulers, small_model
+
+
+class Stub:
+  """Predicts `output` everywhere, and remembers what it was shown."""
+  scheduler = small_model.SCHEDULER
+
+  def __init__(self, output):
+    self.output = output
+
+  def predict(self, params, latents, timestep, encoded, context, again):
+    del again
+    self.seen = {'latents': latents, 'timestep': timestep, 'encoded': encoded, 'context': context}
+    return jnp.full(latents.shape, self.output)
+
+  def embed(self, params, ids):
+    return params * jnp.float32(ids)
+
+
+def batch(count=8, side=4):
+  rng = np.random.default_rng(0)
+  mask = np.zeros((count, side, side), np.float32)
+  mask[:, :2] = 1
+  return {'original': np.float32(rng.normal(size=(count, side, side, 2))), 'text': np.arange(count, dtype=np.int32) % 2,
+          'masked': np.zeros((count, side, side, 2), np.float32), 'mask': mask}
+
+
+def value(stub, outside=0.25, text_drop=0., of=None):
+  of = of or batch()
+  keys, slots = jax.random.split(jax.random.key(3), len(of['text'])), np.arange(len(of['text']))
+  frozen = {'ids': np.int32([[1], [2], [7]])}
+  loss = learning.Denoising(stub, outside, text_drop)
+  return loss({'text_encoder': 10.}, frozen, of, keys, slots)
+
+
+def test_each_slot_draws_from_its_own_quarter_of_the_schedule():
+  stub = Stub(0.)
+  _, seen = value(stub)
+  assert (np.asarray(stub.seen['timestep']) // 250).tolist() == [0, 1, 2, 3] * 2
+  assert [np.flatnonzero(seen[f'loss_t{part}'][1]).tolist() for part in range(4)] == [[0, 4], [1, 5], [2, 6], [3, 7]]
+
+
+def test_the_loss_is_of_the_velocity_and_mostly_of_what_is_marked():
+  stub, of = Stub(0.5), batch()
+  values, _ = value(stub, of=of)
+  signal2 = schedulers.signal2(small_model.SCHEDULER)[np.asarray(stub.seen['timestep'])][:, None, None, None]
+  noise = (np.asarray(stub.seen['latents']) - np.sqrt(signal2) * of['original']) / np.sqrt(1 - signal2)
+  velocity = np.sqrt(signal2) * noise - np.sqrt(1 - signal2) * of['original']
+  squares = ((0.5 - velocity)**2).mean(-1)
+  wanted = (squares[:, :2].sum((1, 2)) + 0.25 * squares[:, 2:].sum((1, 2))) / (8 + 0.25 * 8)
+  np.testing.assert_allclose(values, wanted, rtol=2e-3)
+
+
+@pytest.mark.parametrize(('drop', 'contexts'), [(0., [10, 20] * 4), (1., [70] * 8)])
+def test_texts_are_those_of_the_examples_or_left_out(drop, contexts):
+  stub = Stub(0.)
+  value(stub, text_drop=drop)
+  assert np.asarray(stub.seen['context'])[:, 0].tolist() == contexts
+
+
+def test_noise_belongs_to_a_slot_whatever_the_batch():
+  of = batch()
+  whole = value(Stub(0.), of=of)[0]
+  part = {name: array[:4] for name, array in of.items()}
+  keys = jax.random.split(jax.random.key(3), 8)[:4]
+  loss = learning.Denoising(Stub(0.), 0.25, 0.)
+  alone = loss({'text_encoder': 10.}, {'ids': np.int32([[1], [2], [7]])}, part, keys, np.arange(4))[0]
+  np.testing.assert_allclose(alone, whole[:4], rtol=1e-6)
+
+
+def test_what_is_made_anew_in_training_covers_the_defect_or_is_a_blob():
+  rng, mark = np.random.default_rng(0), np.zeros((32, 32), bool)
+  assert masks.covering(rng, mark, (1, 2), 0.3, 0.3).any()
+  mark[10, 10] = True
+  assert np.array_equal(masks.covering(rng, mark, (0, 0), 0.3, 0.3), mark)
+  wide = masks.covering(rng, mark, (2, 2), 0.3, 0.3)
+  assert wide[8:13, 8:13].all() and wide.sum() == 25
+
+
+def test_an_unmarked_defect_is_looked_for_where_it_is_conspicuous():
+  image = np.full((32, 32, 3), 100, np.uint8)
+  image[10] = image[:, 20] = 0  # what runs along an axis is no defect
+  assert masks.conspicuous(image).max() == 0
+  image[24:28, 4:8] = 30
+  salience = masks.conspicuous(image)
+  assert salience[25, 5] == 70 and salience[:20].max() == 0
+  blob = masks.covering(np.random.default_rng(0), np.zeros((32, 32), bool), (1, 2), 0.2, 0.3, image, tries=200)
+  assert blob[24:28, 4:8].mean() > 0.5
