@@ -18,7 +18,8 @@ def write(path, title, config, summary, rows, history, places, made):
     history: {'train/loss': `[steps]`}. places: with images, marks, labels. made: float32 `[N, S, S, 3]` in [0, 1].
   """
   page.write(
-    path, 'inpaint_train.html', config, title=title, verdict=verdict(summary), facts=_facts(summary), losses=list(_losses(rows, history)),
+    path, 'inpaint_train.html', config, title=title, verdict=verdict(summary),
+    facts=_facts(summary), losses=list(_losses(rows, history)),
     sheets=[png(sheet(places, made, first)) for first in range(0, min(len(made), _SHEET), _ROW)])
 
 
