@@ -16,9 +16,6 @@ def get_config(arg=None):
   config.data.source = 'folder'
   config.data.classes = ('pitting', 'good')
   config.data.flip_vertical = False  # light falls from above
-  # Colours take more than grey: at 1,000 steps and 6 channels pits were blurred.
-  config.model.autoencoder.latent = 8
-  if config.autoencoder.steps.total == 1000:
-    config.autoencoder.steps.total = 1800
+  config.model.autoencoder.latent = 8  # colours take more than grey
   config.save.dtype = 'bfloat16'
   return config

@@ -59,14 +59,14 @@ def get_config(arg=None):
   model.unet = ConfigDict({'widths': (64, 128, 128), 'blocks': 1, 'attention': (False, True, True), 'heads': 4})
   model.text = ConfigDict({'width': 64, 'blocks': 1, 'heads': 4, 'length': 16})
 
-  config.autoencoder = ConfigDict({'lr': 0.003, 'batch': 16, 'crop': 32, 'lpips': 0.01, 'kld': 1e-7})
-  config.autoencoder.steps = ConfigDict({'total': 1000, 'log': 10, 'eval': 200, 'checkpoint': 200})
+  config.autoencoder = ConfigDict({'lr': 0.002, 'batch': 8, 'lpips': 0.01, 'kld': 1e-7})
+  config.autoencoder.steps = ConfigDict({'total': 1200, 'log': 10, 'eval': 200, 'checkpoint': 200})
   # average: of the running mean of the parameters, which is what is saved. outside: weight of the loss outside masks.
   # accumulate: pieces of a batch one after the other; again: computes in the backward pass anew what else is kept. Both
   # save memory.
   config.optimizer = ConfigDict({'lr': 0.001, 'warmup': 50, 'clip': 1.0, 'average': 0.995, 'outside': 0.1,
                                  'accumulate': 1, 'again': False})
-  config.steps = ConfigDict({'total': 900, 'log': 10, 'eval': 300, 'checkpoint': 150})
+  config.steps = ConfigDict({'total': 600, 'log': 10, 'eval': 200, 'checkpoint': 100})
 
   # Defects made in good photos against real ones of the part, each as a square around what is marked, `margin` times
   # its size.

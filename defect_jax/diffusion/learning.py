@@ -21,24 +21,22 @@ RANGES = 4  # of timesteps, whose losses are seen apart
 class Autoencoding:
   """Squared error, LPIPS and a little KLD of reconstructions (Rombach et al. 2022, section 3.1, without a critic).
 
-  Attributes:
-    vae: FlaxAutoencoderKL. crop: side of the random square of each image that is looked at: nearly all of what it
-      learns is local, and small squares are quick.
-    lpips, kld: weights beside the squared error of intensities in [0, 1].
+  Whole images, not pieces of them: trained on squares of half the side, an autoencoder took their borders for a measure
+  of place, and its reconstructions of whole images were worse than their mean.
+
+  Attributes: vae: FlaxAutoencoderKL. lpips, kld: weights beside the squared error of intensities in [0, 1].
   """
   vae: object
-  crop: int
   lpips: float
   kld: float
 
   def __call__(self, params, frozen, batch, keys, slots):
     """params {'vae'}, frozen {'lpips': parameters of features.lpips}; batch: image `[b, S, S, 3]` in [0, 1]."""
     del slots
-    for_crop, for_noise = jax.vmap(jax.random.split, out_axes=1)(keys)
-    image = jax.vmap(self._cut)(batch['image'], for_crop)
+    image = batch['image']
     moments = pipeline.apply(self.vae, params['vae'], (2 * image - 1).transpose(0, 3, 1, 2),
                              method=self.vae.encode).latent_dist
-    noise = jax.vmap(lambda key: jax.random.normal(key, moments.mean.shape[1:]))(for_noise)
+    noise = jax.vmap(lambda key: jax.random.normal(key, moments.mean.shape[1:]))(keys)
     z = (moments.mean + moments.std * noise).transpose(0, 3, 1, 2)
     recon = pipeline.apply(self.vae, params['vae'], z, method=self.vae.decode).sample.transpose(0, 2, 3, 1) / 2 + 0.5
     count = len(noise)
@@ -47,11 +45,6 @@ class Autoencoding:
     lpips = features.lpips(frozen['lpips'], recon, image)
     seen = {name: (of, jnp.ones_like(of)) for name, of in (('mse', mse), ('lpips', lpips), ('kld', kld))}
     return mse + self.lpips * lpips + self.kld * kld, seen
-
-  def _cut(self, image, key):
-    corner = jax.random.randint(key, (2,), 0, image.shape[0] - self.crop + 1)
-    return jax.lax.dynamic_slice(image, (*corner, 0), (self.crop, self.crop, image.shape[2]))
-
 
 class Denoising:
   """The loss of latent diffusion (Rombach et al. 2022, equation 3), mostly of the area that is to be made anew.

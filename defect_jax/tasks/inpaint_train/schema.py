@@ -28,7 +28,7 @@ SCHEMA = {
         'unet': {'widths': _WIDTHS, 'blocks': Integer(1, 8), 'attention': Tuple(Boolean()), 'heads': Integer(1, 64)},
         'text': {'width': Integer(8, 4096), 'blocks': Integer(1, 48), 'heads': Integer(1, 64),
                  'length': Integer(4, 77)}},
-    'autoencoder': {'lr': _RATE, 'batch': Integer(1, 65536), 'crop': Integer(32, 1024), 'lpips': Number(0),
+    'autoencoder': {'lr': _RATE, 'batch': Integer(1, 65536), 'lpips': Number(0),
                     'kld': Number(0), 'steps': _STEPS},
     'optimizer': {'lr': _RATE, 'warmup': Integer(0), 'clip': Number(above=0), 'average': Number(0, below=1),
                   'outside': Number(0, 1), 'accumulate': Integer(1, 1024), 'again': Boolean()},

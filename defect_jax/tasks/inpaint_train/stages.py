@@ -32,7 +32,7 @@ def fit_autoencoder(config, workdir, configs, lot):
                           'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
                           'steps': chosen.steps.to_dict(), 'autoencoder': chosen.to_dict()}))
   _, vae, _ = pipeline.modules(configs, config.dtype)
-  loss = learning.Autoencoding(vae, min(chosen.crop, config.data.size), chosen.lpips, chosen.kld)
+  loss = learning.Autoencoding(vae, chosen.lpips, chosen.kld)
   keys = jax.random.split(jax.random.key(config.seed), 2)
   descent = Descent(loss, _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0), keys[0], 0.99)
   begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']}, {'lpips': features.load('alexnet')})
