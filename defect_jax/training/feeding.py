@@ -32,22 +32,23 @@ class _Compiled:
 
 
 class ResidentFeed:
-  """Steps over images float32 `[N, S, S, C]` that stay on every device."""
+  """Steps over images float32 `[N, S, S, C]` that stay on every device; or over a dict of arrays `[N, ...]`."""
 
-  def __init__(self, trainer, images, batch, key, fused):
-    """Takes a Trainer, the images, the slots a step, the key of their order, and how many steps one call makes.
+  def __init__(self, trainer, images, batch, key, fused, gather=batches.gather):
+    """Takes a Trainer, the images, the slots a step, the key of their order, how many steps one call makes, and what
+    makes a batch: (images, indices `[b]`, weights `[b]`) -> dict.
 
     `fused` above 1 saves calls on accelerators. On the CPU weight gradients of convolutions inside a loop are many
     times slower, so there it has to be 1.
     """
-    self._images = parallel.replicate(jnp.asarray(images))
+    self._images = parallel.replicate(jax.tree.map(jnp.asarray, images))
     self._fused = fused
-    count = len(images)
+    count = len(jax.tree.leaves(images)[0])
 
     def one(state, images):
       slots = parallel.own_slots(batch)
       indices, weights = global_slots(key, state.step, batch, count)
-      return trainer.step(state, batches.gather(images, indices[slots], weights[slots]), slots)
+      return trainer.step(state, gather(images, indices[slots], weights[slots]), slots)
 
     def many(state, images):
       return jax.lax.scan(lambda state, _: one(state, images), state, length=fused)

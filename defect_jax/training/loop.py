@@ -29,7 +29,7 @@ class Schedule:
 
 @dataclasses.dataclass
 class History:
-  """Value of every step so far of the metrics in HISTORY: {name: float32 `[steps]`}."""
+  """Value of every step so far of some metrics, by default those in HISTORY: {name: float32 `[steps]`}."""
   values: dict
 
   def add(self, rows):
@@ -37,16 +37,16 @@ class History:
     self.values = {name: np.concatenate([old, np.asarray(rows[name], np.float32)]) for name, old in self.values.items()}
 
 
-def resume(workdir, fresh):
+def resume(workdir, fresh, names=HISTORY):
   """Where to begin: the newest sound checkpoint, else the beginning. Cuts metrics.jsonl back to it.
 
   Args:
-    workdir: Workdir. fresh: tree of arrays of a new run.
+    workdir: Workdir. fresh: tree of arrays of a new run. names: of the metrics whose every value is kept.
 
   Returns (tree, steps done, History, id of the last request).
   """
   def template(step):
-    return {'state': fresh, 'history': {name: np.zeros(step, np.float32) for name in HISTORY}, 'request': np.int32(0)}
+    return {'state': fresh, 'history': {name: np.zeros(step, np.float32) for name in names}, 'request': np.int32(0)}
 
   checkpoint.tidy(workdir)
   found = checkpoint.restore(workdir, template)
@@ -65,7 +65,7 @@ class Loop:
 
   Attributes:
     workdir: Workdir, open. schedule: Schedule.
-    advance: (state, steps) -> (state, metrics {name: NumPy `[steps]`}); HISTORY is among them.
+    advance: (state, steps) -> (state, metrics {name: NumPy `[steps]`}); those of the history are among them.
     evaluate: (state, step) -> {name: number}, called at `schedule.eval` and at the end.
     to_host: state -> tree of NumPy arrays that a checkpoint holds.
     set_targets: (state, {'kld', 'mse'}) -> state.
@@ -87,7 +87,7 @@ class Loop:
       state, rows = self.advance(state, self.schedule.next_stop(step) - step)
       self._check_finite(rows, step, saved)
       history.add(rows)
-      step += len(rows[HISTORY[0]])
+      step += len(next(iter(rows.values())))
       last = step == self.schedule.total
       row = {}
       if step % self.schedule.eval == 0 or last:
