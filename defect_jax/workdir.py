@@ -66,6 +66,7 @@ class Workdir:
   image_set = property(lambda self: self.root / 'set')
   vae = property(lambda self: self.root / 'vae')  # workdir of the VAE that a run of another task trains for itself
   detector_json = property(lambda self: self.root / 'detector.json')
+  classifier_json = property(lambda self: self.root / 'classifier.json')
   predictions_csv = property(lambda self: self.root / 'predictions.csv')
   predictions_part = property(lambda self: self.root / 'predictions.part.csv')  # rows so far
   heatmaps = property(lambda self: self.root / 'heatmaps')

@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 
 
-def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, turn=False, rotate=0.0, shift=0, brightness=0.0,
-            contrast=0.0):
-  """Flips, turns, shifts and brightens each image by its own key, so that the result depends on neither batch nor device.
+def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, turn=False, rotate=0.0, shift=0,
+            brightness=0.0, contrast=0.0):
+  """Flips, turns, shifts and brightens each image by its own key, so that the result depends on neither batch nor
+  device.
 
   Args:
     images: float32 `[B, H, W, C]` in [0, 1].
