@@ -200,6 +200,13 @@ def svg(figure):
   return buffer.getvalue()
 
 
+def png(figure):
+  """Bytes of a figure as PNG."""
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format='png', dpi=_DPI)
+  return buffer.getvalue()
+
+
 def _axes(label):
   figure = Figure(figsize=_SIZE, layout='constrained')
   axes = figure.add_subplot()

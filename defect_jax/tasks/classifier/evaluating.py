@@ -63,8 +63,8 @@ def _check_opened(config, found, saved, material):
                     f'{", ".join(material.classes)}; name the same classes in data.defects')
   for key in ('size', 'channels', 'region', 'box', 'fit'):
     if saved.data[key] != config.data[key]:
-      raise UserError(f'data.{key} = {config.data[key]}: {config.classifier} was trained with {saved.data[key]}; set it '
-                      'so')
+      raise UserError(f'data.{key} = {config.data[key]}: {config.classifier} was trained with {saved.data[key]}; set '
+                      'it so')
 
 
 def _opening_lines(config, material):
