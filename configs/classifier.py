@@ -63,8 +63,9 @@ def get_config(arg=None):
   model.views = 8  # of vgg16: how many augmented copies of each photo have their features computed, once
 
   config.optimizer = ConfigDict({'lr': 0.001, 'weight_decay': 0.01, 'average': 0.98})
-  # Share of the training photos, by group, that early stopping and the temperature of the probabilities come from, and
-  # how many evaluations may pass without a better one; share 0: no early stopping, patience 0: all steps.
+  # Share of the training photos, by group, that early stopping and, from 10 of each class on, the temperature of the
+  # probabilities come from, and how many evaluations may pass without a better one; share 0: no early stopping,
+  # patience 0: all steps.
   config.validation = ConfigDict({'share': 0.2, 'patience': 8})
   config.threshold = 0.5  # of predict: probability of a defect from which a photo is ng
   config.heatmaps = True  # predict writes one for each photo: where the probability would change

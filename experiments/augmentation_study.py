@@ -44,7 +44,7 @@ flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos.', lower_bound=
 flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
 flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/.')
 flags.DEFINE_string('root', 'runs/augmentation_study', 'Folder of the runs.')
-flags.DEFINE_boolean('tiny', False, 'Tiny jobs and two seeds, to try the command.')
+flags.DEFINE_boolean('tiny', False, 'Tiny jobs, two seeds and fewer arms, to try the command.')
 
 _BASE = '+classic'
 _SETS = {
@@ -123,6 +123,7 @@ def draw(rows, path):
 def main(_):
   if FLAGS.tiny:
     FLAGS.seeds, FLAGS.photos, FLAGS.sets = 2, ['10'], FLAGS.sets[:1]
+    FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste', '+vae_split']
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
   if unknown := [arm for arm in FLAGS.arms if arm not in cells.ARMS]:
     raise SystemExit(f'--arms: no arm {unknown[0]}; there are {", ".join(cells.ARMS)}')

@@ -82,7 +82,8 @@ def test_tiny_is_the_same_job_smaller(name):
   assert flatten(whole).keys() == flatten(tiny).keys()
   smaller = {'vae': ('batch', 'data.few_shot', 'data.size', 'model.widths'), 'generate': ('batch', 'count'),
              'anomaly': ('data.size', 'train.batch', 'train.model.latent', 'train.model.widths', 'train.targets.kld'),
-             'inpaint': ('count', 'geometry.crop', 'sampler.steps', 'weights')}
+             'inpaint': ('count', 'geometry.crop', 'sampler.steps', 'weights'),
+             'classifier': ('batch', 'data.good', 'data.size', 'model.views', 'model.widths')}
   differ = {key for key in changes(whole, tiny) if not re.match(r'(train\.)?steps\.', key)}
   assert differ == set(smaller[whole.task])
   def work_of(config):

@@ -61,7 +61,7 @@ def test_dropout_is_for_training_alone_and_right_on_average():
 
 
 def test_each_stage_but_the_first_halves_the_side(small):
-  model, params, images = small
+  _, params, images = small
   network = cnn.ResNet((4, 8), 1, jnp.float32)
   _, seen = network.apply({'params': params['network']}, images, capture_intermediates=True)
   sides = {name: of['__call__'][0].shape[1] for name, of in seen['intermediates'].items() if isinstance(of, dict)}

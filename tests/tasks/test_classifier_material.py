@@ -47,7 +47,8 @@ def test_sets_give_as_many_each_as_far_as_they_have_them():
 
 
 def test_more_images_than_there_are_is_refused():
-  with pytest.raises(UserError, match=r'made.ratio = 5: asks for 100 made images beside 20 real photos, and a, b has 70'):
+  reason = 'made.ratio = 5: asks for 100 made images beside 20 real photos, and a, b has 70'
+  with pytest.raises(UserError, match=reason):
     made_counts(5, {1: 20}, {1: {'a': 40, 'b': 30}})
 
 

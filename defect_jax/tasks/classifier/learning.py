@@ -1,5 +1,7 @@
 """Trains a classifier: class-balanced batches, classic augmentation, early stopping on held-out training photos."""
 
+import dataclasses
+
 import flax.serialization
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,10 @@ from defect_jax.models import cnn, features
 from defect_jax.tasks import fitting
 from defect_jax.tasks.classifier import fitted
 from defect_jax.training.descent import Descent
+
+# Held-out photos of each class that a temperature takes: of 5 defects that were all found it made probabilities of 0.99
+# that were right in 9 of 10 cases.
+_CALIBRATING = 10
 
 
 def train(config, workdir, material):
@@ -32,9 +38,9 @@ def train(config, workdir, material):
       workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, config.batch, keys['order'],
       watch, rows, lambda key, step, batch: batches.balanced(key, step, batch, members, counts))
   found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, 1.)
-  if len(material.validation):
-    by_class = classification.temperature(found.logits(material.validation.images), material.validation.labels)
-    found = fitted.Fitted(found.classes, model, found.params, standard, by_class)
+  held = material.validation
+  if len(held) and np.bincount(held.labels, minlength=len(found.classes)).min() >= _CALIBRATING:
+    found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
   found.save(workdir)
   return found, speed | watch.summary()
 
