@@ -8,6 +8,7 @@ import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import ndimage
 
 from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
@@ -16,6 +17,7 @@ from defect_jax.training import checkpoint
 from defect_jax.workdir import Workdir
 
 _CHUNK_PIXELS = 2**18  # of one call of a network
+_BLUR = 1.5  # px, of saliency maps
 _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
 
 
@@ -42,9 +44,10 @@ class Fitted:
   def saliency(self, images):
     """Where the log-odds of being defective would change: `[N, S, S]`, at least 0.
 
-    Mean magnitude of the gradient over noisy copies (Smilkov et al. 2017, "SmoothGrad").
+    Mean magnitude of the gradient over noisy copies (Smilkov et al. 2017, "SmoothGrad"), blurred, since what single
+    pixels do says little.
     """
-    return in_chunks(self._saliency, images)
+    return ndimage.gaussian_filter(in_chunks(self._saliency, images), (0, _BLUR, _BLUR))
 
   @functools.cached_property
   def _logits(self):

@@ -26,12 +26,16 @@ def open_lot(config, real, classes, names, part_of, tested, held, notes):
   for root in config.made.sets:
     made = manifest.read_manifest(root)
     soundness.refuse_unsound(root, made, part_of, tested)
-    usable = [image for image in made if not held.intersection(soundness.sources(image))]
-    if len(usable) < len(made):
-      notes.append(f'{root}: {len(made) - len(usable)} of {len(made)} images were made of photos that early stopping '
-                   'looks at, so are not trained on')
-    for image in usable:
-      by_label.setdefault(_label(root, image, classes, names), {}).setdefault(root, []).append(image)
+    left_out = 0
+    for image in made:
+      usable = by_label.setdefault(_label(root, image, classes, names), {}).setdefault(root, [])
+      if held.isdisjoint(soundness.sources(image)):
+        usable.append(image)
+      else:
+        left_out += 1
+    if left_out:
+      notes.append(f'{root}: {left_out} of {len(made)} images were made of photos that early stopping looks at, so are '
+                   'not trained on')
   real_counts = {label: int(np.sum(real.labels == label)) for label in range(len(classes))}
   counts = made_counts(config.made.ratio, real_counts,
                        {label: {root: len(made) for root, made in by_root.items()}
