@@ -10,7 +10,7 @@ from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
 from defect_jax.data import folder, parts, reading
 from defect_jax.imagesets import writer
-from defect_jax.tasks.anomaly.progress import Progress
+from defect_jax.tasks.photo_progress import Progress
 
 COLUMNS = ('file', 'score', 'threshold', 'verdict', 'reason', 'heatmap')
 _WRITERS = 2  # threads that draw and write heat maps
