@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]  # holds configs/ beside this package
 
 # Left out of the hash, so that the same training on another machine or with another progress line is the same config.
 LOGGING = ('logging', 'profiling', 'steps.log', 'steps.eval', 'steps.checkpoint')
-PATHS = ('workdir', 'data.path', 'vae', 'photos', 'set', 'share')
+PATHS = ('workdir', 'data.path', 'data.more', 'vae', 'classifier', 'photos', 'set', 'made.sets', 'share')
 # May differ when a run goes on (see `changes`).
 MAY_CHANGE = ('steps', 'logging', 'profiling')
 # Groups whose names the config chooses: a name more is a change, not a key that a newer version added.

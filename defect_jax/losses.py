@@ -1,5 +1,6 @@
 """Formulas of the losses, one value an example; whoever calls reduces."""
 
+import jax
 import jax.numpy as jnp
 
 
@@ -30,6 +31,17 @@ def elbo(kld, mse, beta, pixels):
   """
   _same(kld, mse)
   return 0.5 * pixels * mse + beta * kld
+
+
+def cross_entropy(logits, labels):
+  """Minus the logarithm of the softmax probability of the right class, nats.
+
+  Args:
+    logits: `[B, K]`. labels: int `[B]`, each below K.
+
+  Returns `[B]`.
+  """
+  return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
 
 
 def _same(a, b):

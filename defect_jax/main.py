@@ -23,7 +23,8 @@ from defect_jax.config import UserError, from_command_line, nearest
 from defect_jax.schema import check
 from defect_jax.workdir import Diverged, Stopped, Workdir
 
-TASKS = {name: f'defect_jax.tasks.{name}' for name in ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train')}
+TASKS = {name: f'defect_jax.tasks.{name}'
+         for name in ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier')}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")

@@ -68,6 +68,7 @@ class Workdir:
   pipeline = property(lambda self: self.root / 'pipeline')  # an inpainting pipeline as diffusers saves it
   lora = property(lambda self: self.root / 'lora')  # LoRA weights that were trained beside given ones
   detector_json = property(lambda self: self.root / 'detector.json')
+  classifier_json = property(lambda self: self.root / 'classifier.json')
   predictions_csv = property(lambda self: self.root / 'predictions.csv')
   predictions_part = property(lambda self: self.root / 'predictions.part.csv')  # rows so far
   heatmaps = property(lambda self: self.root / 'heatmaps')

@@ -86,7 +86,8 @@ def test_tiny_is_the_same_job_smaller(name):
              'inpaint': ('count', 'geometry.crop', 'sampler.steps', 'weights'),
              'inpaint_train': ('batch', 'data.areas', 'data.size', 'measure.batch', 'measure.images', 'measure.steps',
                                'model.autoencoder.widths', 'model.unet.attention', 'model.unet.widths',
-                               'optimizer.warmup')}
+                               'optimizer.warmup'),
+             'classifier': ('batch', 'data.good', 'data.size', 'model.views', 'model.widths')}
   differ = {key for key in changes(whole, tiny) if not re.match(r'((train|autoencoder)\.)?steps\.', key)}
   assert differ == set(smaller[whole.task])
   def work_of(config):

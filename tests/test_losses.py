@@ -62,3 +62,8 @@ def test_under_jit_as_without():
 def test_shapes_that_would_broadcast_are_refused(call):
   with pytest.raises(ValueError, match='shapes differ'):
     call()
+
+
+def test_cross_entropy_is_minus_the_log_of_the_right_class():
+  logits = np.log(np.float32([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]])) + np.float32([[3.], [-2.]])
+  np.testing.assert_allclose(losses.cross_entropy(logits, np.array([1, 2])), [np.log(4), -np.log(0.7)], rtol=1e-5)

@@ -5,19 +5,24 @@ import jax
 import jax.numpy as jnp
 
 
-def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, shift=0, brightness=0.0):
-  """Flips, shifts and brightens each image by its own key, so that the result depends on neither batch nor device.
+def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, turn=False, rotate=0.0, shift=0,
+            brightness=0.0, contrast=0.0):
+  """Flips, turns, shifts and brightens each image by its own key, so that the result depends on neither batch nor
+  device.
 
   Args:
     images: float32 `[B, H, W, C]` in [0, 1].
     keys: PRNG keys `[B]`.
     flip_horizontal, flip_vertical: whether to mirror half of the images left to right, top to bottom.
+    turn: whether to turn each image by 0, 90, 180 or 270 degrees; H and W are equal then.
+    rotate: largest rotation in degrees either way; what comes in from outside is the reflected image.
     shift: largest shift in pixels along each axis, below H and W; what comes in from outside is the reflected image.
     brightness: largest amount added or taken away; the result is clipped to [0, 1].
+    contrast: largest factor above or below 1, less 1, of the differences from the image's mean; likewise clipped.
 
   Returns float32 `[B, H, W, C]`; with everything off `images` itself.
   """
-  if not (flip_horizontal or flip_vertical or shift or brightness):
+  if not (flip_horizontal or flip_vertical or turn or rotate or shift or brightness or contrast):
     return images
 
   def one(image, key):
@@ -26,11 +31,21 @@ def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, shift=0
       image = pix.random_flip_left_right(flip_x, image)
     if flip_vertical:
       image = pix.random_flip_up_down(flip_y, image)
+    for_turn, for_angle, for_contrast = (jax.random.fold_in(key, number) for number in range(3))
+    if turn:
+      by = jax.random.randint(for_turn, (), 0, 4)
+      image = jax.lax.switch(by, [lambda x, k=k: pix.rot90(x, k) for k in range(4)], image)
+    if rotate:
+      angle = jax.random.uniform(for_angle, minval=-rotate, maxval=rotate)
+      image = pix.rotate(image, jnp.deg2rad(angle), mode='mirror')
     if shift:
       padded = jnp.pad(image, ((shift, shift), (shift, shift), (0, 0)), mode='reflect')
       image = pix.random_crop(move, padded, image.shape)
     if brightness:
       image = jnp.clip(pix.random_brightness(light, image, brightness), 0, 1)
+    if contrast:
+      factor = jax.random.uniform(for_contrast, minval=1 - contrast, maxval=1 + contrast)
+      image = jnp.clip(pix.adjust_contrast(image, factor), 0, 1)
     return image
 
   return jax.vmap(one)(images, keys)

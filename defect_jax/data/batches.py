@@ -45,6 +45,23 @@ def slots(key, step, batch, count):
   return shuffles[offset // count, offset % count].astype(jnp.int32), jnp.ones(batch, jnp.float32)
 
 
+def balanced(key, step, batch, members, counts):
+  """Which photo each slot takes where every class shall come as often: classes in turn, then any photo of the class.
+
+  Args:
+    key: PRNG key. step: integer or traced integer. batch: slots a step, static.
+    members: int32 `[K, M]`, the photos of each class in its first `counts[k]` places. counts: int32 `[K]`, above 0.
+
+  Returns indices int32 `[batch]` and weights float32 `[batch]`, all 1. A slot's photo depends on key, step and slot.
+  """
+  slot = jnp.arange(batch, dtype=jnp.uint32)
+  step, classes = jnp.asarray(step).astype(jnp.uint32), len(members)
+  which = (slot + step % classes * (batch % classes)) % classes  # so that no class is the one too few at every step
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, step), slot)
+  place = jax.vmap(lambda key, count: jax.random.randint(key, (), 0, count))(keys, counts[which])
+  return members[which, place], jnp.ones(batch, jnp.float32)
+
+
 def gather(images, indices, weights):
   """Batch of rows of a resident set, float32 in [0, 1] or uint16 `[N, S, S, C]`; runs inside jit.
 

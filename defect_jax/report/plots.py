@@ -147,6 +147,40 @@ def histogram(groups, threshold, *, label):
   return figure
 
 
+def curve(groups, *, across, label, level=None):
+  """Lines {name: (x `[n]`, y `[n]`)} in the unit square, such as ROC curves. level: (x, y, words) of a line of
+  reference."""
+  figure, axes = _axes(label)
+  axes.set_xlabel(across, fontsize=8.5, color=_INK)
+  axes.xaxis.set_major_locator(MaxNLocator(6))
+  if level is not None:
+    axes.plot(level[0], level[1], color=_FAINT, linewidth=0.9, linestyle='--', label=level[2])
+  for order, (name, (x, y)) in enumerate(groups.items()):
+    axes.plot(x, y, color=(COLOURS['mse'], COLOURS['kld'], *_OTHERS)[order], linewidth=1.6, label=name)
+  axes.set_xlim(0, 1)
+  axes.set_ylim(0, 1.02)
+  _legend(figure, axes)
+  return figure
+
+
+def intervals(rows, *, label, level=None):
+  """A dot with its interval for each of {name: (low, middle, high)}, from top to bottom. level: (value, words) of a
+  line of reference."""
+  figure, axes = _axes('')
+  axes.grid(False)
+  for place, (low, middle, high) in enumerate(reversed(rows.values())):
+    axes.plot((low, high), (place, place), color=COLOURS['mse'], linewidth=2)
+    axes.plot(middle, place, 'o', color=COLOURS['mse'], markersize=5)
+  axes.set_yticks(range(len(rows)), list(reversed(rows)), fontsize=8.5)
+  axes.set_ylim(-0.6, len(rows) - 0.4)
+  if level is not None:
+    axes.axvline(level[0], color=_INK, linewidth=1.0, linestyle='--', label=level[1])
+  axes.set_xlabel(label, fontsize=8.5, color=_INK)
+  axes.xaxis.set_major_locator(MaxNLocator(6))
+  _legend(figure, axes)
+  return figure
+
+
 def scatter(points, *, label):
   """Points {name: `[n, 2]`}; the first name is drawn on top."""
   figure, axes = _axes(label)
@@ -163,6 +197,13 @@ def svg(figure):
   """Bytes of a figure as SVG, letters as outlines, no date in it."""
   buffer = io.BytesIO()
   figure.savefig(buffer, format='svg', dpi=_DPI, metadata={'Date': None, 'Creator': None})
+  return buffer.getvalue()
+
+
+def png(figure):
+  """Bytes of a figure as PNG."""
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format='png', dpi=_DPI)
   return buffer.getvalue()
 
 

@@ -12,7 +12,10 @@ from defect_jax.data import batches
 
 def global_slots(key, step, batch, count):
   """batches.slots, padded with weight 0 to a multiple of the device count."""
-  indices, weights = batches.slots(key, step, batch, count)
+  return _padded(batch, *batches.slots(key, step, batch, count))
+
+
+def _padded(batch, indices, weights):
   missing = parallel.padded(batch) - batch
   return jnp.pad(indices, (0, missing)), jnp.pad(weights, (0, missing))
 
@@ -34,9 +37,10 @@ class _Compiled:
 class ResidentFeed:
   """Steps over images float32 `[N, S, S, C]` that stay on every device; or over a dict of arrays `[N, ...]`."""
 
-  def __init__(self, trainer, images, batch, key, fused, gather=batches.gather):
-    """Takes a Trainer, the images, the slots a step, the key of their order, how many steps one call makes, and what
-    makes a batch: (images, indices `[b]`, weights `[b]`) -> dict.
+  def __init__(self, trainer, images, batch, key, fused, gather=batches.gather, draw=None):
+    """Takes a Trainer, the images, the slots a step, the key of their order, how many steps one call makes, what makes
+    a batch: (images, indices `[b]`, weights `[b]`) -> dict, and what draws it: (key, step, batch) -> (indices
+    `[batch]`, weights `[batch]`), by default batches.slots.
 
     `fused` above 1 saves calls on accelerators. On the CPU weight gradients of convolutions inside a loop are many
     times slower, so there it has to be 1.
@@ -47,7 +51,8 @@ class ResidentFeed:
 
     def one(state, images):
       slots = parallel.own_slots(batch)
-      indices, weights = global_slots(key, state.step, batch, count)
+      drawn = draw(key, state.step, batch) if draw else batches.slots(key, state.step, batch, count)
+      indices, weights = _padded(batch, *drawn)
       return trainer.step(state, gather(images, indices[slots], weights[slots]), slots)
 
     def many(state, images):

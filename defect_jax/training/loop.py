@@ -70,6 +70,7 @@ class Loop:
     to_host: state -> tree of NumPy arrays that a checkpoint holds.
     set_targets: (state, {'kld', 'mse'}) -> state.
     on_log: (row, rate) -> None, the progress line and the like; rate in steps a second, nan at first.
+    enough: () -> bool, looked at after each evaluation and at the start: whether to end before the last step.
   """
   workdir: object
   schedule: Schedule
@@ -78,12 +79,13 @@ class Loop:
   to_host: Callable
   set_targets: Callable
   on_log: Callable
+  enough: Callable = lambda: False
 
   def run(self, state, step, history, request):
     """Trains to the last step and returns (state, History). Raises Stopped or Diverged."""
     clock = _Clock(self.workdir.seconds_spent())
     saved = step if checkpoint.steps(self.workdir) else None
-    while step < self.schedule.total:
+    while step < self.schedule.total and not self.enough():
       state, rows = self.advance(state, self.schedule.next_stop(step) - step)
       self._check_finite(rows, step, saved)
       history.add(rows)
@@ -92,6 +94,7 @@ class Loop:
       row = {}
       if step % self.schedule.eval == 0 or last:
         row = self.evaluate(state, step)
+        last = last or self.enough()
       if step % self.schedule.log == 0 or last:
         row = {'step': step, 'seconds': clock.seconds()} | {k: float(np.mean(v)) for k, v in rows.items()} | row
         self.workdir.append_metrics(row)

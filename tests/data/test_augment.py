@@ -68,3 +68,28 @@ def test_a_blotch_changes_a_part_of_each_image_by_its_own_key():
   assert 0.3 < same.mean() < 0.7  # the sign of the second noise decides
   assert (same > 0).mean() > 0.9 and (same < 1).all() and made.min() >= 0 and made.max() <= 1
   np.testing.assert_allclose(blotch(IMAGES[5:7], KEYS[5:7]), made[5:7], atol=1e-6)
+
+
+def test_turns_are_by_right_angles_and_all_four_come():
+  image = np.random.default_rng(0).uniform(size=(5, 5, 1)).astype(np.float32)
+  turned = np.asarray(augmentation.augment(np.repeat(image[None], 40, 0), jax.random.split(jax.random.key(0), 40),
+                                           turn=True))
+  wanted = [np.rot90(image, times) for times in range(4)]
+  assert {next(k for k in range(4) if np.array_equal(one, wanted[k])) for one in turned} == {0, 1, 2, 3}
+
+
+def test_contrast_keeps_the_mean_and_stays_within_its_bounds():
+  image = np.float32([[0.4, 0.6], [0.5, 0.5]])[None, ..., None]
+  varied = np.asarray(augmentation.augment(np.repeat(image, 100, 0), jax.random.split(jax.random.key(0), 100),
+                                           contrast=0.2))
+  np.testing.assert_allclose(varied.mean((1, 2, 3)), 0.5, atol=1e-6)
+  factors = (varied[:, 0, 1, 0] - 0.5) / 0.1
+  assert 0.8 <= factors.min() < 0.85 and 1.15 < factors.max() <= 1.2
+
+
+def test_a_rotation_leaves_the_centre_where_it_is():
+  image = np.zeros((9, 9, 1), np.float32)
+  image[4, 4] = 1
+  turned = np.asarray(augmentation.augment(np.repeat(image[None], 10, 0), jax.random.split(jax.random.key(0), 10),
+                                           rotate=30.))
+  np.testing.assert_allclose(turned[:, 4, 4, 0], 1, atol=1e-5)

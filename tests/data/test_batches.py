@@ -80,3 +80,26 @@ def test_uint16_conversion_is_the_same_on_host_and_device():
   values = np.arange(65536, dtype=np.uint16)
   on_device = jax.jit(lambda v: batches.gather(v, jnp.arange(65536), None)['image'])(values)
   assert np.asarray(on_device).tobytes() == sets.as_float(values).tobytes()
+
+
+def test_balanced_batches_hold_every_class_equally_often():
+  members = jnp.array([[0, 1, 2, 3, 4], [5, 6, 0, 0, 0], [7, 0, 0, 0, 0]])
+  counts = jnp.array([5, 2, 1])
+  seen = []
+  for step in range(200):
+    indices, weights = batches.balanced(jax.random.key(0), step, 7, members, counts)
+    assert np.all(weights == 1)
+    by_class = np.histogram(indices, [0, 5, 7, 8])[0]
+    assert sorted(by_class) == [2, 2, 3]
+    seen.append(np.asarray(indices))
+  often = np.bincount(np.concatenate(seen), minlength=8)
+  # 1400 slots: 467 a class within one, each of them spread over its photos.
+  assert np.abs(np.array([often[:5].sum(), often[5:7].sum(), often[7]]) - 1400 / 3).max() <= 1
+  assert often[:5].min() > 60 and often[5:7].min() > 190
+
+
+def test_a_balanced_slot_depends_on_key_step_and_slot_alone():
+  members, counts = jnp.arange(8).reshape(2, 4), jnp.array([4, 4])
+  few, many = (batches.balanced(jax.random.key(1), 3, batch, members, counts)[0] for batch in (4, 8))
+  assert few.tolist() == many[:4].tolist()
+  assert few.tolist() != batches.balanced(jax.random.key(2), 3, 4, members, counts)[0].tolist()

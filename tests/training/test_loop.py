@@ -240,3 +240,14 @@ def test_progress_knows_no_rate_before_the_first_stop_and_one_after_it(toy):
   toy.run()
   rates = [rate for _, rate in toy.logged]
   assert np.isnan(rates[0]) and all(rate > 0 for rate in rates[1:])
+
+
+def test_a_training_that_has_had_enough_ends_after_an_evaluation_and_does_not_go_on(tmp_path):
+  toy = Toy(tmp_path / 'run')
+  toy.loop.enough = lambda: len(toy.evaluated) >= 2
+  state, history = toy.run()
+  assert int(state['x'][0]) == 16 and toy.evaluated == [8, 16] and len(history.values['train/kld']) == 16
+  assert checkpoint.steps(toy.workdir)[-1] == 16 and toy.rows()[-1]['step'] == 16
+  again = Toy(tmp_path / 'run')
+  again.loop.enough = lambda: True
+  assert int(again.run()[0]['x'][0]) == 16 and again.calls == []

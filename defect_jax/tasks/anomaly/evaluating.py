@@ -14,7 +14,7 @@ from defect_jax.data import reading
 from defect_jax.evaluation import anomaly, synthetic
 from defect_jax.report import anomaly as report
 from defect_jax.tasks.anomaly import fitting, photos, scoring
-from defect_jax.tasks.anomaly.progress import Progress
+from defect_jax.tasks.photo_progress import Progress
 
 _SHOWN = 24  # photos on the page, the highest scores
 

@@ -1,0 +1,45 @@
+"""Which made images may be trained on: from photos of the pool alone, by trained weights, none of which is tested."""
+
+from defect_jax.config import UserError
+
+_NAMED = 3  # files that a refusal names
+_RANDOM = 'random'  # Made.model of an untrained pipeline
+
+
+def refuse_unsound(root, made, part_of, tested):
+  """Raises UserError, naming the first few images, where a set holds any that nothing may be trained on.
+
+  Args:
+    root: of the set, for the message. made: list of manifest.Made.
+    part_of: {file: part} of the real photos that the classifier knows. It, not the manifest, says where a source
+      stands: photos may have been grouped anew since the images were made.
+    tested: {SHA-256: file} of the photos that are measured on, so that a source is found under another name too.
+  """
+  if not made:
+    raise UserError(f'{root}: holds no made images; make them, or take the set out of made.sets')
+  random = [image.file for image in made if image.model == _RANDOM]
+  _refuse(root, random, 'were made by random weights, so show noise; make them by trained ones')
+  leaks = [f'{image.file} (of {source}, {part})' for image in made for source, part in _sources(image, part_of)
+           if part not in (None, 'pool')]
+  _refuse(root, leaks, 'were made from photos that are held out of training; make them from the part pool')
+  tested_on = [f'{image.file} (of {tested[image.source_sha256]})' for image in made if image.source_sha256 in tested]
+  _refuse(root, tested_on, 'were made from photos that are tested on; make them from the part pool')
+  unknown = [image.file for image in made if image.source_part != 'pool']
+  _refuse(root, unknown, 'do not say that their source is of the part pool; make them anew')
+
+
+def sources(image):
+  """Files of the photos that an image was made from; none where it comes from a model alone."""
+  return [source for source in (image.source, image.other_source) if source is not None]
+
+
+def _sources(image, part_of):
+  """Pairs of source and part, None where the source is no photo that is known; the manifest's own word comes last."""
+  found = [(source, part_of.get(source)) for source in sources(image)]
+  return [*found, (image.source or 'its model', image.source_part)]
+
+
+def _refuse(root, names, why):
+  if names:
+    more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
+    raise UserError(f'{root}: {", ".join(names[:_NAMED])}{more} {why}')

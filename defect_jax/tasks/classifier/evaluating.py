@@ -1,0 +1,108 @@
+"""Trains a classifier, or opens one, and measures it on photos of known classes."""
+
+import resource
+import time
+
+import jax
+import numpy as np
+
+from defect_jax import parallel
+from defect_jax.atomic import write_atomic
+from defect_jax.config import UserError
+from defect_jax.data import prepared
+from defect_jax.evaluation import classification
+from defect_jax.report import classifier as report
+from defect_jax.tasks import predictions
+from defect_jax.tasks.classifier import fitted, learning
+from defect_jax.tasks.classifier.material import open_material
+
+COLUMNS = (*predictions.COLUMNS, 'class', 'truth')
+_WRONG = 24  # photos on the page that it gets wrong
+_LOOKED_AT = 12  # photos whose saliency is on the page
+
+
+def run(config, workdir):
+  """Returns the summary; writes a row of every tested photo to predictions.csv."""
+  opened = fitted.open_fitted(config.classifier) if config.classifier else None
+  material = open_material(config)
+  if opened:
+    _check_opened(config, *opened, material)
+  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  workdir.open()
+  for line in _opening_lines(config, material):
+    print(line, flush=True)
+  began = time.monotonic()
+  if opened:
+    found, trained = opened[0], {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
+    workdir.cut_back(-1)
+  else:
+    found, trained = learning.train(config, workdir, material)
+  probabilities = found.probabilities(material.test.images)
+  if opened:
+    trained['images_per_second'] = len(material.test) / (time.monotonic() - began)
+    workdir.append_metrics({'step': 0, 'seconds': time.monotonic() - began})
+  _write_rows(config, workdir, material, probabilities)
+  summary = trained | {
+      'seconds': workdir.seconds_spent(), 'devices': parallel.devices(), 'platform': jax.default_backend(),
+      **classification.measure(material.test.labels, probabilities, config.seed), 'part': config.measure.part,
+      'classes': material.classes, 'temperature': found.temperature,
+      'calibration_error': classification.calibration_error(material.test.labels, probabilities),
+      'photos': {name: _counts(getattr(material, name), material.classes)
+                 for name in ('real', 'made', 'validation', 'test')},
+      'skipped': sum(note.startswith('skipped') for note in material.notes),
+      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+  _report(config, workdir, material, found, probabilities, summary)
+  print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
+        flush=True)
+  return summary
+
+
+def _check_opened(config, found, saved, material):
+  if found.classes != material.classes:
+    raise UserError(f'classifier: {config.classifier} knows {", ".join(found.classes)}, these photos are '
+                    f'{", ".join(material.classes)}; name the same classes in data.defects')
+  for key in ('size', 'channels', 'region', 'box', 'fit'):
+    if saved.data[key] != config.data[key]:
+      raise UserError(f'data.{key} = {config.data[key]}: {config.classifier} was trained with {saved.data[key]}; set '
+                      'it so')
+
+
+def _opening_lines(config, material):
+  yield from (f'note: {note}' for note in material.notes)
+  for name, words in (('real', 'real photos to train on'), ('made', 'made ones'), ('validation', 'held out'),
+                      ('test', f'tested, of the part {config.measure.part}')):
+    counts = _counts(getattr(material, name), material.classes)
+    yield f'{words}: {", ".join(f"{count} {label}" for label, count in counts.items())}'
+  yield f'{parallel.devices()} {jax.default_backend()} device(s)'
+
+
+def _counts(lot, classes):
+  return {name: int(np.sum(lot.labels == label)) for label, name in enumerate(classes)}
+
+
+def _write_rows(config, workdir, material, probabilities):
+  rows = [COLUMNS]
+  for file, label, row in zip(material.test.files, material.test.labels, probabilities, strict=True):
+    score = 1 - float(row[0])
+    rows.append((file, f'{score:.6g}', predictions.shown_limit(config.threshold),
+                 'ng' if score > config.threshold else 'ok', '', '', material.classes[int(row.argmax())],
+                 material.classes[label]))
+  write_atomic(workdir.predictions_csv, predictions.text(rows))
+
+
+def _report(config, workdir, material, found, probabilities, summary):
+  test = material.test
+  scores, wrong = 1 - probabilities[:, 0], np.flatnonzero(probabilities.argmax(1) != test.labels)
+  # The surest of the mistakes first.
+  wrong = wrong[np.argsort(probabilities[wrong, test.labels[wrong]])][:_WRONG]
+  rng = np.random.default_rng(config.seed)
+  defective = rng.permutation(np.flatnonzero(test.labels > 0))[:_LOOKED_AT]
+  shown = {'wrong': wrong, 'looked_at': defective}
+  words = {row: f'{material.classes[test.labels[row]]}, taken for {material.classes[probabilities[row].argmax()]}'
+                f' ({probabilities[row].max():.2f}): {test.files[row]}' for rows in shown.values() for row in rows}
+  maps = {name: found.saliency(test.images[rows]) if len(rows) else [] for name, rows in shown.items()}
+  report.write_evaluation(
+      workdir.report_html, title=f'{workdir.root.name}: classifier', config=config, summary=summary,
+      rows=workdir.read_metrics(), notes=material.notes, defective=test.labels > 0, scores=scores,
+      made=material.made.images, **{name: [(words[row], test.images[row], of) for row, of in
+                                           zip(rows, maps[name], strict=True)] for name, rows in shown.items()})

@@ -1,0 +1,133 @@
+"""A trained classifier: what it says of photos, where it looks, and how it is kept in its workdir and opened again."""
+
+import dataclasses
+import functools
+import json
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from defect_jax.atomic import plain, write_atomic
+from defect_jax.config import UserError
+from defect_jax.models import cnn, features
+from defect_jax.training import checkpoint
+from defect_jax.workdir import Workdir
+
+_CHUNK_PIXELS = 2**18  # of one call of a network
+_BLUR = 1.5  # px, of saliency maps
+_NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+  """A trained classifier.
+
+  classes: names, good first. model: cnn.Classifier. params, standard: its. temperature: divides the logits.
+  """
+  classes: list
+  model: cnn.Classifier
+  params: dict
+  standard: cnn.Standard
+  temperature: float
+
+  def logits(self, images):
+    """Logits `[N, K]`, NumPy, of images `[N, S, S, C]`, not divided by the temperature."""
+    return in_chunks(self._logits, images)
+
+  def probabilities(self, images):
+    """Calibrated probabilities `[N, K]` for classes that are equally frequent."""
+    return softmax(self.logits(images) / self.temperature)
+
+  def saliency(self, images):
+    """Where the log-odds of being defective would change: `[N, S, S]`, at least 0.
+
+    Mean magnitude of the gradient over noisy copies (Smilkov et al. 2017, "SmoothGrad"), blurred, since what single
+    pixels do says little.
+    """
+    return ndimage.gaussian_filter(in_chunks(self._saliency, images), (0, _BLUR, _BLUR))
+
+  @functools.cached_property
+  def _logits(self):
+    return jax.jit(lambda images: self.model.logits(self.params, self.standard, inputs_of(self.model.kind, images)))
+
+  @functools.cached_property
+  def _saliency(self):
+    def log_odds(image):
+      logits = self.model.logits(self.params, self.standard, inputs_of(self.model.kind, image[None]))[0]
+      return jax.nn.logsumexp(logits[1:]) - logits[0]
+
+    def one(image):
+      noise = _NOISE * jnp.std(image) * jax.random.normal(jax.random.key(0), (_NOISY, *image.shape))
+      return jnp.abs(jax.vmap(jax.grad(log_odds))(image + noise)).mean((0, -1))
+
+    return jax.jit(lambda images: jax.lax.map(one, images))
+
+  def save(self, workdir):
+    """Writes classifier.json, what the checkpoint's parameters lack."""
+    write_atomic(workdir.classifier_json, json.dumps(plain({
+        'classes': self.classes, 'temperature': self.temperature, 'center': np.asarray(self.standard.center),
+        'scale': np.asarray(self.standard.scale)}), allow_nan=False) + '\n')
+
+
+def inputs_of(kind, images):
+  """What a classifier of a kind takes of images `[B, S, S, C]`: themselves, or their features `[B, 1280]`."""
+  return images if kind == 'resnet' else features.kid_features(features.load('vgg16'), images)
+
+
+def model_of(config, classes):
+  """cnn.Classifier of a config; `classes`: how many."""
+  data, model = config.data, config.model
+  if model.kind == 'vgg16' and data.size < features.SMALLEST['vgg16']:
+    raise UserError(f'data.size = {data.size}: vgg16 needs {features.SMALLEST["vgg16"]} px a side')
+  shape = (data.size, data.size, data.channels) if model.kind == 'resnet' else (features.KID_FEATURES,)
+  return cnn.Classifier(model.kind, classes, shape, model.widths, model.blocks, model.hidden, model.dropout,
+                        config.dtype)
+
+
+def open_fitted(root):
+  """(Fitted, config) of the workdir of a classifier; UserError for any other folder, and for one not at its end."""
+  if not root:
+    raise UserError('classifier: is not set; name the workdir of a trained one, such as --config.classifier='
+                    'runs/classifier')
+  workdir = Workdir(root)
+  config = workdir.read_config()
+  if config is None or config.get('task') != 'classifier':
+    what = 'no run (no config.json)' if config is None else f'a run of the task {config.get("task")!r}'
+    raise UserError(f'classifier: {root} holds {what}; name the workdir of a trained classifier')
+  try:
+    kept = json.loads(workdir.classifier_json.read_text())
+    standard = cnn.Standard(jnp.float32(kept['center']), jnp.float32(kept['scale']))
+  except (OSError, ValueError, KeyError) as error:
+    raise UserError(f'classifier: {root} has no usable {workdir.classifier_json.name} ({error}); run it to its end '
+                    'first') from error
+  model, found = model_of(config, len(kept['classes'])), checkpoint.read(workdir)
+  if found is None:
+    raise UserError(f'classifier: {root} has no usable checkpoint; train it with the same command again')
+  tree = found[1]['state']
+  like = jax.eval_shape(model.init, jax.random.key(0))
+  try:
+    params = flax.serialization.from_state_dict(like, tree['watch'].get('params') or tree['descent']['average'])
+  except (KeyError, ValueError) as error:
+    raise UserError(f'classifier: {root} was saved by another version of defect_jax; train it anew with this one'
+                    ) from error
+  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, kept['temperature']), config
+
+
+def in_chunks(function, images):
+  """`function` of `[B, ...]` over pieces of one size, so that it is compiled once; NumPy."""
+  size = max(1, min(len(images), _CHUNK_PIXELS // (images.shape[1] * images.shape[2])))
+  pieces = []
+  for start in range(0, len(images), size):
+    piece = np.float32(images[start:start + size])
+    padded = np.pad(piece, [(0, size - len(piece))] + [(0, 0)] * (piece.ndim - 1))
+    pieces.append(np.asarray(function(padded))[:len(piece)])
+  return np.concatenate(pieces)
+
+
+def softmax(logits):
+  """Softmax of `[N, K]` along the last axis, NumPy."""
+  powers = np.exp(logits - logits.max(-1, keepdims=True))
+  return powers / powers.sum(-1, keepdims=True)

@@ -1,0 +1,105 @@
+"""The made images that a classifier is trained on: sound ones, as many as a ratio says, from all sets alike."""
+
+import pathlib
+
+import numpy as np
+
+from defect_jax.config import UserError
+from defect_jax.data import parts, reading, tiles
+from defect_jax.imagesets import manifest, soundness
+from defect_jax.tasks.classifier.lots import GOOD, Lot, geometry_of, label_of
+
+_OF_WHOLE_PHOTOS = ('inpaint',)  # methods whose images are photos of the source's size
+
+
+def open_lot(config, real, classes, names, part_of, tested, held, notes):
+  """Lot of made images.
+
+  Args:
+    config: of the task. real: Lot of the real photos that are trained on. classes: names, good first. names: of the
+      defects. part_of, tested: as of soundness.refuse_unsound. held: files of photos that early stopping looks at: no
+      image of theirs is taken. notes: list that lines for the user are added to.
+
+  Raises UserError for unsound sets, other classes, and a ratio that asks for more images than there are.
+  """
+  by_label = {}  # label: {root: list of Made}
+  for root in config.made.sets:
+    made = manifest.read_manifest(root)
+    soundness.refuse_unsound(root, made, part_of, tested)
+    left_out = 0
+    for image in made:
+      usable = by_label.setdefault(_label(root, image, classes, names), {}).setdefault(root, [])
+      if held.isdisjoint(soundness.sources(image)):
+        usable.append(image)
+      else:
+        left_out += 1
+    if left_out:
+      notes.append(f'{root}: {left_out} of {len(made)} images were made of photos that early stopping looks at, so are '
+                   'not trained on')
+  real_counts = {label: int(np.sum(real.labels == label)) for label in range(len(classes))}
+  counts = made_counts(config.made.ratio, real_counts,
+                       {label: {root: len(made) for root, made in by_root.items()}
+                        for label, by_root in by_label.items()})
+  chosen = [(root, by_label[label][root][row], label) for label, by_root in sorted(counts.items())
+            for number, (root, count) in enumerate(by_root.items())
+            for row in _drawn(len(by_label[label][root]), count, (config.seed, label, number))]
+  return _read(config, chosen, notes)
+
+
+def made_counts(ratio, real_counts, available):
+  """How many made images are taken: {label: {set: count}}, `ratio` times the real photos of the class in all.
+
+  Sets give as many each, as far as they have them. Classes without made images take none.
+
+  Args:
+    ratio: number. real_counts: {label: count}. available: {label: {set: count}}.
+
+  Raises UserError where there are fewer.
+  """
+  return {label: _evenly(ratio, real_counts[label], of) for label, of in available.items()}
+
+
+def _evenly(ratio, real, available):
+  wanted = round(ratio * real)
+  if wanted > sum(available.values()):
+    raise UserError(f'made.ratio = {ratio:g}: asks for {wanted} made images beside {real} real photos, and '
+                    f'{", ".join(available)} has {sum(available.values())} usable ones; make more or lower the ratio')
+  taken, left = {}, wanted
+  for done, (root, count) in enumerate(sorted(available.items(), key=lambda item: item[1])):
+    taken[root] = min(count, left // (len(available) - done))
+    left -= taken[root]
+  return {root: taken[root] for root in available}
+
+
+def _drawn(count, wanted, seed):
+  return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
+
+
+def _label(root, image, classes, names):
+  """The number of a made image's class. One that a model made of several classes at once is named by all of them."""
+  if image.label == GOOD:
+    return 0
+  if image.label in names or (len(classes) < len(names) + 1 and set(image.label.split()) <= set(names)):
+    return label_of(image.label, classes)
+  raise UserError(f'{root}: {image.file} is of the class {image.label}, the classifier knows '
+                  f'{", ".join([GOOD, *names])}; name the class in data.defects, or take the set out of made.sets')
+
+
+def _read(config, chosen, notes):
+  """Lot of (set, Made, label); those that cannot be read are skipped, with a note."""
+  size, channels = config.data.size, config.data.channels
+  images, kept, broken = [np.zeros((0, size, size, channels), np.float32)], [], 0
+  for row, (root, image, label) in enumerate(chosen):
+    region = config.data.region if image.method in _OF_WHOLE_PHOTOS else 'full'
+    record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file)
+    shown = reading.read(record, tiles.View(geometry_of(config, region)))
+    if shown.reason:
+      broken += 1
+      if broken > config.data.max_broken * len(chosen):
+        raise UserError(f'{root}: {image.file}: {shown.reason} ({broken} of {row + 1} made images); make the set again')
+      notes.append(f'skipped {image.file} of {root}: {shown.reason}')
+      continue
+    images.append(shown.image[None])
+    kept.append((label, f'{root}/{image.file}'))
+  files = [file for _, file in kept]
+  return Lot(np.concatenate(images), np.array([label for label, _ in kept], np.int32), files, files)

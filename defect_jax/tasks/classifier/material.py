@@ -1,0 +1,154 @@
+"""The photos of a classifier: real ones by class and part, held-out ones among them, and made ones beside them."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from defect_jax.config import UserError, nearest
+from defect_jax.data import parts, sets
+from defect_jax.tasks.classifier import made_images
+from defect_jax.tasks.classifier.lots import DEFECT, GOOD, Lot, geometry_of, label_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+  """What a classifier is trained and measured on.
+
+  classes: names, good first. real, validation, test: Lot, the second may be empty. made: Lot. notes: lines.
+  """
+  classes: list
+  real: Lot
+  validation: Lot
+  test: Lot
+  made: Lot
+  notes: list
+
+  @property
+  def train(self):
+    return Lot.joined([self.real, self.made])
+
+
+def open_material(config):
+  """Material of a config. Raises UserError for what cannot be trained on, before anything is written."""
+  listed = [_Listed(config, source, path) for source, path in real_sets(config.data)]
+  names = _defects(config.data.defects, sorted({record.label for of in listed for record in of.records} - {GOOD}))
+  classes = [GOOD, DEFECT] if config.data.merge else [GOOD, *names]
+  notes = []
+  pool = [lot for of in listed for lot in of.pool(names, classes, notes)]
+  if not pool:
+    raise UserError('data: the part pool has no photos of these classes; add photos')
+  pool = Lot.joined(pool)
+  test, tested = _tested(listed, names, classes, config.measure.part, notes)
+  _check_classes(pool, classes, 'pool')
+  held = hold_out(pool.labels, pool.groups, config.validation.share, config.seed)
+  real, validation = pool.only(~held), pool.only(held)
+  records = [record for of in listed for record in of.records]
+  # Of two sets with a file of one name the held-out one counts: better a refusal than a leak.
+  part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part != 'pool')}
+  held_files = {file for row, file in enumerate(pool.files) if held[row]}
+  made = made_images.open_lot(config, real, classes, names, part_of, tested, held_files, notes)
+  material = Material(classes, real, validation, test, made, list(dict.fromkeys(notes)))
+  _check_memory(config, material)
+  return material
+
+
+def real_sets(data):
+  """Pairs (source, path) of every real set that a config names."""
+  return [(data.source, data.path), *(('elpv', None) if name == 'elpv' else ('folder', name) for name in data.more)]
+
+
+def hold_out(labels, groups, share, seed):
+  """Which photos early stopping looks at, bool `[N]`: about `share` of each class, whole groups, drawn by `seed`.
+
+  The rarest class chooses first. UserError where a class has too few groups to be on both sides.
+  """
+  held, groups = set(), np.array(groups)
+  if not share:
+    return np.zeros(len(labels), bool)
+  for label in sorted(np.unique(labels), key=lambda label: int(np.sum(labels == label))):
+    own = groups[labels == label]
+    order = sorted(set(own.tolist()), key=lambda group: parts.digest(f'{seed}/validation/{group}'))
+    wanted, have = max(1, math.floor(share * len(own))), int(np.isin(own, list(held)).sum())
+    for group in order[:-1]:
+      if have >= wanted:
+        break
+      if group not in held:
+        held.add(group)
+        have += int(np.sum(own == group))
+    if not 0 < have < len(own):
+      raise UserError(f'validation.share = {share:g}: a class has {len(own)} photos of {len(order)} groups, too few to '
+                      'hold some out and train on others; set it to 0, or take more photos')
+  return np.isin(groups, list(held))
+
+
+class _Listed:
+  """The records of one real set, and how they are opened."""
+
+  def __init__(self, config, source, path):
+    self._config, self._source, self._path = config, source, path
+    self.records = sets.list_photos(source, path, config.data.cell_type)
+
+  def pool(self, names, classes, notes):
+    """Lots of good photos and of few-shot defective ones of the pool; fewer where the set lacks a kind."""
+    data = self._config.data
+    for wanted, count in (((GOOD,), data.good), (names, data.few_shot)):
+      if self._has(wanted, 'pool'):
+        yield self._lot(self._open(wanted, 'pool', count), classes, notes)
+
+  def test(self, names, classes, part, notes):
+    """(Lot, {SHA-256: file}) of all photos of the classes in a part, or None."""
+    wanted = (GOOD, *names)
+    if not self._has(wanted, part):
+      return None
+    photos = self._open(wanted, part, 0)
+    return self._lot(photos, classes, notes), dict(zip(photos.sha256, photos.files, strict=True))
+
+  def _has(self, wanted, part):
+    return any(record.label in wanted and record.part == part for record in self.records)
+
+  def _open(self, wanted, part, count):
+    here = {record.label for record in self.records}
+    data = self._config.data
+    return sets.open_set(source=self._source, path=self._path, part=part, classes=[n for n in wanted if n in here],
+                         few_shot=count, seed=self._config.seed, geometry=geometry_of(self._config),
+                         cell_type=data.cell_type, max_broken=data.max_broken)
+
+  def _lot(self, photos, classes, notes):
+    notes += photos.notes
+    labels = np.array([label_of(name, classes) for name in photos.classes], np.int32)
+    # Groups of two sets that share a name are two groups.
+    return Lot(photos.images(), labels, photos.files, [f'{self._path or self._source}: {g}' for g in photos.groups])
+
+
+def _defects(wanted, found):
+  for name in wanted:
+    if name not in found:
+      raise UserError(f'data.defects: no class {name!r} of defects; the photos have {", ".join(found)}'
+                      f'{nearest(name, found)}')
+  if not found:
+    raise UserError('data: the photos are all good, so there is nothing to tell apart; add photos of a defect')
+  return list(wanted) or found
+
+
+def _tested(listed, names, classes, part, notes):
+  found = [of for one in listed if (of := one.test(names, classes, part, notes))]
+  if not found:
+    raise UserError(f'measure.part = {part}: there are no photos of these classes in it; name another part')
+  test = Lot.joined([lot for lot, _ in found])
+  _check_classes(test, classes, part)
+  return test, {sha: file for _, by_sha in found for sha, file in by_sha.items()}
+
+
+def _check_classes(lot, classes, part):
+  missing = [name for label, name in enumerate(classes) if not np.any(lot.labels == label)]
+  if missing:
+    raise UserError(f'data: the part {part} has no photos of {", ".join(missing)}; leave the class out of data.defects '
+                    'or add photos')
+
+
+def _check_memory(config, material):
+  size = sum(lot.images.nbytes for lot in (material.train, material.validation, material.test)) / 2**20
+  if size > config.data.resident_mb:
+    raise UserError(f'data.resident_mb = {config.data.resident_mb:g}: the photos take {size:.0f} MB; raise it, or take '
+                    'fewer photos (data.good) or a smaller data.size')

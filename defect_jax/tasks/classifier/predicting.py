@@ -1,0 +1,102 @@
+"""Predicts a folder of photos by a trained classifier: a row each in predictions.csv, heat maps, and a page."""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+import resource
+import time
+
+import jax
+import numpy as np
+
+from defect_jax import parallel
+from defect_jax.data import reading, tiles
+from defect_jax.evaluation import classification
+from defect_jax.report import classifier as report
+from defect_jax.report import heatmaps
+from defect_jax.tasks import predictions
+from defect_jax.tasks.classifier import fitted
+from defect_jax.tasks.classifier.lots import geometry_of
+
+MORE = ('class',)
+_SHOWN = 24  # photos on the page
+_AT_ONCE = 32  # photos
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+  """A photo with its probabilities `[K]` and its saliency `[S, S]` or None; shown: reading.Shown."""
+  shown: reading.Shown
+  probabilities: np.ndarray
+  saliency: np.ndarray | None
+
+  @property
+  def score(self):
+    """Probability of being defective."""
+    return 1 - float(self.probabilities[0])
+
+
+def run(config, workdir):
+  """Predicts all photos of `config.photos`; returns the summary. A photo that cannot be read becomes a row."""
+  records = predictions.list_photos(config.photos)
+  found, saved = fitted.open_fitted(config.classifier)
+  view = tiles.View(geometry_of(saved))
+  workdir.open()
+  print(f'classes and geometry are those of {config.classifier}: {", ".join(found.classes)}', flush=True)
+  began = time.monotonic()
+  rows, done = predictions.predict(
+      workdir, records, view, lambda shown: seen(found, shown, config.heatmaps), config.threshold,
+      functools.partial(_row, config, workdir, found.classes), MORE)
+  predictions.write(workdir, records, rows, MORE)
+  summary = _summary(config, found, rows, time.monotonic() - began, done) | {'seconds': workdir.seconds_spent()}
+  worst = sorted((row for row in rows.values() if row[1] != ''), key=lambda row: -float(row[1]))[:_SHOWN]
+  by_file = {record.file: record for record in records}
+  again = seen(found, reading.read_all([by_file[row[0]] for row in worst], view), True)
+  report.write_predictions(
+      workdir.report_html, title=f'{workdir.root.name}: classes of {pathlib.Path(config.photos).name}', config=config,
+      summary=summary, notes=[f'{row[0]}: {row[4]}' for row in rows.values() if row[3] == 'error'],
+      scores=[float(row[1]) for row in rows.values() if row[1] != ''],
+      worst=[(f'{one.score:.3f} {one.shown.record.file}', one.shown.image, one.saliency) for one in again])
+  print(f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} ng, {summary["skipped"]} skipped since they '
+        'could not be read', flush=True)
+  return summary
+
+
+def seen(found, shown, with_saliency):
+  """Seen of every reading.Shown, in order, some at a time."""
+  for lot in _lots(shown):
+    images = np.stack([one.image for one in lot])
+    missing = [(0, _AT_ONCE - len(images))] + [(0, 0)] * 3  # one size, so that it is compiled once
+    padded = np.pad(images, missing)
+    saliency = found.saliency(padded) if with_saliency else [None] * len(padded)
+    for one, probabilities, of in zip(lot, found.probabilities(padded), saliency, strict=False):
+      yield Seen(one, probabilities, of)
+
+
+def _lots(iterable):
+  iterator = iter(iterable)
+  while lot := list(itertools.islice(iterator, _AT_ONCE)):
+    yield lot
+
+
+def _row(config, workdir, classes, one):
+  """The row of a photo; draws and writes its heat map."""
+  file, heatmap = one.shown.record.file, ''
+  if config.heatmaps:
+    drawn = heatmaps.overlay(one.shown.image, one.saliency, report.scale_of(one.saliency))
+    heatmap = predictions.write_heatmap(workdir, file, drawn)
+  verdict = 'ng' if one.score > config.threshold else 'ok'
+  return (file, f'{one.score:.6g}', predictions.shown_limit(config.threshold), verdict, '', heatmap,
+          classes[int(one.probabilities.argmax())])
+
+
+def _summary(config, found, rows, seconds, done):
+  """The summary; figures that take labels are null."""
+  verdicts = [row[3] for row in rows.values()]
+  return {**dict.fromkeys((*classification.NAMES, 'confusion', 'ci', 'part')),
+          'steps': len(rows), 'compile_seconds': None, 'images_per_second': done / max(seconds, 1e-9),
+          'devices': parallel.devices(), 'platform': jax.default_backend(), 'classes': found.classes,
+          'threshold': config.threshold, 'photos': len(rows), 'skipped': verdicts.count('error'),
+          'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'),
+          'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}

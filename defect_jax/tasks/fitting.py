@@ -1,0 +1,73 @@
+"""Runs a descent from its beginning or its newest checkpoint to its end."""
+
+import time
+
+import jax
+from absl import logging
+
+from defect_jax import parallel
+from defect_jax.data import batches
+from defect_jax.tasks.progress import Training
+from defect_jax.training import events, feeding, loop
+
+_FUSED = 10  # steps a call on accelerators
+HISTORY = ('train/loss',)
+
+
+class Watch:
+  """Looks at a training from time to time, and may end it. This one keeps nothing and never does."""
+
+  def __call__(self, state, step):
+    """A row of metrics at a state without a device axis."""
+    return {}
+
+  def kept(self):
+    """Tree of arrays that a checkpoint holds beside the state; always of the same shapes."""
+    return {}
+
+  def restore(self, kept):
+    """Goes on from what `kept` gave."""
+
+  def enough(self):
+    """Whether to end before the last step."""
+    return False
+
+
+def fit(workdir, steps, descent, state, data, batch, key, watch, gather=batches.gather, draw=None):
+  """Trains; a run that was finished before gives its last state at once.
+
+  Args:
+    workdir: Workdir. steps: dict of loop.Schedule. descent: Descent. state: DescentState before the first step.
+    data: dict of arrays `[N, ...]`. batch: slots. key: of their order. watch: Watch. gather, draw: as of
+      feeding.ResidentFeed.
+
+  Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises Stopped, Diverged
+  or DiskFull.
+  """
+  schedule = loop.Schedule(**steps)
+  fresh = {'descent': state.kept(), 'watch': watch.kept()}
+  kept, first, history, request = loop.resume(workdir, fresh, HISTORY)
+  watch.restore(kept['watch'])
+  fused = 1 if jax.default_backend() == 'cpu' else _FUSED
+  feed = feeding.ResidentFeed(descent, data, batch, key, fused, gather, draw)
+  board = events.Events(workdir.root)
+  runner = loop.Loop(
+      workdir=workdir, schedule=schedule, advance=feed.advance, on_log=Training(workdir, schedule.total, board.add),
+      evaluate=lambda state, step: watch(parallel.first(state), step),
+      to_host=lambda state: {'descent': parallel.first(state).kept(), 'watch': watch.kept()},
+      set_targets=_no_targets, enough=watch.enough)
+  began = time.monotonic()
+  try:
+    state, history = runner.run(parallel.replicate(state.restored(kept['descent'])), first, history, request)
+  finally:
+    feed.close()
+    board.close()
+  seconds = max(time.monotonic() - began - feed.compile_seconds, 1e-9)
+  state = parallel.first(state)
+  return state, history, {'steps': int(state.step), 'compile_seconds': feed.compile_seconds,
+                          'images_per_second': batch * (int(state.step) - first) / seconds}
+
+
+def _no_targets(state, targets):
+  logging.warning('a request asks for targets %s, which this training has not', targets)
+  return state

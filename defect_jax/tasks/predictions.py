@@ -1,0 +1,116 @@
+"""Scores a folder of photos: a row each in predictions.csv as they come, so that a stopped job goes on."""
+
+import csv
+import io
+import os
+import pathlib
+from concurrent import futures
+
+from defect_jax.atomic import write_atomic
+from defect_jax.config import UserError
+from defect_jax.data import folder, parts, reading
+from defect_jax.imagesets import writer
+from defect_jax.tasks.photo_progress import Progress
+
+COLUMNS = ('file', 'score', 'threshold', 'verdict', 'reason', 'heatmap')
+_WRITERS = 2  # threads that draw and write heat maps
+_WAITING = 64  # photos whose heat maps are on their way, at most
+
+
+def list_photos(root):
+  """parts.Record of every PNG, JPEG, BMP and TIFF below a folder, sorted; UserError where there are none."""
+  if not root:
+    raise UserError('photos: is not set; name the folder of the photos that are to be predicted')
+  root = pathlib.Path(root)
+  if not root.is_dir():
+    raise UserError(f'photos: {root} is not a folder; name the folder of the photos that are to be predicted')
+  found = sorted(path for path in root.rglob('*')
+                 if path.suffix.lower() in folder.SUFFIXES and not path.name.startswith('.') and path.is_file())
+  if not found:
+    raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
+  files = [path.relative_to(root).as_posix() for path in found]
+  return [parts.Record(file, '', file, path) for file, path in zip(files, found, strict=True)]
+
+
+def predict(workdir, records, view, scored, limit, row_of, more=()):
+  """Scores photos in an open workdir.
+
+  Args:
+    records: list of parts.Record. view: tiles.View. scored: function of an iterable of reading.Shown to one of objects
+      with `shown`, in the same order. limit: threshold. row_of: function of such an object to its row, texts as in
+      COLUMNS and `more`, which also writes its heat map; called in threads. more: further columns.
+
+  Returns ({file: row}, how many photos this session did). Photos that cannot be read have the verdict error.
+  """
+  columns = (*COLUMNS, *more)
+  rows = _read_part(workdir.predictions_part, limit, columns)
+  pending = [record for record in records if record.file not in rows]
+  progress = Progress(workdir, len(records), len(rows))
+  broken, waiting = [], []
+  with open(workdir.predictions_part, 'a', newline='') as part, futures.ThreadPoolExecutor(_WRITERS) as pool:
+    def put(row):
+      rows[row[0]] = row
+      part.write(text([row]))
+      part.flush()
+      progress()
+
+    def put_broken(shown):
+      put((shown.record.file, '', shown_limit(limit), 'error', shown.reason, '', *('' for _ in more)))
+
+    for one in scored(usable(pending, view, broken)):
+      waiting.append(pool.submit(row_of, one))
+      while broken:
+        put_broken(broken.pop(0))
+      while len(waiting) >= _WAITING or (waiting and waiting[0].done()):
+        put(waiting.pop(0).result())
+    for future in waiting:
+      put(future.result())
+    for shown in broken:
+      put_broken(shown)
+  return rows, len(pending)
+
+
+def write(workdir, records, rows, more=()):
+  """Writes predictions.csv, rows in the order of the records; ends what was kept for going on."""
+  write_atomic(workdir.predictions_csv, text([(*COLUMNS, *more), *(rows[record.file] for record in records)]))
+  workdir.predictions_part.unlink(missing_ok=True)
+
+
+def write_heatmap(workdir, file, drawn):
+  """Writes uint8 `[H, W, 3]` as the heat map of a photo; returns its path relative to the workdir."""
+  path = workdir.heatmaps / f'{file}.png'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_atomic(path, writer.encode_png(drawn), sync=False)
+  return path.relative_to(workdir.root).as_posix()
+
+
+def usable(records, view, broken):
+  """Shown that can be used; the others are added to `broken`."""
+  for shown in reading.read_all(records, view):
+    if shown.reason:
+      broken.append(shown)
+    else:
+      yield shown
+
+
+def shown_limit(limit):
+  return f'{limit:.6g}'
+
+
+def text(rows):
+  """CSV of rows."""
+  buffer = io.StringIO()
+  csv.writer(buffer, lineterminator='\n').writerows(rows)
+  return buffer.getvalue()
+
+
+def _read_part(path, limit, columns):
+  """Rows of a session that was stopped; of the threshold as it is now, and without what it half wrote."""
+  if not os.path.exists(path):
+    return {}
+  kept = path.read_text()
+  whole = kept[:kept.rfind('\n') + 1]
+  rows = {row[0]: tuple(row) for row in csv.reader(io.StringIO(whole))
+          if len(row) == len(columns) and row[2] == shown_limit(limit)}
+  write_atomic(path, text(rows.values()))
+  return rows

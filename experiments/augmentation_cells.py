@@ -1,0 +1,150 @@
+"""The image sets of the arms of augmentation_study: each made from the few-shot photos of its cell alone."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from defect_jax.augmentation import cutpaste, production
+from defect_jax.data import parts, reading, regions, sets, tiles
+from experiments import jobs
+
+# Arm: the image sets that it adds to real photos with classic augmentation.
+ARMS = {'real': (), '+classic': (), '+cutpaste': ('cutpaste',), '+vae_joint': ('vae_joint',),
+        '+vae_split': ('vae_split',), '+inpaint': ('inpaint',), '+vae_split+inpaint': ('vae_split', 'inpaint')}
+# Made set: config of its VAE, what is set there, and the sampler: those that thesis_figure3 chose on dev.
+_VAES = {'vae_joint': ('vae_joint', {'control.beta': 1.0, 'steps.total': 3000}, 'prior'),
+         'vae_split': ('vae_sharp', {'targets.kld': 32.0}, 'mosaic')}
+_CHUNK = 50
+
+
+class Cell:
+  """What all arms of a cell share: its folder, data settings, seed and number of real defective photos.
+
+  root: Path. data: {key of data: value}, with defects as a tuple. photos: few-shot. seed: redraws them. count: images
+  of each made set. tiny: whether to use tiny jobs.
+  """
+
+  def __init__(self, root, data, photos, seed, count, tiny):
+    self.root, self.data, self.photos, self.seed, self.count, self.tiny = root, data, photos, seed, count, tiny
+
+  def config(self, name):
+    """The config argument of a job."""
+    return f'configs/{name}{"," if ":" in name and self.tiny else ":" if self.tiny else ""}{"tiny" * self.tiny}'
+
+  def settings(self, few_shot=True):
+    """Settings below config that tell the photos."""
+    values = {f'data.{key}': ','.join(value) if isinstance(value, tuple) else value for key, value in self.data.items()}
+    return values | {'seed': self.seed} | ({'data.few_shot': self.photos} if few_shot else {})
+
+  def made(self, name):
+    """Folder of a made set; makes it unless it is there."""
+    if name == 'cutpaste':
+      return self._cutpaste()
+    return self._by_vae(name) if name in _VAES else self._inpainted()
+
+  def _by_vae(self, name):
+    config, settings, sampler = _VAES[name]
+    steps = {} if self.tiny else settings
+    jobs.run(self.config(f'{config}.py'), self.root / name, self.settings() | steps)
+    jobs.run(self.config(f'generate.py:{sampler}'), self.root / f'{name}_images',
+             {'vae': self.root / name, 'seed': self.seed, 'count': self.count})
+    return self.root / f'{name}_images' / 'set'
+
+  def _records(self):
+    """(good, few-shot defective) records of the pool; the latter are those that the jobs draw too."""
+    listed = sets.list_photos(self.data['source'], self.data.get('path'), self.data.get('cell_type', 'mono'))
+    pool = [record for record in listed if record.part == 'pool']
+    defective = [record for record in pool if record.label in self.data['defects']]
+    drawn = set(parts.choose_few(defective, self.photos, self.seed))
+    return ([record for record in pool if record.label == 'good'],
+            [record for record in defective if record.file in drawn])
+
+  def _cutpaste(self):
+    root = self.root / 'cutpaste_images'
+    view = tiles.View(regions.Geometry(32 if self.tiny else self.data.get('size', 64), self.data.get('channels', 1)))
+    good, defective = ([cutpaste.Photo(shown.image, shown.mask, shown.record.file, shown.record.label,
+                                       hashlib.sha256(shown.record.photo.read_bytes()).hexdigest())
+                        for shown in reading.read_all(records, view) if not shown.reason]
+                       for records in self._records())
+    asked = json.dumps(['cutpaste', self.seed, self.count, self.tiny, [photo.sha256 for photo in good + defective]])
+    production.produce(root, self.count, _CHUNK, cutpaste.Maker(good, defective, self.seed),
+                       hashlib.sha256(asked.encode()).hexdigest())
+    return root
+
+  def _inpainted(self):
+    """By a pipeline that is trained from scratch on the cell's photos."""
+    photos = self.root / 'photos'
+    if not photos.is_dir():
+      self.export(photos)
+    data = {'data.source': 'folder', 'data.path': photos}
+    classes = ','.join(self.data['defects'])
+    jobs.run(self.config('inpaint_train.py'), self.root / 'inpaint_train',
+             data | {'seed': self.seed, 'data.classes': f'{classes},good'})
+    jobs.run(self.config('inpaint.py'), self.root / 'inpaint_images',
+             {'photos': photos, 'defects': classes, 'weights': self.root / 'inpaint_train', 'seed': self.seed,
+              'count': self.count})
+    return self.root / 'inpaint_images' / 'set'
+
+  def export(self, folder):
+    """The cell's photos and masks as a folder of their own, whole or not there, so that no job can see others.
+
+    An index.csv keeps each photo in the group, so the part, that it has.
+    """
+    making = folder.with_name(f'.{folder.name}')
+    shutil.rmtree(making, ignore_errors=True)
+    index = [('path', 'group')]
+    for record in [record for of in self._records() for record in of]:
+      kind = 'train/good' if record.label == 'good' else f'test/{record.label}'
+      name = record.file.replace('/', '_')
+      copies = [(record.photo, f'{kind}/{name}')]
+      if record.mask:
+        copies.append((record.mask, f'ground_truth/{record.label}/{Path(name).stem}_mask.png'))
+      for source, target in copies:
+        (making / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, making / target)
+      index.append((f'{kind}/{name}', record.group))
+    with open(making / 'index.csv', 'w', newline='') as file:
+      csv.writer(file, lineterminator='\n').writerows(index)
+    os.replace(making, folder)
+
+  def classify(self, arm, ratio, model, part):
+    """(summary, rows of predictions.csv) of an arm on a part.
+
+    It is trained in its dev run; the run on the final part takes it from there.
+    """
+    name = f'{model}{arm}' + (f'_ratio_{ratio:g}' if ARMS[arm] else '')
+    settings = self.settings() | {'measure.part': part, 'data.merge': 'true'}
+    dev = self.root / 'dev' / name
+    if part == 'final':
+      settings |= {'classifier': dev}
+    else:
+      settings |= {'made.ratio': float(ratio)}
+      if ARMS[arm]:
+        settings['made.sets'] = ','.join(str(self.made(of)) for of in ARMS[arm])
+    if arm == 'real':
+      settings |= {f'data.augment.{key}': value for key, value in OFF.items()}
+    workdir = self.root / part / name
+    summary = jobs.run(self.config(f'classifier.py:{model}'), workdir, settings)
+    return summary, rows(workdir)
+
+
+OFF = {'flip_horizontal': 'false', 'flip_vertical': 'false', 'turn': 'false', 'shift': 0, 'brightness': 0.0,
+       'contrast': 0.0}
+
+
+def rows(workdir):
+  """{file: row} of a run's predictions.csv."""
+  with open(workdir / 'predictions.csv', newline='') as file:
+    return {row['file']: row for row in csv.DictReader(file)}
+
+
+def probabilities(found):
+  """(labels `[N]`, probabilities `[N, 2]` of good and defective) of rows of predictions.csv, sorted by file."""
+  ordered = [found[file] for file in sorted(found)]
+  score = np.array([float(row['score']) for row in ordered])
+  return np.array([row['truth'] != 'good' for row in ordered], int), np.stack([1 - score, score], -1)

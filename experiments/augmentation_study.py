@@ -1,0 +1,141 @@
+"""Does a defect classifier that has few real photos get better by made images?
+
+  python -m experiments.augmentation_study                      the primary comparison's cells, on the dev part
+  python -m experiments.augmentation_study --part=final         and on the final part, which nothing was chosen on
+  python -m experiments.augmentation_study --photos=10,50 --ratios=0.5,2,5 --sets=magnetic_tile     further cells
+  python -m experiments.augmentation_study --tiny               a minute, to try the command
+
+PRIMARY COMPARISON, written down before it was run: solar cells (ELPV, mono), 25 real defective photos of the pool with
+all its good ones, ratio of made to real defective photos 1, 5 seeds, which also redraw the 25 photos; balanced accuracy
+on the final part; every arm against `+classic`, paired by seed and photo. An arm is called better where the 95 %
+interval of its mean difference (bootstrap over seeds and photos) lies above 0. The best arm with made images is to be
+better by 3 points. Settings of classifier and generators are chosen on dev; final is opened once.
+
+Arms: `real` (no augmentation), `+classic` (flips, turns, shifts, brightness, contrast), and on top of the latter made
+images: `+cutpaste` (pieces of the defective photos on good ones), `+vae_joint` (conventional VAE, prior), `+vae_split`
+(E1, E2, D; mosaics), `+inpaint` (a latent diffusion trained from scratch on the cell's photos), `+vae_split+inpaint`
+(half each). Generators see the cell's few-shot photos and good ones of the pool, nothing else. Each is trained once a
+seed and shared by its arms. Early stopping takes a fifth of the training photos away; made images of these are left
+out. Finished jobs are not run again. The inpainting arms are run where they are named in --arms, and need
+configs/inpaint_train.py.
+
+Writes <part>.json and <part>_<set>.png to --root and prints a table in Markdown.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from defect_jax.atomic import write_atomic
+from defect_jax.evaluation import classification, paired
+from defect_jax.report import plots
+from experiments import augmentation_cells as cells
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')
+flags.DEFINE_list('sets', ['elpv'], 'Which sets: elpv, magnetic_tile.')
+flags.DEFINE_list('arms', ['real', '+classic', '+cutpaste', '+vae_joint', '+vae_split'], 'Which arms.')
+flags.DEFINE_list('photos', ['25'], 'Real defective photos, 0 for all.')
+flags.DEFINE_list('ratios', ['1'], 'Made images for each real defective photo.')
+flags.DEFINE_enum('model', 'resnet', ['resnet', 'vgg16'], 'The classifier.')
+flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos.', lower_bound=2)
+flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
+flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/.')
+flags.DEFINE_string('root', 'runs/augmentation_study', 'Folder of the runs.')
+flags.DEFINE_boolean('tiny', False, 'Tiny jobs, two seeds and fewer arms, to try the command.')
+
+_BASE = '+classic'
+_SETS = {
+    'elpv': {'source': 'elpv', 'defects': ('defective',)},
+    'magnetic_tile': {'source': 'folder', 'path': 'magnetic_tile/magnetic_tile',
+                      'defects': ('blowhole', 'break', 'crack', 'fray', 'uneven')},
+}
+
+
+def cell(name, photos, seed):
+  """The Cell of a set, so many real defective photos and a seed."""
+  data = dict(_SETS[name])
+  if 'path' in data:
+    data['path'] = str(Path(FLAGS.data) / data['path'])
+  root = Path(FLAGS.root) / f'{name}_{photos}' / f'seed_{seed}'
+  root.mkdir(parents=True, exist_ok=True)
+  return cells.Cell(root, data, photos, seed, 60 if FLAGS.tiny else FLAGS.images, FLAGS.tiny)
+
+
+def measured(name, photos, arm, ratio):
+  """(labels `[N]`, probabilities `[R, N, 2]`, mean figures) of all seeds of an arm on a part."""
+  found, summaries = [], []
+  for seed in range(FLAGS.seeds):
+    summary, rows = cell(name, photos, seed).classify(arm, ratio, FLAGS.model, FLAGS.part)
+    found.append(rows)
+    summaries.append(summary)
+  files = [sorted(rows) for rows in found]
+  if any(of != files[0] for of in files):
+    raise SystemExit(f'{arm}: seeds were measured on different photos; remove {FLAGS.root} and start again')
+  labels, chances = zip(*map(cells.probabilities, found), strict=True)
+  # Both classes of what is good and what is not, also where the classifier knows several defects.
+  figures = [classification.figures(labels[0], of) for of in chances]
+  return labels[0], np.array(chances), {key: float(np.mean([of[key] for of in figures])) for key in figures[0]}
+
+
+def compare(name, photos, ratio):
+  """Rows of a set, so many photos and a ratio: a dict an arm."""
+  results = {arm: measured(name, photos, arm, ratio) for arm in FLAGS.arms}
+  for arm, (labels, ours, figures) in results.items():
+    row = {'set': name, 'photos': photos, 'ratio': ratio if cells.ARMS[arm] else None, 'arm': arm, 'seeds': len(ours),
+           'tested': len(labels), 'figures': figures}
+    if arm != _BASE and _BASE in results:
+      against = paired.differences(labels, ours, results[_BASE][1])
+      row['differences'] = {key: {'mean': of.mean, 'interval': of.interval, 'by_seed': of.by_seed,
+                                  'verdict': of.verdict} for key, of in against.items()}
+    yield row
+
+
+def lines(rows):
+  """The rows in Markdown."""
+  yield (f'| set | photos | ratio | arm | {" | ".join(classification.NAMES)} | balanced accuracy against {_BASE}, '
+         'points (95 %) | verdict |')
+  yield '|---' * (6 + len(classification.NAMES)) + '|'
+  for row in rows:
+    of = row.get('differences', {}).get('balanced_accuracy')
+    words = ['–', '–'] if of is None else [
+        '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * value for value in (of['mean'], *of['interval']))), of['verdict']]
+    ratio = '–' if row['ratio'] is None else f'{row["ratio"]:g}'
+    figures = [f'{row["figures"][key]:.3f}' for key in classification.NAMES]
+    yield '| ' + ' | '.join([row['set'], str(row['photos'] or 'all'), ratio, row['arm'], *figures, *words]) + ' |'
+
+
+def draw(rows, path):
+  """A PNG of the differences of balanced accuracy."""
+  shown = {}
+  for row in rows:
+    if of := row.get('differences', {}).get('balanced_accuracy'):
+      low, high = of['interval']
+      ratio = '' if row['ratio'] is None else f', ratio {row["ratio"]:g}'
+      shown[f'{row["arm"]}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * of['mean'], 100 * high
+  if shown:
+    figure = plots.intervals(shown, label=f'balanced accuracy against {_BASE}, points', level=(0, 'no difference'))
+    write_atomic(path, plots.png(figure))
+
+
+def main(_):
+  if FLAGS.tiny:
+    FLAGS.seeds, FLAGS.photos, FLAGS.sets = 2, ['10'], FLAGS.sets[:1]
+    FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste', '+vae_split']
+    FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
+  if unknown := [arm for arm in FLAGS.arms if arm not in cells.ARMS]:
+    raise SystemExit(f'--arms: no arm {unknown[0]}; there are {", ".join(cells.ARMS)}')
+  every = []
+  for name in FLAGS.sets:
+    rows = [row for photos in FLAGS.photos for ratio in FLAGS.ratios
+            for row in compare(name, int(photos), float(ratio))]
+    draw(rows, Path(FLAGS.root) / f'{FLAGS.part}_{name}.png')
+    every += rows
+  print('\n'.join(lines(every)))
+  write_atomic(Path(FLAGS.root) / f'{FLAGS.part}.json', json.dumps(every, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,122 @@
+"""Training images a second of the residual classifier, against a PyTorch loop of the same network on the same CPU.
+
+  python -m experiments.bench_classifier
+
+Both train from the same parameters on the same batches of solar cells, already in memory, by AdamW on the cross
+entropy, without augmentation, and must come to the same losses. Ours is the step as the task runs it (pmap, running
+mean of the parameters); the peer (torch_classifier.py) runs with the faster of its two memory layouts. They take turns;
+compile time is left out. Without PyTorch, the extra `torch`, ours alone is timed. --augment times ours with the
+config's augmentation too.
+"""
+
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from configs import classifier
+from defect_jax import parallel
+from defect_jax.data import regions, sets
+from defect_jax.models import cnn
+from defect_jax.tasks.classifier import learning
+from defect_jax.training.feeding import ResidentFeed
+from experiments import bench
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer('rounds', 15, 'How many times both take turns.', lower_bound=1)
+flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1)
+flags.DEFINE_integer('size', 64, 'Side of the images.', lower_bound=32)
+flags.DEFINE_boolean('augment', False, 'Whether to time ours with augmentation too.')
+
+
+def photos(config):
+  """(images `[N, S, S, 1]`, labels `[N]`) of the pool, good ones and as many defective ones."""
+  geometry = regions.Geometry(config.data.size, config.data.channels)
+  good, bad = (sets.open_set(source='elpv', part='pool', classes=(label,), few_shot=config.batch,
+                             geometry=geometry).images() for label in ('good', 'defective'))
+  return np.concatenate([good, bad]), np.repeat([0, 1], [len(good), len(bad)]).astype(np.int32)
+
+
+def in_turn(batch, count):
+  """`draw` of feeding.ResidentFeed that both sides can follow: rows one after the other."""
+  def draw(key, step, size):
+    del key
+    return (step * batch + jnp.arange(size)) % count, jnp.ones(size, jnp.float32)
+  return draw
+
+
+class Ours:
+  """Our loop from some parameters; `losses` of its steps."""
+
+  def __init__(self, config, model, params, standard, images, labels, augment=False):
+    light = config.data.augment.to_dict() if augment else {}
+    descent = learning.descent_of(config, model, standard, light, jax.random.key(0))
+    self._feed = ResidentFeed(descent, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
+                              learning.rows, in_turn(config.batch, len(labels)))
+    self._state, self.losses = parallel.replicate(descent.init(params, {})), []
+
+  def __call__(self, steps=None):
+    self._state, metrics = self._feed.advance(self._state, steps or FLAGS.per_turn)
+    self.losses += metrics['train/loss'].tolist()
+
+
+class Peer:
+  """PyTorch's loop on the same batches."""
+
+  def __init__(self, config, model, params, standard, images, labels, channels_last):
+    import torch
+
+    from experiments import torch_classifier
+    self._torch, self._batch, self.losses = torch, config.batch, []
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    images = (images - np.asarray(standard.center)) / np.asarray(standard.scale)
+    self._images = torch.tensor(images.transpose(0, 3, 1, 2).copy()).contiguous(memory_format=layout)
+    self._labels = torch.tensor(labels.astype(np.int64))
+    self._network = torch_classifier.Classifier(model).load(params).to(memory_format=layout)
+    self._optimizer = torch_classifier.optimizer_of(self._network, config.optimizer)
+
+  def __call__(self, steps=None):
+    loss_of = self._torch.nn.functional.cross_entropy
+    for _ in range(steps or FLAGS.per_turn):
+      rows = (len(self.losses) * self._batch + np.arange(self._batch)) % len(self._labels)
+      loss = loss_of(self._network(self._images[rows]), self._labels[rows])
+      self._optimizer.zero_grad(set_to_none=True)
+      loss.backward()
+      self._optimizer.step()
+      self.losses.append(float(loss.detach()))
+
+
+def main(argv):
+  """Prints a table and the result."""
+  del argv
+  config = classifier.get_config('tiny' if FLAGS.quick else None)
+  config.data.size, config.model.dropout = 32 if FLAGS.quick else FLAGS.size, 0.
+  if FLAGS.quick:
+    FLAGS.rounds, FLAGS.per_turn = 2, 1
+  bench.print_load()
+  images, labels = photos(config)
+  model = cnn.Classifier('resnet', 2, images.shape[1:], config.model.widths, config.model.blocks)
+  shared = config, model, jax.device_get(model.init(jax.random.key(0))), learning.standard_of('resnet', images), \
+      images, labels
+  turns = {'ours': Ours(*shared)}
+  if FLAGS.augment:
+    turns['ours, augmented'] = Ours(*shared, augment=True)
+  if importlib.util.find_spec('torch'):
+    turns |= {f'PyTorch, {words}': Peer(*shared, last) for words, last in (('NCHW', False), ('NHWC', True))}
+  seconds = bench.alternate(turns, FLAGS.rounds)
+  steps = FLAGS.per_turn
+  bench.print_times(seconds, steps)
+  peers = [name for name in turns if name.startswith('PyTorch')]
+  for name in peers:
+    apart = np.abs(np.subtract(turns['ours'].losses[:10], turns[name].losses[:10])).max()
+    print(f'losses of the first 10 steps of ours and of {name} differ by at most {apart:.1e}')
+  median = {name: float(np.median(of)) / steps for name, of in seconds.items()}
+  peer = min((median[name] for name in peers), default=None)
+  bench.print_result('bench_classifier', median['ours'], peer, ('jaxlib', 'flax', *(('torch',) if peers else ())),
+                     images_per_second={name: config.batch / of for name, of in median.items()})
+
+
+if __name__ == '__main__':
+  app.run(main)

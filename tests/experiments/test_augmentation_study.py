@@ -1,0 +1,97 @@
+"""What augmentation_study computes from its cells, and that its cells draw the photos that their jobs draw."""
+
+import csv
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from defect_jax.data import parts, sets
+from experiments import augmentation_cells as cells
+
+
+@pytest.fixture
+def study(experiment, monkeypatch):
+  module = experiment('augmentation_study')
+  flags = types.SimpleNamespace(arms=['+classic', '+vae_split'], seeds=3, part='dev', model='resnet', root='x')
+  monkeypatch.setattr(module, 'FLAGS', flags)
+  return module
+
+
+def rows(scores):
+  """Rows of predictions.csv: 4 good photos, then 4 defective ones, with these scores."""
+  return {f'{number}.png': {'score': str(score), 'truth': 'good' if number < 4 else 'defect'}
+          for number, score in enumerate(scores)}
+
+
+FAIR = rows([0.1, 0.2, 0.3, 0.6, 0.9, 0.8, 0.3, 0.2])  # recalls 3/4 and 2/4
+BETTER = rows([0.1, 0.2, 0.3, 0.4, 0.9, 0.8, 0.7, 0.2])  # 4/4 and 3/4
+
+
+def test_arms_are_compared_with_classic_augmentation(study, monkeypatch):
+  asked = []
+
+  class Cell:
+    def classify(self, arm, ratio, model, part):
+      asked.append((arm, ratio, model, part))
+      return {}, BETTER if arm == '+vae_split' else FAIR
+  monkeypatch.setattr(study, 'cell', lambda name, photos, seed: Cell())
+  base, arm = study.compare('elpv', 25, 1.)
+  assert 'differences' not in base and base['figures']['balanced_accuracy'] == pytest.approx(5 / 8)
+  assert arm['figures']['balanced_accuracy'] == pytest.approx(7 / 8)
+  assert arm['differences']['balanced_accuracy']['mean'] == pytest.approx(1 / 4)
+  assert set(asked) == {('+classic', 1., 'resnet', 'dev'), ('+vae_split', 1., 'resnet', 'dev')} and len(asked) == 6
+  shown = list(study.lines([base, arm]))
+  assert len(shown) == 4 and '| – | – |' in shown[2] and '| +25.0 (' in shown[3]
+  assert shown[0].count('|') == shown[1].count('|') == shown[2].count('|') == shown[3].count('|')
+
+
+def test_seeds_that_were_measured_on_different_photos_are_not_mixed(study, monkeypatch):
+  class Cell:
+    def __init__(self, seed):
+      self.found = dict(list(FAIR.items())[seed:])
+
+    def classify(self, *_):
+      return {}, self.found
+  monkeypatch.setattr(study, 'cell', lambda name, photos, seed: Cell(seed))
+  with pytest.raises(SystemExit, match='different photos'):
+    study.measured('elpv', 25, '+classic', 1.)
+
+
+def test_a_cell_has_the_photos_that_its_jobs_draw(tmp_path):
+  cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, True)
+  cell.export(tmp_path / 'photos')
+  with open(tmp_path / 'photos/index.csv', newline='') as file:
+    listed = list(csv.DictReader(file))
+  groups = [row['group'] for row in listed]
+  assert all(parts.part_of(group) == 'pool' for group in groups)
+  # All good photos of the pool, and the six that sets.open_set draws by that seed.
+  pool = [record for record in sets.list_photos('elpv') if record.part == 'pool']
+  wanted = parts.choose_few([record for record in pool if record.label == 'defective'], 6, 2)
+  assert sorted(row['group'] for row in listed if row['path'].startswith('test/defective')) == wanted
+  assert len(listed) == 6 + sum(record.label == 'good' for record in pool)
+  assert all((tmp_path / 'photos' / row['path']).is_file() for row in listed)
+  again = sets.list_photos('folder', tmp_path / 'photos')
+  assert {record.part for record in again} == {'pool'} and {record.label for record in again} == {'good', 'defective'}
+
+
+def test_configs_are_named_with_and_without_tiny():
+  for tiny, wanted in ((False, ['configs/a.py', 'configs/a.py:b']),
+                       (True, ['configs/a.py:tiny', 'configs/a.py:b,tiny'])):
+    cell = cells.Cell(None, {}, 1, 0, 1, tiny)
+    assert [cell.config('a.py'), cell.config('a.py:b')] == wanted
+
+
+def test_probabilities_are_sorted_by_file():
+  labels, chances = cells.probabilities({'b': {'score': '0.25', 'truth': 'good'}, 'a': {'score': '1', 'truth': 'x'}})
+  assert labels.tolist() == [1, 0] and np.array_equal(chances, [[0, 1], [0.75, 0.25]])
+
+
+@pytest.mark.slow
+def test_tiny_runs_to_its_table(tmp_path, clean_env):
+  done = subprocess.run([sys.executable, '-m', 'experiments.augmentation_study', '--tiny', f'--root={tmp_path}'],
+                        env=clean_env, capture_output=True, text=True, check=True)
+  assert done.stdout.splitlines()[-1].startswith('| elpv | 10 | 1 | +vae_split |')
+  assert (tmp_path / 'dev.json').is_file() and (tmp_path / 'dev_elpv.png').is_file()

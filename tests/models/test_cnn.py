@@ -1,0 +1,68 @@
+"""What a classifier's logits depend on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from defect_jax.models import cnn
+
+STANDARD = cnn.Standard(jnp.float32([0.3]), jnp.float32(0.2))
+
+
+def random_params(model, seed=0):
+  """Parameters of a model that is not new: none of them 0."""
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(lambda leaf: 0.3 * rng.standard_normal(leaf.shape).astype(np.float32),
+                      jax.eval_shape(model.init, jax.random.key(0)))
+
+
+@pytest.fixture(scope='module')
+def small():
+  model = cnn.Classifier('resnet', 3, (16, 16, 1), (4, 8), 1, 5, 0.5)
+  return model, random_params(model), np.random.default_rng(1).uniform(size=(4, 16, 16, 1)).astype(np.float32)
+
+
+def test_a_new_classifier_finds_all_classes_equally_likely():
+  for model in (cnn.Classifier('resnet', 3, (16, 16, 1), (4, 8)), cnn.Classifier('vgg16', 3, (7,), hidden=4)):
+    inputs = np.random.default_rng(0).uniform(size=(2, *model.shape)).astype(np.float32)
+    assert np.all(model.logits(model.init(jax.random.key(0)), STANDARD, inputs) == 0)
+
+
+def test_an_images_logits_do_not_depend_on_its_batch(small):
+  model, params, images = small
+  together = model.logits(params, STANDARD, images)
+  alone = jnp.concatenate([model.logits(params, STANDARD, image[None]) for image in images])
+  np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+  assert np.abs(np.diff(together, axis=0)).min() > 1e-4
+
+
+def test_inputs_are_standardised(small):
+  model, params, images = small
+  plain = cnn.Standard(jnp.float32([0.]), jnp.float32(1.))
+  np.testing.assert_allclose(model.logits(params, STANDARD, images),
+                             model.logits(params, plain, (images - 0.3) / 0.2), rtol=1e-4, atol=1e-5)
+
+
+def test_a_linear_head_is_a_matrix(small):
+  model = cnn.Classifier('vgg16', 2, (7,))
+  params, inputs = random_params(model), np.ones((3, 7), np.float32)
+  wanted = (inputs - 0.3) / 0.2 @ params['head']['logits']['kernel'] + params['head']['logits']['bias']
+  np.testing.assert_allclose(model.logits(params, STANDARD, inputs), wanted, rtol=1e-5)
+
+
+def test_dropout_is_for_training_alone_and_right_on_average():
+  model = cnn.Classifier('vgg16', 2, (7,), dropout=0.5)
+  params, inputs = random_params(model), np.full((4000, 7), 0.7, np.float32)
+  still, dropped = (model.logits(params, STANDARD, inputs, keys)
+                    for keys in (None, jax.random.split(jax.random.key(0), 4000)))
+  assert np.ptp(np.asarray(still), axis=0).max() == 0 and np.ptp(np.asarray(dropped), axis=0).min() > 0.5
+  np.testing.assert_allclose(dropped.mean(0), still[0], atol=0.15)
+
+
+def test_each_stage_but_the_first_halves_the_side(small):
+  _, params, images = small
+  network = cnn.ResNet((4, 8), 1, jnp.float32)
+  _, seen = network.apply({'params': params['network']}, images, capture_intermediates=True)
+  sides = {name: of['__call__'][0].shape[1] for name, of in seen['intermediates'].items() if isinstance(of, dict)}
+  assert (sides['stem'], sides['block_0_0'], sides['block_1_0']) == (8, 8, 4)

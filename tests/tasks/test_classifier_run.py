@@ -1,0 +1,238 @@
+"""The classifier job on made photos: its figures, its rows, how it goes on, what it refuses."""
+
+import csv
+import json
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from made_photos import bumps, write
+from sklearn import metrics
+
+from defect_jax import main
+from defect_jax.config import UserError, load
+from defect_jax.data import parts
+from defect_jax.imagesets import writer
+from defect_jax.imagesets.manifest import Made
+from defect_jax.tasks.classifier.material import open_material
+from defect_jax.workdir import Workdir
+
+SMALL = ('--config.model.widths=4,8', '--config.data.few_shot=0', '--config.data.good=0', '--config.data.defects=()',
+         '--config.optimizer.lr=0.02', '--config.optimizer.average=0.8', '--config.steps.total=40',
+         '--config.steps.eval=10', '--config.steps.checkpoint=10', '--config.model.dropout=0.0')
+
+
+def dented(seed):
+  """A photo with a bright square."""
+  photo = bumps(seed)
+  top, left = np.random.default_rng(seed).integers(4, 22, 2)
+  photo[top:top + 6, left:left + 6] = 255
+  return photo
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+  """A folder: 60 good photos, 40 dents, over all parts."""
+  root = tmp_path_factory.mktemp('classifier') / 'photos'
+  for number in range(60):
+    write(root / f'ok/{number:03d}.png', bumps(number))
+  for number in range(40):
+    write(root / f'ng/dent/{number:03d}.png', dented(1000 + number))
+  return root
+
+
+@pytest.fixture(scope='module')
+def job(photos):
+  """Runs the job in this process: (workdir, further arguments) -> exit status."""
+  handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+  def call(workdir, *arguments, path=photos):
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS['workdir'].value = None
+    return main.main(['--config=configs/classifier.py:tiny', f'--workdir={workdir}', '--config.data.source=folder',
+                      f'--config.data.path={path}', *SMALL, *arguments])
+
+  # What these jobs compute takes milliseconds; what XLA optimizes it for takes seconds.
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield call
+  jax.config.update('jax_disable_most_optimizations', False)
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
+
+
+@pytest.fixture(scope='module')
+def made(photos, tmp_path_factory):
+  """Makes a set of images of some class: (number, **changes of Made) -> folder."""
+  dents = sorted(photos.glob('ng/dent/*.png'))
+  source = next(path for path in dents if parts.part_of(f'ng/dent/{path.name}') == 'pool')
+
+  def call(count=12, **changes):
+    root = tmp_path_factory.mktemp('made') / 'set'
+    (root / 'images').mkdir(parents=True)
+    lines = []
+    for index in range(count):
+      file = writer.write_image(root, index, dented(2000 + index))
+      lines.append(Made(**{'file': file, 'label': 'dent', 'method': 'vae', 'index': index, 'seed': 0,
+                           'source': None, 'source_sha256': None, 'source_part': 'pool', 'config_hash': 'c0ffee'}
+                        | changes).line())
+    (root / 'manifest.jsonl').write_text(''.join(lines))
+    return root
+
+  call.source = f'ng/dent/{source.name}'
+  return call
+
+
+@pytest.fixture(scope='module')
+def evaluated(job, made, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('evaluated') / 'run'
+  assert job(workdir, f'--config.made.sets={made()}', '--config.made.ratio=0.5') == 0
+  return workdir
+
+
+def summary_of(workdir):
+  return json.loads((workdir / 'summary.json').read_text())
+
+
+def rows_of(workdir):
+  with open(workdir / 'predictions.csv', newline='') as file:
+    return {row['file']: row for row in csv.DictReader(file)}
+
+
+def test_figures_are_those_of_the_rows(evaluated, photos, check_outputs):
+  check_outputs(evaluated)
+  summary, rows = summary_of(evaluated), rows_of(evaluated)
+  dev = [path for path in photos.rglob('*.png') if parts.part_of(path.relative_to(photos).as_posix()) == 'dev']
+  assert rows.keys() == {path.relative_to(photos).as_posix() for path in dev}
+  truth, called = ([row[key] for row in rows.values()] for key in ('truth', 'class'))
+  assert summary['confusion'] == metrics.confusion_matrix(truth, called, labels=['good', 'dent']).tolist()
+  assert summary['balanced_accuracy'] == pytest.approx(metrics.balanced_accuracy_score(truth, called))
+  assert summary['auroc'] == pytest.approx(metrics.roc_auc_score(
+      [label == 'dent' for label in truth], [float(row['score']) for row in rows.values()]), abs=1e-4)
+  # White squares: even this little training finds most of them.
+  assert summary['auroc'] > 0.85
+  photos_of = summary['photos']
+  assert photos_of['made']['dent'] == round(0.5 * photos_of['real']['dent']) and photos_of['made']['good'] == 0
+  page = (evaluated / 'report.html').read_text()
+  assert 'Confusion' in page and 'Made images' in page and 'Precision and recall' in page
+
+
+def test_what_is_measured_is_what_predict_says(evaluated, job, photos, tmp_path, check_outputs):
+  shutil.copytree(photos, tmp_path / 'photos')
+  (tmp_path / 'photos/ok/003.png').write_bytes(b'')
+  assert job(tmp_path / 'run', '--config.mode=predict', f'--config.classifier={evaluated}',
+             f'--config.photos={tmp_path / "photos"}') == 0
+  check_outputs(tmp_path / 'run')
+  rows = rows_of(tmp_path / 'run')
+  assert len(rows) == 100 and rows['ok/003.png']['verdict'] == 'error'
+  for file, row in rows_of(evaluated).items():
+    if file != 'ok/003.png':
+      assert float(rows[file]['score']) == pytest.approx(float(row['score']), abs=1e-3)
+      assert (rows[file]['class'], rows[file]['verdict']) == (row['class'], row['verdict'])
+      assert (tmp_path / 'run' / rows[file]['heatmap']).is_file()
+  assert summary_of(tmp_path / 'run')['balanced_accuracy'] is None
+
+
+def test_an_opened_classifier_is_measured_without_training(evaluated, job, tmp_path, check_outputs):
+  assert job(tmp_path / 'again', f'--config.classifier={evaluated}') == 0
+  check_outputs(tmp_path / 'again')
+  for key in ('accuracy', 'auroc', 'confusion', 'temperature'):
+    assert summary_of(tmp_path / 'again')[key] == summary_of(evaluated)[key]
+  assert job(tmp_path / 'final', f'--config.classifier={evaluated}', '--config.measure.part=final') == 0
+  assert summary_of(tmp_path / 'final')['part'] == 'final'
+  assert not rows_of(tmp_path / 'final').keys() & rows_of(evaluated).keys()
+
+
+def test_a_stopped_training_goes_on_to_the_same_end(evaluated, job, made, tmp_path, monkeypatch):
+  append = Workdir.append_metrics
+
+  def stopping(workdir, row):
+    workdir.stop_requested = workdir.stop_requested or row['step'] == 20
+    append(workdir, row)
+
+  arguments = f'--config.made.sets={made()}', '--config.made.ratio=0.5'
+  with monkeypatch.context() as patch:
+    patch.setattr(Workdir, 'append_metrics', stopping)
+    assert job(tmp_path / 'run', *arguments) == 3
+  assert not (tmp_path / 'run/summary.json').exists()
+  assert job(tmp_path / 'run', *arguments) == 0
+  assert (tmp_path / 'run/predictions.csv').read_bytes() == (evaluated / 'predictions.csv').read_bytes()
+  assert summary_of(tmp_path / 'run')['best_step'] == summary_of(evaluated)['best_step']
+
+
+def test_training_ends_when_nothing_gets_better(job, tmp_path):
+  assert job(tmp_path / 'run', '--config.validation.patience=1', '--config.optimizer.lr=10.0',
+             '--config.steps.total=600') == 0
+  summary = summary_of(tmp_path / 'run')
+  assert summary['steps'] < 600 and summary['best_step'] == summary['steps'] - 10
+
+
+def test_without_held_out_photos_there_is_no_temperature(job, tmp_path):
+  assert job(tmp_path / 'run', '--config.validation.share=0.0', '--config.data.few_shot=6') == 0
+  summary = summary_of(tmp_path / 'run')
+  assert (summary['temperature'], summary['best_step'], summary['steps']) == (1, None, 40)
+  assert summary['photos']['real']['dent'] == 6 and sum(summary['photos']['validation'].values()) == 0
+
+
+def test_a_made_image_of_a_tested_photo_is_refused(job, photos, made, tmp_path, capsys):
+  """The leak test: the very set that passes is refused once its source stands among the tested photos."""
+  leaky = made(source=made.source)
+  assert job(tmp_path / 'fine', f'--config.made.sets={leaky}', '--config.made.ratio=0.1') == 0
+  shutil.copytree(photos, tmp_path / 'photos')
+  group = next(name for name in map(str, range(99)) if parts.part_of(name) == 'dev')
+  with open(tmp_path / 'photos/index.csv', 'w') as index:
+    print('path,group', file=index)
+    for path in sorted((tmp_path / 'photos').rglob('*.png')):
+      file = path.relative_to(tmp_path / 'photos').as_posix()
+      print(f'{file},{group if file == made.source else file}', file=index)
+  capsys.readouterr()
+  assert job(tmp_path / 'run', f'--config.made.sets={leaky}', path=tmp_path / 'photos') == 2
+  err = capsys.readouterr().err
+  assert f'images/000000.png (of {made.source}, dev)' in err and 'held out of training' in err
+  assert not (tmp_path / 'run').exists()
+
+
+def test_made_images_of_held_out_training_photos_are_left_out(photos, made):
+  config = load('configs/classifier.py:tiny')
+  config.data.update(source='folder', path=str(photos), few_shot=0, good=0, defects=())
+  plain = open_material(config)
+  held = next(file for file in plain.validation.files if 'dent' in file)
+  of_held, of_none = made(source=held), made()
+  config.made.update(sets=(str(of_held), str(of_none)), ratio=0.5)
+  both = open_material(config)
+  assert len(both.made) == 10 and {file.rpartition('/images')[0] for file in both.made.files} == {str(of_none)}
+  assert both.notes == [f'{of_held}: 12 of 12 images were made of photos that early stopping looks at, so are not '
+                        'trained on']
+  assert both.validation.files == plain.validation.files and both.test.files == plain.test.files
+  config.made.sets = (str(of_held),)
+  with pytest.raises(UserError, match='has 0 usable ones'):
+    open_material(config)
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+  (['--config.data.defects=dint'], "data.defects: no class 'dint'"),
+  (['--config.mode=predict', '--config.classifier=nowhere'], 'photos: is not set'),
+  (['--config.classifier=nowhere'], 'nowhere holds no run'),
+  (['--config.made.sets=nowhere'], 'manifest.jsonl: cannot be read'),
+  (['--config.data.resident_mb=0.1'], 'data.resident_mb = 0.1: the photos take'),
+  (['--config.model.kind=vgg19'], "model.kind = 'vgg19'")])
+def test_refusals_leave_nothing(job, tmp_path, capsys, arguments, reason):
+  assert job(tmp_path / 'run', *arguments) == 2
+  err = capsys.readouterr().err
+  assert err.startswith('error: ') and reason in err and err.count('\n') == 1
+  assert not (tmp_path / 'run').exists()
+
+
+def test_sets_of_other_classes_and_of_too_few_images_are_refused(job, made, tmp_path, capsys):
+  assert job(tmp_path / 'run', f'--config.made.sets={made(2, label="scratch")}') == 2
+  assert 'is of the class scratch, the classifier knows good, dent' in capsys.readouterr().err
+  assert job(tmp_path / 'run', f'--config.made.sets={made(2)}', '--config.made.ratio=5.0') == 2
+  assert 'made.ratio = 5: asks for' in capsys.readouterr().err and not (tmp_path / 'run').exists()
+
+
+def test_photos_of_one_class_are_refused(job, photos, tmp_path, capsys):
+  shutil.copytree(photos / 'ok', tmp_path / 'photos/ok')
+  assert job(tmp_path / 'run', path=tmp_path / 'photos') == 2
+  assert 'all good, so there is nothing to tell apart' in capsys.readouterr().err
