@@ -3,7 +3,6 @@
   workdir = Workdir('runs/vae_split')          # names and reading; touches nothing
   workdir.check(config, fixed)                 # refuses what a start would refuse; writes nothing
   workdir.open()                               # takes the lock, writes config.json, begins status.json
-  ...
   workdir.finish(summary)
 """
 
@@ -35,8 +34,7 @@ class Workdir:
   """Names, checks and writes the files of one run.
 
   Attributes:
-    root: the folder, a Path.
-    status: Status while open, else None.
+    root: the folder, a Path. status: Status while open, else None.
     stop_requested: set by main's signal handlers; the loop polls it, saves and raises Stopped.
   """
 
