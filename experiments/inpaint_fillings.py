@@ -18,7 +18,8 @@ from defect_jax.config import UserError
 from defect_jax.data import areas
 from defect_jax.diffusion import pipeline
 from defect_jax.report import grids
-from defect_jax.tasks.inpaint_train import fitting, material, measures
+from defect_jax.tasks.inpaint_train import material, measures
+from defect_jax.training.descent import as_tree
 from defect_jax.workdir import Workdir
 
 FLAGS = flags.FLAGS
@@ -43,7 +44,7 @@ def fillings(workdir, config):
                    for is_good in (True, False))
   found = measures.places(good, defects, texts, config.measure.images, config.seed)
   model = pipeline.load(str(workdir.pipeline), config.dtype)
-  made = measures.Filler(config, model, texts, found)(fitting.as_tree(model.params), len(found.labels))
+  made = measures.Filler(config, model, texts, found)(as_tree(model.params), len(found.labels))
   by_name = {'the pipeline': made, 'cut and paste': found.pasted(), 'biharmonic': biharmonic(found),
              'nothing, good areas as they are': found.images}
   return found, by_name, measures.Against(config, defects, dev.only(lambda label: label != areas.GOOD))

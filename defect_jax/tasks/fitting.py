@@ -3,6 +3,7 @@
 import time
 
 import jax
+import numpy as np
 from absl import logging
 
 from defect_jax import parallel
@@ -17,9 +18,13 @@ HISTORY = ('train/loss',)
 class Watch:
   """Looks at a training from time to time, and may end it. This one keeps nothing and never does."""
 
+  def __init__(self, evaluate):
+    """evaluate: (state without a device axis, step) -> row of metrics."""
+    self._evaluate = evaluate
+
   def __call__(self, state, step):
     """A row of metrics at a state without a device axis."""
-    return {}
+    return self._evaluate(state, step)
 
   def kept(self):
     """Tree of arrays that a checkpoint holds beside the state; always of the same shapes."""
@@ -66,6 +71,12 @@ def fit(workdir, steps, descent, state, data, batch, key, watch, gather=batches.
   state = parallel.first(state)
   return state, history, {'steps': int(state.step), 'compile_seconds': feed.compile_seconds,
                           'images_per_second': batch * (int(state.step) - first) / seconds}
+
+
+def last_tenth(history):
+  """Mean of the loss over the last 10 % of the steps."""
+  values = history.values['train/loss']
+  return float(np.mean(values[-max(1, len(values) // 10):], dtype=np.float64))
 
 
 def _no_targets(state, targets):

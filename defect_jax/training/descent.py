@@ -101,3 +101,8 @@ class Descent:
     rest = jax.tree.map(lambda leaf: leaf[1:], cut)
     return jax.lax.scan(lambda total, piece: (jax.tree.map(jnp.add, total, of(piece)), None), first, rest,
                         unroll=self.pieces - 1 if self.unrolled else 1)[0]
+
+
+def as_tree(params):
+  """Parameters as plain dicts of NumPy arrays."""
+  return flax.serialization.to_state_dict(jax.device_get(params))

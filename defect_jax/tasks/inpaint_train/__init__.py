@@ -12,7 +12,8 @@ from defect_jax.config import UserError, config_hash
 from defect_jax.data import areas, prepared
 from defect_jax.diffusion import learning
 from defect_jax.report import inpaint_train as report
-from defect_jax.tasks.inpaint_train import fitting, learners, material, measures, stages
+from defect_jax.tasks import fitting
+from defect_jax.tasks.inpaint_train import learners, material, measures, stages
 from defect_jax.tasks.inpaint_train import schema as rules
 from defect_jax.tasks.inpaint_train.schema import SCHEMA
 
@@ -92,7 +93,7 @@ def _learn(config, workdir, learner, seen, stage):
     return held_out(state.average)
 
   state, history, speed = fitting.fit(workdir, config.steps, descent, descent.init(learner.moved, learner.frozen),
-                                      data, stages.rows, config.batch, keys[1], evaluate)
+                                      data, config.batch, keys[1], fitting.Watch(evaluate), stages.rows)
   learner.write(workdir, state.average)
   print('measuring', flush=True)
   rows = workdir.read_metrics()

@@ -10,7 +10,8 @@ import numpy as np
 from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
 from defect_jax.diffusion import learning, lora, pipeline, saving, small_model, vocabulary
-from defect_jax.tasks.inpaint_train import fitting, stages
+from defect_jax.tasks.inpaint_train import stages
+from defect_jax.training.descent import as_tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Learner:
 
   def whole(self, moved):
     """{part: tree} with what was trained."""
-    joined = self.join(fitting.as_tree(moved), {'unet': self.params['unet']})
+    joined = self.join(as_tree(moved), {'unet': self.params['unet']})
     return self.params | {part: joined[part] for part in self.params if part in joined}
 
   def record(self, workdir, values):
@@ -73,7 +74,7 @@ def of_weights(config, texts):
     raise UserError(f'data.size = {config.data.size}: must be a multiple of {model.multiple} for {config.weights}; it '
                     f'was made for {model.native}')
   exact = model if config.dtype == 'float32' else pipeline.load(config.weights)  # small steps vanish in bfloat16
-  params, tune = fitting.as_tree(exact.params), config.tune
+  params, tune = as_tree(exact.params), config.tune
   if tune.method == 'full':
     return _full(config, model, params, texts, ('unet', 'text_encoder') if tune.text else ('unet',))
   if tune.text:
@@ -91,7 +92,7 @@ def of_weights(config, texts):
 
 def _full(config, model, params, texts, parts):
   def write(workdir, moved):
-    saving.save(workdir.pipeline, model, params | fitting.as_tree(moved), config.save.dtype)
+    saving.save(workdir.pipeline, model, params | as_tree(moved), config.save.dtype)
   return Learner.of(model, params, texts, {part: params[part] for part in parts},
                     lambda moved, frozen: frozen | moved, write)
 

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from defect_jax.diffusion import learning, pipeline, small_model
 from defect_jax.models import features
 from defect_jax.report import grids
-from defect_jax.tasks.inpaint_train import fitting
-from defect_jax.training.descent import Descent
+from defect_jax.tasks import fitting
+from defect_jax.training.descent import Descent, as_tree
 from defect_jax.workdir import Workdir
 
 _SHOWN = 9  # areas in a grid of reconstructions
@@ -40,21 +40,20 @@ def fit_autoencoder(config, workdir, configs, lot):
   if done is None:
     inner.open()
   try:
-    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, _images,
-                                        chosen.batch, keys[1], _reconstructions(inner, vae, lot))
+    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, chosen.batch,
+                                        keys[1], fitting.Watch(_reconstructions(inner, vae, lot)), _images)
     if done is None:
-      done = {'steps': chosen.steps.total, 'seconds': inner.seconds_spent(), **speed,
-              'loss': fitting.last_tenth(history),
+      done = {'seconds': inner.seconds_spent(), **speed, 'loss': fitting.last_tenth(history),
               'mse': [row['eval/mse'] for row in inner.read_metrics() if 'eval/mse' in row][-1]}
       inner.finish(done)
   except BaseException as error:
     inner.close('failed', str(error))
     raise
-  return fitting.as_tree(state.average['vae']), done
+  return as_tree(state.average['vae']), done
 
 
 def _reconstructions(workdir, vae, lot):
-  """`evaluate` of fitting.fit: a grid of areas and their reconstructions, and their squared error."""
+  """`evaluate` of fitting.Watch: a grid of areas and their reconstructions, and their squared error."""
   shown = np.float32(lot.images[:: -(-len(lot) // _SHOWN)]) / 255
 
   @jax.jit
