@@ -41,7 +41,6 @@ _ONLY = {
              'encoder_hid_dim': None, 'time_embedding_type': 'positional', 'addition_embed_type': None},
     'vae': {'act_fn': 'silu', 'mid_block_add_attention': True, 'use_quant_conv': True, 'shift_factor': None}}
 _BLOCKS = FlaxResnetBlock2D | FlaxTransformer2DModel
-_CHANNELS = 9  # of the UNet's input: latents, mask, latents of the masked photo
 
 
 class Pipeline:
@@ -230,9 +229,10 @@ def shapes(configs):
 
 def _check(configs):
   channels = configs['unet'].get('in_channels')
-  if channels != _CHANNELS:
+  wanted = 2 * configs['vae'].get('latent_channels', 4) + 1  # latents, mask, latents of the masked photo
+  if channels != wanted:
     raise UserError(f'weights: the UNet takes {channels} channels, so this is no inpainting pipeline; one that takes '
-                    f'{_CHANNELS} is needed, such as {weights.EXAMPLE}')
+                    f'{wanted} is needed, such as {weights.EXAMPLE}')
   for part, only in _ONLY.items():
     for key, value in only.items():
       if configs[part].get(key, value) != value:
