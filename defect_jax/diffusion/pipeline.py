@@ -228,8 +228,8 @@ def shapes(configs):
 
 
 def _check(configs):
-  # Of the UNet's input: latents, mask, latents of the masked photo.
-  channels, wanted = configs['unet'].get('in_channels'), 2 * configs['vae'].get('latent_channels', 4) + 1
+  channels = configs['unet'].get('in_channels')
+  wanted = 2 * configs['vae'].get('latent_channels', 4) + 1  # latents, mask, latents of the masked photo
   if channels != wanted:
     raise UserError(f'weights: the UNet takes {channels} channels, so this is no inpainting pipeline; one that takes '
                     f'{wanted} is needed, such as {weights.EXAMPLE}')
