@@ -43,7 +43,8 @@ def paste(good, defective, mask, rng, mean, spread):
 
   Where the defect is marked, the piece is what is marked, moved to anywhere it fits. Else it is a box that stays where
   it is, since such photos (solar cells) look alike at one place: of some boxes drawn by chance the one whose pixels are
-  least like those of good photos there.
+  least like those of good photos there. The piece is made as bright as the good photo along its border, so that it is
+  not told by its brightness.
 
   Args:
     good, defective: float32 `[S, S, C]` in [0, 1]. mask: bool `[S, S]` of the defect, empty where it is unknown.
@@ -54,10 +55,13 @@ def paste(good, defective, mask, rng, mean, spread):
   if mask.any():
     defective, mask = _moved(defective, mask, rng)
   else:
-    mask = _least_usual(np.abs(defective - mean) / spread, rng)
+    mask = _least_usual(np.abs(defective - mean - np.median(defective - mean)) / spread, rng)
   alpha = ndimage.gaussian_filter(np.float32(ndimage.binary_dilation(mask, _EIGHT, 3)), _SOFT)
   alpha = np.where(alpha < 0.01, 0, alpha)[..., None]
-  return (1 - alpha) * good + alpha * defective, alpha[..., 0] > 0
+  border = (alpha[..., 0] > 0) & ~ndimage.binary_dilation(mask, _EIGHT)
+  lighter = (good - defective)[border].mean(0) if border.any() else 0
+  made = (1 - alpha) * good + alpha * (defective + lighter)
+  return np.clip(made, 0, 1).astype(np.float32), alpha[..., 0] > 0
 
 
 def _moved(image, mask, rng):

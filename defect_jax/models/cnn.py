@@ -57,7 +57,9 @@ class ResNet(nn.Module):
       for block in range(self.blocks):
         x = Block(width, 2 if stage and not block else 1, self.dtype, name=f'block_{stage}_{block}')(x)
     x = x.astype(jnp.float32)
-    return jnp.concatenate([x.mean((1, 2)), x.max((1, 2))], -1)
+    # Not x.max: its gradient looks for values equal to the maximum, and where a compiler rounds one of both otherwise
+    # there are none, so that it is 0 / 0.
+    return jnp.concatenate([x.mean((1, 2)), nn.max_pool(x, x.shape[1:3])[:, 0, 0]], -1)
 
 
 class Head(nn.Module):

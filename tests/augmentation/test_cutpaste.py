@@ -27,8 +27,8 @@ def test_a_marked_defect_comes_along_whole_and_nothing_else_changes():
   for seed in range(20):
     made, changed = cutpaste.paste(good, image, mask, np.random.default_rng(seed), MEAN, SPREAD)
     assert np.array_equal(made[~changed], good[~changed])
-    bright = made[..., 0] > 0.9
-    # The border of the square is soft outside of it by two pixels and more.
+    # The square is 0.5 brighter than what surrounds it, here as there; the border is soft outside of it.
+    bright = made[..., 0] > 0.7
     assert bright.sum() == 16 and changed[bright].all()
     places.add(tuple(np.argwhere(bright)[0]))
   assert len(places) > 15

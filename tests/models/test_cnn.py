@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from defect_jax import losses
 from defect_jax.models import cnn
 
 STANDARD = cnn.Standard(jnp.float32([0.3]), jnp.float32(0.2))
@@ -66,3 +68,27 @@ def test_each_stage_but_the_first_halves_the_side(small):
   _, seen = network.apply({'params': params['network']}, images, capture_intermediates=True)
   sides = {name: of['__call__'][0].shape[1] for name, of in seen['intermediates'].items() if isinstance(of, dict)}
   assert (sides['stem'], sides['block_0_0'], sides['block_1_0']) == (8, 8, 4)
+
+
+@pytest.mark.parametrize('optimized', [True, False])
+def test_gradients_are_finite_however_it_is_compiled(optimized):
+  """The gradient of a plain maximum was nan at the third of these steps where XLA did not optimize."""
+  model = cnn.Classifier('resnet', 2, (32, 32, 1), (4, 8))
+  images = np.random.default_rng(0).uniform(size=(16, 32, 32, 1)).astype(np.float32)
+  labels = np.arange(16) % 2
+
+  def loss(params):
+    return losses.cross_entropy(model.logits(params, STANDARD, images), labels).mean()
+
+  jax.config.update('jax_disable_most_optimizations', not optimized)
+  try:
+    gradient, optimizer = jax.jit(jax.grad(loss)), optax.adam(0.02)
+    params = model.init(jax.random.key(0))
+    state = optimizer.init(params)
+    for _ in range(6):
+      found = gradient(params)
+      assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+      updates, state = optimizer.update(found, state)
+      params = optax.apply_updates(params, updates)
+  finally:
+    jax.config.update('jax_disable_most_optimizations', False)
