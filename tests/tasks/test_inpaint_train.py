@@ -156,8 +156,9 @@ def test_going_on_from_it_moves_what_was_asked_for(finished, photos, run_env, tm
   weights = f'--config.weights={finished[0]}/pipeline'
   ended(start(photos, tmp_path / 'full', run_env, weights))
   before, after = (files(root / 'pipeline') for root in (finished[0], tmp_path / 'full'))
-  assert {name for name in before if before[name] != after[name]} == {'unet/diffusion_flax_model.msgpack',
-                                                                     'training.json'}
+  changed = {name for name in before if before[name] != after[name]}
+  # transformers writes tokens that it has read in a longer form.
+  assert changed - {'tokenizer/special_tokens_map.json'} == {'unet/diffusion_flax_model.msgpack', 'training.json'}
   ended(start(photos, tmp_path / 'lora', run_env, weights, '--config.tune.method=lora', '--config.optimizer.again=true',
               '--config.optimizer.accumulate=2'))
   assert sorted(path.name for path in (tmp_path / 'lora/lora').iterdir()) == [lora.FILE, 'training.json']

@@ -46,6 +46,7 @@ def fit_autoencoder(config, workdir, configs, lot):
       done = {'seconds': inner.seconds_spent(), **speed, 'loss': fitting.last_tenth(history),
               'mse': [row['eval/mse'] for row in inner.read_metrics() if 'eval/mse' in row][-1]}
       inner.finish(done)
+      done = inner.finished()  # as a run that goes on from here reads it
   except BaseException as error:
     inner.close('failed', str(error))
     raise
