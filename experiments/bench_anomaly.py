@@ -25,6 +25,7 @@ from configs import anomaly as config_of
 from defect_jax.data import elpv, tiles
 from defect_jax.evaluation import residuals
 from defect_jax.report import heatmaps
+from defect_jax.tasks import predictions
 from defect_jax.tasks.anomaly import predicting
 from defect_jax.workdir import Workdir
 from experiments import bench
@@ -92,7 +93,7 @@ def _measure(folder, name, tiled):
     again = Workdir(folder / f'again_{name}_{next(rounds)}')
     again.check(config)
     again.open()
-    predicting.predict(config, again, prepared, predicting.list_photos(config.photos))
+    predicting.predict(config, again, prepared, predictions.list_photos(config.photos))
     again.close('finished')
 
   one = _one_by_one(prepared)
