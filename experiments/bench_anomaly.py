@@ -11,11 +11,10 @@ of a process of its own.
 
 import csv
 import dataclasses
-import re
+import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -131,22 +130,12 @@ def _one_by_one(prepared):
 
 
 def _peak_memory(folder, name):
-  """MB of a prediction as a process of its own, by the kernel's high-water mark of it.
-
-  Its summary would tell the larger of that and of this process, whose peak a child inherits.
-  """
-  process = subprocess.Popen(
-      [sys.executable, '-m', 'defect_jax.main', '--config=configs/anomaly.py', '--config.mode=predict',
-       f'--config.vae={folder / f"run_{name}"}', f'--config.photos={folder / name}',
-       f'--workdir={folder / f"memory_{name}"}'], stdout=subprocess.DEVNULL)
-  peak = 0.
-  while process.poll() is None:
-    marks = re.findall(r'VmHWM:\s+(\d+) kB', Path(f'/proc/{process.pid}/status').read_text())
-    peak = max([peak, *(int(mark) / 1024 for mark in marks)])
-    time.sleep(0.05)
-  if process.returncode:
-    raise SystemExit(f'a prediction of {name} ended with status {process.returncode}')
-  return peak
+  """MB of a prediction as a process of its own."""
+  workdir = folder / f'memory_{name}'
+  subprocess.run([sys.executable, '-m', 'defect_jax.main', '--config=configs/anomaly.py', '--config.mode=predict',
+                  f'--config.vae={folder / f"run_{name}"}', f'--config.photos={folder / name}',
+                  f'--workdir={workdir}'], check=True, stdout=subprocess.DEVNULL)
+  return json.loads((workdir / 'summary.json').read_text())['peak_memory_mb']
 
 
 if __name__ == '__main__':

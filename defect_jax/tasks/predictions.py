@@ -10,6 +10,7 @@ from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
 from defect_jax.data import folder, parts, reading
 from defect_jax.imagesets import writer
+from defect_jax.tasks import machine
 from defect_jax.tasks.photo_progress import Progress
 
 COLUMNS = ('file', 'score', 'threshold', 'verdict', 'reason', 'heatmap')
@@ -95,6 +96,17 @@ def usable(records, view, broken):
 
 def shown_limit(limit):
   return f'{limit:.6g}'
+
+
+def summary(rows, seconds, done):
+  """What every summary of predictions tells.
+
+  Args: rows: {file: row}. seconds: that this session took for `done` photos.
+  """
+  verdicts = [row[3] for row in rows.values()]
+  return {'steps': len(rows), 'compile_seconds': None, 'images_per_second': done / max(seconds, 1e-9),
+          'photos': len(rows), 'skipped': verdicts.count('error'), 'ok': verdicts.count('ok'),
+          'ng': verdicts.count('ng'), **machine.used()}
 
 
 def text(rows):

@@ -10,12 +10,8 @@ from defect_jax import parallel
 from defect_jax.data import batches
 
 
-def global_slots(key, step, batch, count):
-  """batches.slots, padded with weight 0 to a multiple of the device count."""
-  return _padded(batch, *batches.slots(key, step, batch, count))
-
-
 def _padded(batch, indices, weights):
+  """What was drawn, padded with weight 0 to a multiple of the device count."""
   missing = parallel.padded(batch) - batch
   return jnp.pad(indices, (0, missing)), jnp.pad(weights, (0, missing))
 

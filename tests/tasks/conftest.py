@@ -72,3 +72,14 @@ def command(photos, monkeypatch, tmp_path):
   yield call
   for number, handler in handlers.items():
     signal.signal(number, handler)
+
+
+@pytest.fixture
+def assert_refused(capsys):
+  """Asserts that a job ended by the user's mistake: one line on stderr that holds `reason`, and no workdir."""
+  def check(status, workdir, reason):
+    assert status == 2
+    err = capsys.readouterr().err
+    assert err.startswith('error: ') and reason in err and err.count('\n') == 1
+    assert not workdir.exists()
+  return check

@@ -177,11 +177,8 @@ def test_a_stopped_prediction_goes_on(evaluated, job, parts_photos, tmp_path, mo
   (['--config.data.defects=dint'], "data.defects: no class 'dint'"),
   (['--config.threshold.quantile=1.0'], 'threshold.quantile = 1.0'),
   (['--config.score.map=knn'], "score.map = 'knn'")])
-def test_refusals_leave_nothing(job, tmp_path, capsys, arguments, reason):
-  assert job(tmp_path / 'run', *arguments) == 2
-  err = capsys.readouterr().err
-  assert err.startswith('error: ') and reason in err and err.count('\n') == 1
-  assert not (tmp_path / 'run').exists()
+def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason):
+  assert_refused(job(tmp_path / 'run', *arguments), tmp_path / 'run', reason)
 
 
 def test_a_vae_of_another_image_size_is_refused(job, evaluated, tmp_path, capsys):

@@ -222,11 +222,8 @@ def test_made_images_of_held_out_training_photos_are_left_out(photos, made):
   (['--config.made.sets=nowhere'], 'manifest.jsonl: cannot be read'),
   (['--config.data.resident_mb=0.1'], 'data.resident_mb = 0.1: the photos take'),
   (['--config.model.kind=vgg19'], "model.kind = 'vgg19'")])
-def test_refusals_leave_nothing(job, tmp_path, capsys, arguments, reason):
-  assert job(tmp_path / 'run', *arguments) == 2
-  err = capsys.readouterr().err
-  assert err.startswith('error: ') and reason in err and err.count('\n') == 1
-  assert not (tmp_path / 'run').exists()
+def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason):
+  assert_refused(job(tmp_path / 'run', *arguments), tmp_path / 'run', reason)
 
 
 def test_sets_of_other_classes_and_of_too_few_images_are_refused(job, made, tmp_path, capsys):

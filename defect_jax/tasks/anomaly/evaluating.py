@@ -2,17 +2,15 @@
 
 import collections
 import dataclasses
-import resource
 import time
 
-import jax
 import numpy as np
 
-from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import reading
 from defect_jax.evaluation import anomaly, synthetic
 from defect_jax.report import anomaly as report
+from defect_jax.tasks import machine
 from defect_jax.tasks.anomaly import fitting, photos, scoring
 from defect_jax.tasks.photo_progress import Progress
 
@@ -56,11 +54,9 @@ def run(config, workdir):
   summary = _summary(config, score, limits[score.name], table) | {
       'steps': progress.done, 'seconds': workdir.seconds_spent() + fitting.training_seconds(workdir),
       'compile_seconds': None,  # not told apart from scoring
-
-      'images_per_second': progress.done / scored_in, 'devices': parallel.devices(),
-      'platform': jax.default_backend(), 'skipped': len(notes),
+      'images_per_second': progress.done / scored_in, 'skipped': len(notes),
       'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.shown)},
-      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+      **machine.used()}
   worst = np.argsort(-np.array(test.scores[score.name]))[:_SHOWN]
   report.write_evaluation(
       workdir.report_html, title=f'{workdir.root.name}: anomalies', config=config, summary=summary, notes=notes,

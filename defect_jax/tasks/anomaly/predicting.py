@@ -3,13 +3,10 @@
 import dataclasses
 import functools
 import pathlib
-import resource
 import time
 
-import jax
 import numpy as np
 
-from defect_jax import parallel
 from defect_jax.evaluation import detector
 from defect_jax.report import anomaly as report
 from defect_jax.report import heatmaps
@@ -112,17 +109,13 @@ def _row(config, workdir, prepared, one):
     drawn = heatmaps.overlay(one.shown.image, one.maps[prepared.score.map], prepared.scale)
     heatmap = predictions.write_heatmap(workdir, file, drawn)
   verdict = 'ng' if score > prepared.limit.value else 'ok'
-  return (file, f'{score:.6g}', f'{prepared.limit.value:.6g}', verdict, '', heatmap)
+  return (file, f'{score:.6g}', predictions.shown_limit(prepared.limit.value), verdict, '', heatmap)
 
 
 def _summary(prepared, rows, seconds, done):
   """The summary; figures that take labels are null."""
-  verdicts = [row[3] for row in rows.values()]
   limit = prepared.limit
   return {**dict.fromkeys(('image_auroc', 'image_auroc_ci', 'image_aupr', 'image_f1_max', 'pixel_auroc', 'aupro')),
-          'steps': len(rows), 'compile_seconds': None, 'images_per_second': done / max(seconds, 1e-9),
-          'devices': parallel.devices(), 'platform': jax.default_backend(), 'score': prepared.score.name, 'scores': {},
+          **predictions.summary(rows, seconds, done), 'score': prepared.score.name, 'scores': {},
           'threshold': limit.value, 'threshold_source': limit.source, 'false_alarm_rate': limit.false_alarm_rate,
-          'false_alarm_ci': limit.false_alarm_ci, 'photos': len(rows), 'skipped': verdicts.count('error'),
-          'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'),
-          'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+          'false_alarm_ci': limit.false_alarm_ci}

@@ -1,6 +1,5 @@
 """Trains a classifier, or opens one, and measures it on photos of known classes."""
 
-import resource
 import time
 
 import jax
@@ -12,7 +11,7 @@ from defect_jax.config import UserError
 from defect_jax.data import prepared
 from defect_jax.evaluation import classification
 from defect_jax.report import classifier as report
-from defect_jax.tasks import predictions
+from defect_jax.tasks import machine, predictions
 from defect_jax.tasks.classifier import fitted, learning
 from defect_jax.tasks.classifier.material import open_material
 
@@ -43,14 +42,14 @@ def run(config, workdir):
     workdir.append_metrics({'step': 0, 'seconds': time.monotonic() - began})
   _write_rows(config, workdir, material, probabilities)
   summary = trained | {
-      'seconds': workdir.seconds_spent(), 'devices': parallel.devices(), 'platform': jax.default_backend(),
+      'seconds': workdir.seconds_spent(),
       **classification.measure(material.test.labels, probabilities, config.seed), 'part': config.measure.part,
       'classes': material.classes, 'temperature': found.temperature,
       'calibration_error': classification.calibration_error(material.test.labels, probabilities),
       'photos': {name: _counts(getattr(material, name), material.classes)
                  for name in ('real', 'made', 'validation', 'test')},
       'skipped': sum(note.startswith('skipped') for note in material.notes),
-      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+      **machine.used()}
   _report(config, workdir, material, found, probabilities, summary)
   print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
         flush=True)

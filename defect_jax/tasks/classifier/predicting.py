@@ -4,13 +4,10 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-import resource
 import time
 
-import jax
 import numpy as np
 
-from defect_jax import parallel
 from defect_jax.data import reading, tiles
 from defect_jax.evaluation import classification
 from defect_jax.report import classifier as report
@@ -93,10 +90,5 @@ def _row(config, workdir, classes, one):
 
 def _summary(config, found, rows, seconds, done):
   """The summary; figures that take labels are null."""
-  verdicts = [row[3] for row in rows.values()]
   return {**dict.fromkeys((*classification.NAMES, 'confusion', 'ci', 'part')),
-          'steps': len(rows), 'compile_seconds': None, 'images_per_second': done / max(seconds, 1e-9),
-          'devices': parallel.devices(), 'platform': jax.default_backend(), 'classes': found.classes,
-          'threshold': config.threshold, 'photos': len(rows), 'skipped': verdicts.count('error'),
-          'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'),
-          'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+          **predictions.summary(rows, seconds, done), 'classes': found.classes, 'threshold': config.threshold}

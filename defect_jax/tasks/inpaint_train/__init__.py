@@ -1,6 +1,5 @@
 """Trains an inpainting pipeline on real photos: autoencoder, then latent diffusion; saved as diffusers saves one."""
 
-import resource
 import typing
 
 import jax
@@ -12,7 +11,7 @@ from defect_jax.config import UserError, config_hash
 from defect_jax.data import areas, prepared
 from defect_jax.diffusion import learning
 from defect_jax.report import inpaint_train as report
-from defect_jax.tasks import fitting
+from defect_jax.tasks import fitting, machine
 from defect_jax.tasks.inpaint_train import learners, material, measures, stages
 from defect_jax.tasks.inpaint_train import schema as rules
 from defect_jax.tasks.inpaint_train.schema import SCHEMA
@@ -99,12 +98,11 @@ def _learn(config, workdir, learner, seen, stage):
   rows = workdir.read_metrics()
   held = [row['eval/loss'] for row in rows if 'eval/loss' in row] or [None]
   summary = {'steps': config.steps.total, 'seconds': workdir.seconds_spent() + (stage['seconds'] if stage else 0.),
-             **speed, 'devices': parallel.devices(), 'platform': jax.default_backend(),
-             'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
+             **speed, 'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
              'dev_loss': held[-1], 'autoencoder': stage}
   made = fill(learner.whole(state.average), len(found.labels))
   summary |= _realism(config, fill, learner.params, made, defects, dev)
-  summary['peak_memory_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+  summary |= machine.used()
   learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                            'summary': summary})
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, history.values, found,

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import resource
 import time
 
 import flax.serialization
@@ -17,6 +16,7 @@ from defect_jax.data import augment, sets
 from defect_jax.evaluation import baselines, forecast
 from defect_jax.models import features
 from defect_jax.models import vae as models
+from defect_jax.tasks import machine
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
 from defect_jax.tasks.vae.schema import SCHEMA
@@ -168,8 +168,7 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
   seconds = time.monotonic() - began - feed.compile_seconds  # of this session
   speed = {'steps': schedule.total, 'seconds': workdir.seconds_spent(), 'compile_seconds': feed.compile_seconds,
            'images_per_second': min(config.batch, len(photos)) * (schedule.total - first) / max(seconds, 1e-9),
-           'devices': parallel.devices(), 'platform': jax.default_backend(),
-           'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+           **machine.used()}
   summary = speed | measures.at_end(_params(state), history) | _perceptual(workdir.read_metrics(), schedule.total)
   measures.report(workdir, config, _params(state), summary, history)
   return summary
