@@ -12,10 +12,15 @@ def run(config, workdir, settings=None):
   Args:
     config: such as 'configs/anomaly.py:tiny'. workdir: path. settings: {key below config: value}.
 
-  Raises subprocess.CalledProcessError where the job ends with another status than 0; it says itself why.
+  Raises SystemExit with the job's status where that is not 0; the job says itself why.
   """
   print(f'--- {workdir}', flush=True)
   overrides = [f'--config.{key}={value}' for key, value in (settings or {}).items()]
-  subprocess.run([sys.executable, '-m', 'defect_jax.main', f'--config={config}', f'--workdir={workdir}', *overrides],
-                 check=True)
+  module('defect_jax.main', f'--config={config}', f'--workdir={workdir}', *overrides)
   return json.loads((Path(workdir) / 'summary.json').read_text())
+
+
+def module(name, *arguments):
+  """Runs a module as from the command line; SystemExit as of `run`."""
+  if status := subprocess.run([sys.executable, '-m', name, *arguments]).returncode:
+    sys.exit(status)

@@ -38,5 +38,7 @@ def attend(query, key, value, scores=SCORES):
 
 def _attend(query, key, value):
   logits = jnp.einsum('bqd,bkd->bqk', query, key, preferred_element_type=jnp.float32)
-  weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-  return jnp.einsum('bqk,bkd->bqd', weights, value)
+  # The sum divides what comes out, not the weights: a pass less over the scores.
+  weights = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, -1, keepdims=True)))
+  found = jnp.einsum('bqk,bkd->bqd', weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+  return (found / jnp.sum(weights, -1, keepdims=True)).astype(value.dtype)

@@ -31,7 +31,7 @@ from transformers import modeling_flax_pytorch_utils as text_names
 
 from defect_jax import parallel
 from defect_jax.config import UserError
-from defect_jax.diffusion import attention, lora, random_model, schedulers, vocabulary, weights
+from defect_jax.diffusion import attention, convolution, lora, random_model, schedulers, vocabulary, weights
 from defect_jax.diffusion.sampler import Encoded, Sampler
 
 # Settings of PyTorch models that diffusers' Flax modules pass over, and what these compute.
@@ -159,7 +159,8 @@ def apply(module, params, *arguments, again=False, **keywords):
   `again`: whether what is inside a block is computed anew in the backward pass instead of being kept (gradient
   checkpointing), which takes a third more time and a fraction of the memory.
   """
-  with nn.intercept_methods(_attention), nn.intercept_methods(_Again()) if again else contextlib.nullcontext():
+  outer = nn.intercept_methods(_Again()) if again else contextlib.nullcontext()
+  with nn.intercept_methods(_attention), nn.intercept_methods(convolution.by_product), outer:
     return module.apply({'params': params}, *arguments, **keywords)
 
 

@@ -12,6 +12,9 @@ import numpy as np
 from defect_jax import parallel
 from defect_jax.diffusion import schedulers
 
+# XLA's own kernels for all but sums: on 2 cores a tenth faster than what jaxlib 0.10 takes by default.
+_OPTIONS = {'cpu': {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE'}}
+
 
 class Encoded(NamedTuple):
   """A photo as the model sees it: masked `[h, w, C]`, original `[h, w, C]` (scaled latents), mask `[h, w]` float32."""
@@ -73,8 +76,8 @@ class Sampler:
     slots = parallel.padded(self.batch)
     encoded = Encoded(zeros((slots, *self._shape)), zeros((slots, *self._shape)), zeros((slots, height, width)))
     parts = parallel.shard((zeros((slots, 2, height, width, channels)), encoded, zeros((slots, tokens, features))))
-    self._sample = self._sample.lower(self._params, *parts, zeros((parallel.devices(), tokens, features))
-                                      ).compile()
+    lowered = self._sample.lower(self._params, *parts, zeros((parallel.devices(), tokens, features)))
+    self._sample = lowered.compile(_OPTIONS.get(jax.default_backend()))
     self.compile_seconds = time.monotonic() - began
     return self
 

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from defect_jax.config import UserError
-from defect_jax.diffusion import attention, pipeline, random_model, schedulers
+from defect_jax.diffusion import attention, convolution, pipeline, random_model, schedulers
 
 _SIDE = 64
 
@@ -154,3 +155,16 @@ def test_a_model_that_knows_the_photo_leads_to_it_exactly(name):
   left = 0.03 if name in ('ddim', 'pndm') else 1e-3  # set_alpha_to_one is false: noise of timestep 0 is left
   np.testing.assert_allclose(found, photo, atol=4 * left)
   assert len(schedule.rows.timestep) == (13 if name == 'pndm' else 12)
+
+
+@pytest.mark.parametrize(('height', 'width', 'strides'), [(1, 1, 1), (2, 2, 1), (2, 1, (1, 1)), (2, 2, (2, 2)), (3, 2, 1)])
+def test_small_images_are_convolved_as_by_flax(height, width, strides):
+  conv = nn.Conv(5, (3, 3), strides, padding=((1, 1), (1, 1)))
+  image = jax.random.normal(jax.random.key(0), (2, height, width, 4))
+  params = conv.init(jax.random.key(1), image)
+  params['params']['bias'] += jnp.arange(5.)
+  with nn.intercept_methods(convolution.by_product):
+    ours = jax.jit(conv.apply)(params, image)
+    by_dot = jax.jit(conv.apply).lower(params, image).as_text().count('convolution')
+  np.testing.assert_allclose(ours, conv.apply(params, image), atol=1e-5)
+  assert (by_dot == 0) == (max(height, width) < 3 and strides != (2, 2))

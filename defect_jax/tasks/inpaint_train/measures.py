@@ -86,8 +86,12 @@ class Filler:
                                   settings.guidance, 1.0, 'noise')
     self._context = jax.jit(lambda params: model.embed(params, model.ids(texts.all)))
 
-  def __call__(self, params, count):
-    """The first `count` places filled by parameters {'unet', 'vae', 'text_encoder'}, float32 `[count, S, S, 3]`."""
+  def __call__(self, params, count, texts=None):
+    """The first `count` places filled by parameters {'unet', 'vae', 'text_encoder'}, float32 `[count, S, S, 3]`.
+
+    texts: int `[count]`, rows of other texts than the places'.
+    """
+    texts = self.places.texts if texts is None else texts
     size = self._config.measure.batch
     context = np.asarray(self._context(params['text_encoder']))
     sampler = self._sampler.of({part: params[part] for part in ('unet', 'vae')})
@@ -95,7 +99,7 @@ class Filler:
     for first in range(0, count, size):
       rows = np.minimum(np.arange(first, first + size), count - 1)
       made.append(sampler(self._config.seed, rows, [self._encoded[row] for row in rows],
-                          context[self.places.texts[rows]], context[-1]))
+                          context[texts[rows]], context[-1]))
     found = self.places
     return compose(found.images[:count], np.concatenate(made)[:count], found.marks[:count])
 

@@ -1,0 +1,156 @@
+"""Does the prompt say which defect is made? A classifier that knows real photos alone names the inpainted areas.
+
+  python -m experiments.inpaint_classes --weights=runs/inpaint_train/pipeline
+
+On magnetic tiles with masks, three classes: trains a pipeline from scratch, and, where --weights are given, goes on
+from them for as many steps; trains a classifier (configs/classifier.py) on real areas of the pool, good ones and the
+three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
+defects of the asked class, so further rows ask with masks of the other classes, where only the prompt can tell.
+Controls: the real areas of the part dev, cut and paste, and good areas as they are. A figure is the share that is named
+as asked; by chance it is 1 / 4. Finished jobs are not run again. Writes classes.json and classes.png to --root.
+"""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from defect_jax.atomic import write_atomic
+from defect_jax.data import areas
+from defect_jax.imagesets import writer
+from defect_jax.report import grids
+from experiments import inpaint_runs, jobs
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string('data', '../shared/data/magnetic_tile/magnetic_tile', 'Folder of photos in MVTec layout.')
+flags.DEFINE_list('classes', ['blowhole', 'break', 'crack'], 'The defects.')
+flags.DEFINE_string('weights', None, 'A pipeline to go on from, such as one of solar cells.')
+flags.DEFINE_integer('images', 240, 'Made areas of each pipeline, in turn by class.', lower_bound=4)
+flags.DEFINE_string('root', 'runs/inpaint_classes', 'Folder of the runs.')
+flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
+_EACH = 6  # areas of a class in the picture
+
+
+def train(name, **settings):
+  """inpaint_runs.Finished of a run of configs/inpaint_train.py."""
+  photos = {'data.source': 'folder', 'data.path': FLAGS.data, 'data.classes': ','.join([*FLAGS.classes, areas.GOOD])}
+  jobs.run(f'configs/inpaint_train.py{":tiny" * FLAGS.tiny}', Path(FLAGS.root) / name, photos | settings)
+  return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images)
+
+
+def export_real(run, folder):
+  """Writes a run's areas, of the pool and held out, as a folder of photos, whole or not there.
+
+  An index.csv keeps each area in the group of its photo, so in its part.
+  """
+  data, making = run.config.data, folder.with_name(f'.{folder.name}')
+  shutil.rmtree(making, ignore_errors=True)
+  index = [('path', 'group')]
+  for lot, part in ((run.train, data.part), (run.dev, run.config.measure.part)):
+    chosen, _ = areas.records(data.source, data.path, data.cell_type, part, data.classes, 0, run.config.seed)
+    groups = {record.file: record.group for of in chosen.values() for record in of}
+    for row, (label, file) in enumerate(zip(lot.labels, lot.files, strict=True)):
+      name = f'test/{label}/{part}_{row:06d}.png'
+      write(making / name, lot.images[row])
+      index.append((name, groups[file]))
+  with open(making / 'index.csv', 'w', newline='') as file:
+    csv.writer(file, lineterminator='\n').writerows(index)
+  os.replace(making, folder)
+
+
+def write(path, image):
+  """Writes `[H, W, 3]`, uint8 or in [0, 1]."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_bytes(writer.encode_png(writer.to_levels(image)))
+
+
+def classifier(run):
+  """(workdir of a classifier of a run's real areas, its summary)."""
+  root = Path(FLAGS.root)
+  if not (root / 'areas').is_dir():
+    export_real(run, root / 'areas')
+  settings = {'data.source': 'folder', 'data.path': root / 'areas', 'data.defects': ','.join(FLAGS.classes),
+              'data.few_shot': 0, 'data.size': run.config.data.size}
+  return root / 'classifier', jobs.run(f'configs/classifier.py{":tiny" * FLAGS.tiny}', root / 'classifier', settings)
+
+
+def fill(runs):
+  """{kind: (asked class of each, images)} of all that is to be named; `runs`: {name: Finished} of the same places."""
+  found = next(iter(runs.values())).places
+  others = [FLAGS.classes[(FLAGS.classes.index(label) + 1) % len(FLAGS.classes)] for label in found.labels]
+  kinds = {name: (found.labels, run.filled()) for name, run in runs.items()}
+  kinds |= {f'{name}, masks of others': (others, run.filled(others)) for name, run in runs.items()}
+  return kinds | {'cut and paste': (found.labels, found.pasted()),
+                  'good areas as they are': (found.labels, found.images)}
+
+
+def named(kinds, workdir):
+  """{kind: class that the classifier names for each image}."""
+  root = Path(FLAGS.root)
+  for stale in ('made', 'named'):
+    shutil.rmtree(root / stale, ignore_errors=True)
+  for place, (_, images) in enumerate(kinds.values()):
+    for row, image in enumerate(images):
+      write(root / 'made' / f'{place}' / f'{row:06d}.png', image)
+  jobs.run('configs/classifier.py', root / 'named',
+           {'mode': 'predict', 'classifier': workdir, 'photos': root / 'made', 'heatmaps': 'false'})
+  with open(root / 'named' / 'predictions.csv', newline='') as file:
+    rows = {row['file']: row['class'] for row in csv.DictReader(file)}
+  return {kind: [rows[f'{place}/{row:06d}.png'] for row in range(len(images))]
+          for place, (kind, (_, images)) in enumerate(kinds.items())}
+
+
+def shares(asked, names):
+  """{class: share that is named as asked}."""
+  right = np.array(asked) == np.array(names)
+  return {name: float(right[np.array(asked) == name].mean()) for name in FLAGS.classes}
+
+
+def lines(table):
+  """The table in Markdown."""
+  yield f'| areas | {" | ".join(FLAGS.classes)} | KID |'
+  yield '|---' * (len(FLAGS.classes) + 2) + '|'
+  for kind, row in table.items():
+    kid = '–' if row['kid'] is None else '{:.3f} ({:.2f} to {:.2f})'.format(row['kid'], *row['kid_ci'])
+    yield f'| {kind} | ' + ' | '.join(f'{row["named"][name]:.2f}' for name in FLAGS.classes) + f' | {kid} |'
+
+
+def draw(kinds, found):
+  """Writes what was made: a block of rows a class, the masks greyed out above each kind."""
+  hidden = np.where(found.marks[..., None], 0.5, found.images)
+  blocks = []
+  for name in FLAGS.classes:
+    rows = [row for row, label in enumerate(found.labels) if label == name][:_EACH]
+    blocks += [hidden[rows], *(images[rows] for kind, (_, images) in kinds.items() if not kind.startswith('good'))]
+  grids.write_png(Path(FLAGS.root) / 'classes.png', grids.grid(blocks))
+
+
+def main(_):
+  if FLAGS.tiny:
+    FLAGS.images = 12
+    FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/inpaint_classes_tiny'
+  runs = {'from scratch': train('scratch')}
+  if FLAGS.weights:
+    runs['going on'] = train('tuned', **{'weights': FLAGS.weights, 'tune.text': 'true'})
+  first = runs['from scratch']
+  workdir, summary = classifier(first)
+  kinds, against = fill(runs), first.against()
+  names = named(kinds, workdir)
+  confusion = np.array(summary['confusion'])
+  real = {name: float(confusion[row, row] / confusion[row].sum())
+          for row, name in enumerate(FLAGS.classes, 1)}
+  table = {'real ones, held out': {'named': real, 'kid': None, 'kid_ci': None}}
+  for kind, (asked, images) in kinds.items():
+    kid, interval = against.kid(images, first.places.marks)
+    table[kind] = {'named': shares(asked, names[kind]), 'kid': kid, 'kid_ci': interval}
+  print('\n'.join(lines(table)))
+  draw(kinds, first.places)
+  write_atomic(Path(FLAGS.root) / 'classes.json', json.dumps(table, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,51 @@
+"""Finished runs of configs/inpaint_train.py, as the studies look at them: their areas, their places, their pipeline."""
+
+import functools
+
+from defect_jax.config import UserError
+from defect_jax.data import areas
+from defect_jax.diffusion import pipeline
+from defect_jax.tasks.inpaint_train import material, measures
+from defect_jax.training.descent import as_tree
+from defect_jax.workdir import Workdir
+
+
+class Finished:
+  """A finished run of a full pipeline (not of LoRA).
+
+  Attributes: workdir: Workdir. config, summary: its. texts: material.Texts. train, dev: Lot of areas of the pool, and
+  of those that are held out. places: measures.Places.
+  """
+
+  def __init__(self, root, images=None):
+    """images: how many places; as many as the run had, if None. UserError for any other folder."""
+    self.workdir = Workdir(root)
+    self.config, self.summary = self.workdir.read_config(), self.workdir.read_summary()
+    if self.config is None or self.summary is None or self.config.task != 'inpaint_train':
+      raise UserError(f'{root}: holds no finished run of configs/inpaint_train.py; name the workdir of one')
+    self.texts = material.Texts(self.config)
+    data = self.config.data
+    self.train, _ = material.open_lot(self.config, data.part, data.few_shot, data.areas, flip=True)
+    self.dev, _ = material.open_lot(self.config, self.config.measure.part, 0, None, flip=False)
+    self.places = measures.places(*map(_of(self.train), (True, False)), self.texts,
+                                  images or self.config.measure.images, self.config.seed)
+
+  @functools.cached_property
+  def _filler(self):
+    model = pipeline.load(str(self.workdir.pipeline), self.config.dtype)
+    return measures.Filler(self.config, model, self.texts, self.places), as_tree(model.params)
+
+  def filled(self, labels=None):
+    """Places filled by the pipeline, float32 `[N, S, S, 3]`; `labels`: other defects to ask for than the masks'."""
+    filler, params = self._filler
+    texts = None if labels is None else self.texts.rows(labels)
+    return filler(params, len(self.places.labels), texts)
+
+  def against(self):
+    """measures.Against of the real defects of the run."""
+    return measures.Against(self.config, _of(self.train)(False), _of(self.dev)(False))
+
+
+def _of(lot):
+  """Function of a bool to the Lot of the good areas of a Lot, or of the others."""
+  return lambda good: lot.only(lambda label: (label == areas.GOOD) == good)
