@@ -38,7 +38,7 @@ def get_config(arg=None):
   data.path = placeholder(str)  # of folder: MVTec AD layout, or ok/ and ng/
   data.part = 'pool'
   data.classes = ('defective', 'good')  # to learn; good photos are where defects are tried out
-  data.cell_type = 'all'  # of elpv: mono, poly, all
+  data.cell_type = 'mono'  # of elpv: mono, poly, all
   data.few_shot = 0  # photos of each defect class; 0: all of the part
   data.size = 64  # side of an area, and what the pipeline is made for
   data.context = (1.5, 4.0)  # side of an area over its defect, from and to, where there are masks
@@ -50,7 +50,7 @@ def get_config(arg=None):
 
   # What is made anew: the defect and some pixels around; where none is marked a blob, diameter over the area's side
   # from and to: of photos of defects the most conspicuous of `tries` blobs.
-  config.masks = ConfigDict({'size': (0.25, 0.6), 'dilate': (1, 5), 'tries': 16})
+  config.masks = ConfigDict({'size': (0.25, 0.6), 'dilate': (1, 5), 'tries': 32})
   config.prompts = ('a close-up photo of a {defect} on a metal surface',)
   config.text_drop = 0.1  # how often the text is left out, which guidance needs
 
@@ -66,7 +66,7 @@ def get_config(arg=None):
   # save memory.
   config.optimizer = ConfigDict({'lr': 0.001, 'warmup': 50, 'clip': 1.0, 'average': 0.995, 'outside': 0.1,
                                  'accumulate': 1, 'again': False})
-  config.steps = ConfigDict({'total': 600, 'log': 10, 'eval': 200, 'checkpoint': 100})
+  config.steps = ConfigDict({'total': 1200, 'log': 10, 'eval': 400, 'checkpoint': 100})
 
   # Defects made in good photos against real ones of the part, each as a square around what is marked, `margin` times
   # its size.

@@ -9,10 +9,13 @@ scikit-image's (the extra `study`).
 
 import json
 import sys
+import types
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from absl import app, flags
+from scipy import ndimage
 
 from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
@@ -27,9 +30,15 @@ _SHOWN = 12  # places in the picture
 
 def biharmonic(places):
   """Places filled by scikit-image."""
-  from skimage import restoration  # only where it is run
-  filled = [restoration.inpaint_biharmonic(image, mark, channel_axis=-1)
-            for image, mark in zip(places.images, places.marks, strict=True)]
+  from skimage.restoration import inpaint  # only where it is run
+
+  def convolve(mask, weights, **settings):
+    return ndimage.convolve(np.uint8(mask), np.uint8(weights), **settings)
+
+  # scikit-image counts neighbours by a convolution of truth values, which scipy 1.17 gets wrong.
+  with mock.patch.object(inpaint, 'ndi', types.SimpleNamespace(convolve=convolve, label=ndimage.label)):
+    filled = [inpaint.inpaint_biharmonic(image, mark, channel_axis=-1)
+              for image, mark in zip(places.images, places.marks, strict=True)]
   return measures.compose(places.images, np.float32(np.clip(filled, 0, 1)), places.marks)
 
 

@@ -1,6 +1,7 @@
 """Square areas of photos with what is marked in them: what an inpainting model learns from and is measured against."""
 
 import collections
+import contextlib
 import dataclasses
 from concurrent import futures
 
@@ -10,9 +11,12 @@ from scipy import ndimage
 
 from defect_jax.config import UserError
 from defect_jax.data import photos, regions, sets
+from defect_jax.data.salience import Salience
 
 GOOD = 'good'
 _THREADS = 2
+_USUAL = 200  # good photos that unmarked defects are unusual beside
+_BOXES, _TOP = 8, 0.05  # squares of which the one is taken whose most unusual twentieth is the most unusual
 _JOINED = 4  # px; marks nearer than twice this are one defect
 _EIGHT = np.ones((3, 3), bool)  # neighbours in a mask
 
@@ -23,12 +27,14 @@ class Area:
 
   Attributes:
     image: uint8 `[S, S, 3]`. mark: bool `[S, S]`, the defect; all False where the photo has no mask.
-    label: class. file: of the photo.
+    label: class. file: of the photo. salience: float32 `[S, S]`, where a defect most likely is (see salience.py); None
+      in good photos and where the defect is marked.
   """
   image: np.ndarray
   mark: np.ndarray
   label: str
   file: str
+  salience: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +80,13 @@ def draw(chosen, counts, view, seed, max_broken=0.):
     max_broken: share of the photos that may be unusable; they are skipped, and others take their turns.
 
   Returns ([Area] in the order of classes, files and turns, notes). A photo's areas follow from seed and its file's
-  name. UserError where more are broken, or a class has less than 2 usable photos.
+  name; of a defect that is not marked also from the good photos, beside which it is unusual. UserError where more are
+  broken, or a class has less than 2 usable photos.
   """
-  sides = _Sides()
+  sides, salience = _Sides(), _salience(chosen)
   areas, broken, total = [], [], 0
   for name in sorted(chosen, key=lambda name: name == GOOD):  # good ones last: they are as large as the defects'
-    found, reasons = _of_class(chosen[name], counts[name], view, seed, sides)
+    found, reasons = _of_class(chosen[name], counts[name], view, seed, sides, salience)
     broken += reasons
     total += len(chosen[name])
     if len({area.file for area in found}) < 2 <= counts[name]:
@@ -97,14 +104,26 @@ class _Sides:
     self.known = []
 
 
-def _of_class(found, count, view, seed, sides):
+def _salience(chosen):
+  """The Salience of the photos; None where all defects are marked."""
+  if all(record.mask for name, found in chosen.items() for record in found if name != GOOD):
+    return None
+  shown = []
+  for record in chosen.get(GOOD, [])[:_USUAL]:
+    with contextlib.suppress(photos.PhotoError):  # a broken one is reported when its own turn comes
+      shown.append(photos.to_channels(photos.decode(record.photo, record.file), 3))
+  return Salience(shown)
+
+
+def _of_class(found, count, view, seed, sides, salience):
   turns = collections.Counter(index % len(found) for index in range(count))
   typical = tuple(sides.known)
 
   def one(row):
     record = found[row]
     try:
-      return _of_photo(record, turns[row], view, np.random.default_rng([seed, *record.file.encode()]), typical)
+      rng = np.random.default_rng([seed, *record.file.encode()])
+      return _of_photo(record, turns[row], view, rng, typical, salience)
     except photos.PhotoError as error:
       return record.file, error.reason if error.name == record.file else str(error)
 
@@ -117,12 +136,14 @@ def _of_class(found, count, view, seed, sides):
   return [area for lot in lots for area, _, _ in lot], broken
 
 
-def _of_photo(record, count, view, rng, typical):
+def _of_photo(record, count, view, rng, typical, salience):
   """[(Area, side over the photo's shorter side, whether around a mask)] of a photo; PhotoError."""
   photo = photos.decode(record.photo, record.file)
   mark = regions.marked(photos.decode(record.mask, f'mask of {record.file}')) if record.mask else None
   shorter, shape = min(photo.shape[:2]), photo.shape[:2]
   defects = _defects(mark, shape, record.file) if mark is not None and record.label != GOOD else []
+  unmarked = record.label != GOOD and not defects
+  where = salience(photos.to_channels(photo, 3)) if unmarked else None
   lot = []
   for turn in range(count):
     if defects:
@@ -130,8 +151,11 @@ def _of_photo(record, count, view, rng, typical):
     else:
       share = typical[int(rng.integers(len(typical)))] if typical else rng.uniform(*view.share)
       side = min(max(round(share * shorter), min(view.size, shorter)), shorter)
-      box = tuple(int(rng.integers(0, length - side + 1)) for length in shape) + (side,)
-    lot.append((_area(photo, mark if defects else None, box, view.size, record), box[2] / shorter, bool(defects)))
+      boxes = [tuple(int(rng.integers(0, length - side + 1)) for length in shape) + (side,)
+               for _ in range(_BOXES if unmarked else 1)]
+      box = max(boxes, key=lambda box: _peak(where[_cut(box)])) if unmarked else boxes[0]
+    area = _area(photo, mark if defects else None, where, box, view.size, record)
+    lot.append((area, box[2] / shorter, bool(defects)))
   return lot
 
 
@@ -159,9 +183,20 @@ def _around(defect, shape, context, least, rng):
   return (*corner, side)
 
 
-def _area(photo, mark, box, size, record):
+def _peak(salience):
+  """Mean of the highest twentieth."""
+  count = max(1, round(_TOP * salience.size))
+  return np.partition(salience, -count, None)[-count:].mean()
+
+
+def _cut(box):
   top, left, side = box
-  cut = np.s_[top:top + side, left:left + side]
+  return np.s_[top:top + side, left:left + side]
+
+
+def _area(photo, mark, where, box, size, record):
+  cut = _cut(box)
   image = photos.scale(photos.to_channels(photo[cut], 3), size)
   shown = np.zeros((size, size), bool) if mark is None else photos.scale_mask(mark[cut], size)
-  return Area(np.rint(image * 255).astype(np.uint8), shown, record.label, record.file)
+  salience = None if where is None else photos.scale(where[cut][..., None] / max(where.max(), 1e-6), size)[..., 0]
+  return Area(np.rint(image * 255).astype(np.uint8), shown, record.label, record.file, salience)

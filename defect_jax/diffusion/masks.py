@@ -116,35 +116,23 @@ def placed(rng, shape, marks, smallest, largest):
   return mask
 
 
-def covering(rng, marks, dilate, smallest, largest, image=None, tries=1):
+def covering(rng, marks, dilate, smallest, largest, salience=None, tries=1):
   """What of an image is to be made anew in training: its defect and some pixels around, or a blob where none is marked.
 
   Args:
     rng: NumPy Generator. marks: bool `[H, W]`. dilate: (from, to), pixels. smallest, largest: as of `random`.
-    image, tries: `[H, W, 3]`; of so many blobs the one that holds the most conspicuous part of it is taken, since that
-      is where an unmarked defect most likely is.
+    salience, tries: `[H, W]`; of so many blobs the one with the highest mean of it is taken, since that is where an
+      unmarked defect most likely is.
 
   Returns bool `[H, W]` with at least one pixel marked.
   """
   if not marks.any():
     blobs = [random(rng, marks.shape, smallest, largest) for _ in range(tries)]
-    if tries == 1:
+    if salience is None:
       return blobs[0]
-    salience = conspicuous(image)
     return max(blobs, key=lambda blob: salience[blob].mean())
   away = int(rng.integers(dilate[0], dilate[1] + 1))
   return ndimage.distance_transform_cdt(~marks, 'chessboard') <= away
-
-
-def conspicuous(image):
-  """How far each pixel of `[H, W, 3]` is from the median of its row and of its column, whichever it is nearer to.
-
-  So what runs along an axis, as the parts of a product mostly do, counts for nothing. float32 `[H, W]`, a little
-  blurred.
-  """
-  grey = np.float32(image).mean(-1)
-  away = [np.abs(grey - np.median(grey, axis, keepdims=True)) for axis in (0, 1)]
-  return ndimage.uniform_filter(np.minimum(*away), 3)
 
 
 def _turned(marks, angle, factor, mirror):

@@ -76,6 +76,21 @@ def test_two_defects_of_a_photo_take_turns(tmp_path):
   assert [int(area.image.max()) for area in drawn] == [100, 200] * 2
 
 
+def test_an_unmarked_defect_lies_in_its_area(found, tmp_path):
+  rng, found['dent'] = np.random.default_rng(1), []
+  for number in range(4):
+    photo = np.full((80, 100), 100, np.uint8)
+    top, left = rng.integers(20, 50), rng.integers(20, 70)
+    photo[top:top + 10, left:left + 10] = 10
+    found['dent'].append(record(tmp_path, 'dent', number, photo))
+  drawn, _ = areas.draw(found, {'dent': 12, 'good': 3}, VIEW, 0)  # squares of 40 px, a fifth of the photo
+  shown = [area for area in drawn[:12] if (area.image < 40).any()]
+  assert len(shown) >= 11  # a square by chance has it in one case of three
+  for area in shown:
+    assert area.image[..., 0][area.salience > 0.5].mean() < area.image[..., 0].mean()
+  assert all(area.salience is None for area in drawn[12:]) and not any(area.mark.any() for area in drawn)
+
+
 @pytest.mark.parametrize(('mark', 'reason'), [
   (np.zeros((80, 100), bool), 'empty defect mask'), (np.ones((80, 100), bool), 'marked all over'),
   (np.ones((8, 10), bool), 'its mask 10 x 8 px')])

@@ -84,12 +84,8 @@ def test_what_is_made_anew_in_training_covers_the_defect_or_is_a_blob():
   assert wide[8:13, 8:13].all() and wide.sum() == 25
 
 
-def test_an_unmarked_defect_is_looked_for_where_it_is_conspicuous():
-  image = np.full((32, 32, 3), 100, np.uint8)
-  image[10] = image[:, 20] = 0  # what runs along an axis is no defect
-  assert masks.conspicuous(image).max() == 0
-  image[24:28, 4:8] = 30
-  salience = masks.conspicuous(image)
-  assert salience[25, 5] == 70 and salience[:20].max() == 0
-  blob = masks.covering(np.random.default_rng(0), np.zeros((32, 32), bool), (1, 2), 0.2, 0.3, image, tries=200)
+def test_of_blobs_the_one_on_the_most_salient_part_is_taken():
+  salience = np.zeros((32, 32), np.float32)
+  salience[24:28, 4:8] = 1
+  blob = masks.covering(np.random.default_rng(0), np.zeros((32, 32), bool), (1, 2), 0.2, 0.3, salience, tries=200)
   assert blob[24:28, 4:8].mean() > 0.5

@@ -157,7 +157,8 @@ def test_a_model_that_knows_the_photo_leads_to_it_exactly(name):
   assert len(schedule.rows.timestep) == (13 if name == 'pndm' else 12)
 
 
-@pytest.mark.parametrize(('height', 'width', 'strides'), [(1, 1, 1), (2, 2, 1), (2, 1, (1, 1)), (2, 2, (2, 2)), (3, 2, 1)])
+@pytest.mark.parametrize(('height', 'width', 'strides'), [
+  (1, 1, 1), (2, 2, 1), (2, 1, (1, 1)), (2, 2, (2, 2)), (3, 2, 1)])
 def test_small_images_are_convolved_as_by_flax(height, width, strides):
   conv = nn.Conv(5, (3, 3), strides, padding=((1, 1), (1, 1)))
   image = jax.random.normal(jax.random.key(0), (2, height, width, 4))

@@ -72,12 +72,12 @@ def _counts(classes, count):
 
 def _turned(area, config, flip, rng):
   """(image, what is made anew) of an area."""
-  image, mark = area.image, area.mark
+  image, mark, salience = area.image, area.mark, area.salience
   for axis, on in ((0, config.data.flip_vertical), (1, config.data.flip_horizontal)):
     if flip and on and rng.random() < 0.5:
       image, mark = np.flip(image, axis), np.flip(mark, axis)
-  tries = 1 if area.label == areas.GOOD else config.masks.tries
-  return image, masks.covering(rng, mark, config.masks.dilate, *config.masks.size, image, tries)
+      salience = None if salience is None else np.flip(salience, axis)
+  return image, masks.covering(rng, mark, config.masks.dilate, *config.masks.size, salience, config.masks.tries)
 
 
 def _per_photo(chosen):

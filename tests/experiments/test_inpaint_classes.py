@@ -1,0 +1,69 @@
+"""What inpaint_classes computes, and that areas of one photo stay in its part; how studies start their jobs."""
+
+import csv
+import types
+
+import numpy as np
+import pytest
+
+from defect_jax.data import parts
+from defect_jax.tasks.inpaint_train.material import Lot
+from experiments import jobs
+
+
+@pytest.fixture
+def study(experiment, monkeypatch):
+  module = experiment('inpaint_classes')
+  monkeypatch.setattr(module, 'FLAGS', types.SimpleNamespace(classes=['dent', 'scratch', 'hole']))
+  return module
+
+
+def test_a_share_is_of_those_that_were_asked_for(study):
+  asked = ['dent', 'scratch', 'hole', 'dent', 'scratch', 'hole']
+  named = ['dent', 'scratch', 'good', 'good', 'scratch', 'dent']
+  assert study.shares(asked, named) == {'dent': 0.5, 'scratch': 1.0, 'hole': 0.0}
+
+
+def test_masks_of_others_are_asked_for_another_class_than_theirs(study):
+  found = types.SimpleNamespace(labels=['dent', 'scratch', 'hole'], pasted=lambda: 'pasted', images='good ones')
+  run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels)
+  kinds = study.fill({'a': run, 'b': run})
+  assert list(kinds) == ['a', 'b', 'a, masks of others', 'b, masks of others', 'cut and paste',
+                         'good areas as they are']
+  assert kinds['a'] == (found.labels, None)
+  assert kinds['b, masks of others'] == (['scratch', 'hole', 'dent'],) * 2
+
+
+def test_areas_keep_the_part_of_their_photo(study, tmp_path, monkeypatch):
+  groups = [f'group {number}' for number in range(40)]
+  records = {part: [parts.Record(f'{number}.png', 'dent', group, None) for number, group in enumerate(groups)
+                    if parts.part_of(group) == part] for part in ('pool', 'dev')}
+  monkeypatch.setattr(study.areas, 'records', lambda source, path, kind, part, *_: ({'dent': records[part]}, []))
+  lots = []
+  for part in ('pool', 'dev'):
+    files = [record.file for record in records[part] for _ in range(2)]  # two areas a photo
+    lots.append(Lot(np.zeros((len(files), 4, 4, 3), np.uint8), None, ['dent'] * len(files), files))
+  config = types.SimpleNamespace(seed=0, measure=types.SimpleNamespace(part='dev'), data=types.SimpleNamespace(
+    source='folder', path='x', cell_type='mono', part='pool', classes=('dent',)))
+  study.export_real(types.SimpleNamespace(train=lots[0], dev=lots[1], config=config), tmp_path / 'areas')
+  with open(tmp_path / 'areas/index.csv', newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert len(rows) == 2 * sum(map(len, records.values()))
+  for row in rows:
+    assert (tmp_path / 'areas' / row['path']).is_file()
+    assert row['path'].startswith(f'test/dent/{parts.part_of(row["group"])}_')
+
+
+def test_a_table_has_as_many_columns_in_each_row(study):
+  table = {'real': {'named': {'dent': 1, 'scratch': 0.5, 'hole': 0}, 'kid': None, 'kid_ci': None},
+           'made': {'named': {'dent': 1, 'scratch': 0.5, 'hole': 0}, 'kid': 0.5, 'kid_ci': (0.25, 0.75)}}
+  lines = list(study.lines(table))
+  assert len({line.count('|') for line in lines}) == 1
+  assert lines[3] == '| made | 1.00 | 0.50 | 0.00 | 0.500 (0.25 to 0.75) |'
+
+
+def test_a_job_that_fails_ends_the_study_with_its_status(capfd):
+  with pytest.raises(SystemExit) as caught:
+    jobs.run('configs/anomaly.py', 'nowhere', {'no_such_key': 1})
+  assert caught.value.code == 2
+  assert 'no_such_key' in capfd.readouterr().err
