@@ -18,5 +18,6 @@ def get_config(arg=None):
   config.data.flip_vertical = False  # light falls from above
   config.model.autoencoder.latent = 8  # colours take more than grey
   config.steps.total, config.steps.eval = 600, 200
+  config.measure.guidance = 2.0
   config.save.dtype = 'bfloat16'
   return config

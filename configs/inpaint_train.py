@@ -70,7 +70,7 @@ def get_config(arg=None):
 
   # Defects made in good photos against real ones of the part, each as a square around what is marked, `margin` times
   # its size.
-  config.measure = ConfigDict({'part': 'dev', 'images': 120, 'steps': 15, 'guidance': 2.0, 'batch': 20, 'margin': 1.25,
+  config.measure = ConfigDict({'part': 'dev', 'images': 120, 'steps': 15, 'guidance': 3.0, 'batch': 20, 'margin': 1.25,
                                'size': 64})
   config.save = ConfigDict({'dtype': 'float32'})
 

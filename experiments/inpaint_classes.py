@@ -3,7 +3,7 @@
   python -m experiments.inpaint_classes --weights=runs/inpaint_train/pipeline
 
 On magnetic tiles with masks, three classes: trains a pipeline from scratch, and, where --weights are given, goes on
-from them for as many steps; trains a classifier (configs/classifier.py) on real areas of the pool, good ones and the
+from them for as many steps; trains a classifier (a head on VGG16) on real areas of the pool, good ones and the
 three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
 defects of the asked class, so further rows ask with masks of the other classes, where only the prompt can tell.
 Controls: the real areas of the part dev, cut and paste, and good areas as they are. A figure is the share that is named
@@ -31,6 +31,7 @@ flags.DEFINE_list('classes', ['blowhole', 'break', 'crack'], 'The defects.')
 flags.DEFINE_string('weights', None, 'A pipeline to go on from, such as one of solar cells.')
 flags.DEFINE_integer('steps', 600, 'Steps of each pipeline in its latents.', lower_bound=100)
 flags.DEFINE_integer('images', 240, 'Made areas of each pipeline, in turn by class.', lower_bound=4)
+flags.DEFINE_float('guidance', 3.0, 'Guidance.', lower_bound=1)
 flags.DEFINE_string('root', 'runs/inpaint_classes', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
 _EACH = 6  # areas of a class in the picture
@@ -41,7 +42,7 @@ def train(name, **settings):
   photos = {'data.source': 'folder', 'data.path': FLAGS.data, 'data.classes': ','.join([*FLAGS.classes, areas.GOOD])}
   steps = {} if FLAGS.tiny else {'steps.total': FLAGS.steps}
   jobs.run(f'configs/inpaint_train.py{":tiny" * FLAGS.tiny}', Path(FLAGS.root) / name, photos | steps | settings)
-  return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images)
+  return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images, FLAGS.guidance)
 
 
 def export_real(run, folder):
@@ -77,7 +78,7 @@ def classifier(run):
     export_real(run, root / 'areas')
   settings = {'data.source': 'folder', 'data.path': root / 'areas', 'data.defects': ','.join(FLAGS.classes),
               'data.few_shot': 0, 'data.size': run.config.data.size}
-  return root / 'classifier', jobs.run(f'configs/classifier.py{":tiny" * FLAGS.tiny}', root / 'classifier', settings)
+  return root / 'classifier', jobs.run(f'configs/classifier.py:vgg16{",tiny" * FLAGS.tiny}', root / 'classifier', settings)
 
 
 def fill(runs):

@@ -17,12 +17,15 @@ class Finished:
   of those that are held out. places: measures.Places.
   """
 
-  def __init__(self, root, images=None):
-    """images: how many places; as many as the run had, if None. UserError for any other folder."""
+  def __init__(self, root, images=None, guidance=None):
+    """images, guidance: how many places, and how they are filled; as the run had it, if None. UserError for any other
+    folder."""
     self.workdir = Workdir(root)
     self.config, self.summary = self.workdir.read_config(), self.workdir.read_summary()
     if self.config is None or self.summary is None or self.config.task != 'inpaint_train':
       raise UserError(f'{root}: holds no finished run of configs/inpaint_train.py; name the workdir of one')
+    with self.config.unlocked():
+      self.config.measure.guidance = guidance or self.config.measure.guidance
     self.texts = material.Texts(self.config)
     data = self.config.data
     self.train, _ = material.open_lot(self.config, data.part, data.few_shot, data.areas, flip=True)

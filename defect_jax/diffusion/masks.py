@@ -13,6 +13,7 @@ from defect_jax.data import photos
 KINDS = ('box', 'polygon', 'png', 'real', 'random')
 _HARMONICS = 5  # of a blob's outline
 _MARKED = 0.25  # interpolated mark from which a pixel of a turned mask is marked
+_SALIENT, _MOST = 0.3, 0.5  # of the highest salience, what belongs to a defect; share of an area that may be made anew
 _TRIES = 20  # turns and scales of a real mask that are tried before it is made to fit
 
 
@@ -122,17 +123,26 @@ def covering(rng, marks, dilate, smallest, largest, salience=None, tries=1):
   Args:
     rng: NumPy Generator. marks: bool `[H, W]`. dilate: (from, to), pixels. smallest, largest: as of `random`.
     salience, tries: `[H, W]`; of so many blobs the one with the highest mean of it is taken, since that is where an
-      unmarked defect most likely is.
+      unmarked defect most likely is, and all salient pixels that it touches: a model that sees the rest of a defect
+      learns to go on with it, and makes none where the surroundings are good.
 
   Returns bool `[H, W]` with at least one pixel marked.
   """
-  if not marks.any():
-    blobs = [random(rng, marks.shape, smallest, largest) for _ in range(tries)]
-    if salience is None:
-      return blobs[0]
-    return max(blobs, key=lambda blob: salience[blob].mean())
   away = int(rng.integers(dilate[0], dilate[1] + 1))
-  return ndimage.distance_transform_cdt(~marks, 'chessboard') <= away
+  if marks.any():
+    return _wider(marks, away)
+  blobs = [random(rng, marks.shape, smallest, largest) for _ in range(tries)]
+  if salience is None:
+    return blobs[0]
+  blob = max(blobs, key=lambda blob: salience[blob].mean())
+  joined, _ = ndimage.label(_wider(salience > _SALIENT * salience.max(), 1))
+  defect = (joined > 0) & np.isin(joined, joined[blob])
+  whole = blob | _wider(defect, away) if defect.any() else blob
+  return whole if whole.mean() <= _MOST else blob
+
+
+def _wider(marks, pixels):
+  return ndimage.distance_transform_cdt(~marks, 'chessboard') <= pixels
 
 
 def _turned(marks, angle, factor, mirror):

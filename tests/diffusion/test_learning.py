@@ -88,4 +88,19 @@ def test_of_blobs_the_one_on_the_most_salient_part_is_taken():
   salience = np.zeros((32, 32), np.float32)
   salience[24:28, 4:8] = 1
   blob = masks.covering(np.random.default_rng(0), np.zeros((32, 32), bool), (1, 2), 0.2, 0.3, salience, tries=200)
-  assert blob[24:28, 4:8].mean() > 0.5
+  assert blob[24:28, 4:8].all()
+
+
+def test_all_of_a_salient_defect_is_made_anew_and_no_other():
+  salience = np.zeros((64, 64), np.float32)
+  salience[30:33, 8:50] = 1  # longer than any blob
+  salience[50:54, 50:54] = 0.5  # another one, apart
+  for seed in range(5):
+    whole = masks.covering(np.random.default_rng(seed), np.zeros((64, 64), bool), (2, 2), 0.1, 0.15, salience, tries=200)
+    assert whole[28:35, 6:52].all() and not whole[50:54, 50:54].any()
+
+
+def test_where_all_is_salient_the_blob_stays():
+  salience, none = np.ones((32, 32), np.float32), np.zeros((32, 32), bool)
+  whole = masks.covering(np.random.default_rng(0), none, (1, 2), 0.2, 0.3, salience, tries=4)
+  assert 0 < whole.sum() < 0.2 * whole.size
