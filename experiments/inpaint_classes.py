@@ -78,7 +78,8 @@ def classifier(run):
     export_real(run, root / 'areas')
   settings = {'data.source': 'folder', 'data.path': root / 'areas', 'data.defects': ','.join(FLAGS.classes),
               'data.few_shot': 0, 'data.size': run.config.data.size}
-  return root / 'classifier', jobs.run(f'configs/classifier.py:vgg16{",tiny" * FLAGS.tiny}', root / 'classifier', settings)
+  config = f'configs/classifier.py:vgg16{",tiny" * FLAGS.tiny}'
+  return root / 'classifier', jobs.run(config, root / 'classifier', settings)
 
 
 def fill(runs):

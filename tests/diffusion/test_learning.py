@@ -96,7 +96,8 @@ def test_all_of_a_salient_defect_is_made_anew_and_no_other():
   salience[30:33, 8:50] = 1  # longer than any blob
   salience[50:54, 50:54] = 0.5  # another one, apart
   for seed in range(5):
-    whole = masks.covering(np.random.default_rng(seed), np.zeros((64, 64), bool), (2, 2), 0.1, 0.15, salience, tries=200)
+    rng, none = np.random.default_rng(seed), np.zeros((64, 64), bool)
+    whole = masks.covering(rng, none, (2, 2), 0.1, 0.15, salience, tries=200)
     assert whole[28:35, 6:52].all() and not whole[50:54, 50:54].any()
 
 
