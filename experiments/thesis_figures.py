@@ -21,7 +21,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string('photos', '../shared/data/bsdata/ball_screw', 'Folder of large photos for the first figure.')
 flags.DEFINE_string('weights', 'default', 'The pipeline of the first figure, as of configs/inpaint.py.')
 flags.DEFINE_string('defects', 'pitting', 'The defects of the first figure.')
-flags.DEFINE_string('runs', 'runs', 'Where the studies have their folders thesis_figure3/ and augmentation_study/.')
+flags.DEFINE_string('studies', 'runs', 'Where the studies have their folders thesis_figure3/ and augmentation_study/.')
 flags.DEFINE_string('root', 'runs/thesis_figures', 'Folder of the page.')
 flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
 _PHOTOS = 4  # in the first figure
@@ -42,7 +42,7 @@ def augmented():
 
 def study(name, *more):
   """Folder of a study's results; runs it, which takes moments where its jobs are finished."""
-  root = Path(FLAGS.runs) / f'{name}{"_tiny" * FLAGS.tiny}'
+  root = Path(FLAGS.studies) / f'{name}{"_tiny" * FLAGS.tiny}'
   jobs.module(f'experiments.{name}', f'--root={root}', *more, *(['--tiny'] if FLAGS.tiny else []))
   return root
 
