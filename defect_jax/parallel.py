@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 AXIS = 'devices'
+# XLA's own kernels for all but sums: on 2 cores a tenth faster than what jaxlib 0.10 takes by default.
+_OPTIONS = {'cpu': {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE'}}
 
 
 def devices():
@@ -13,8 +15,17 @@ def devices():
 
 
 def pmap(function, *, donate=()):
-  """`function` on every device; its arguments and results have a leading device axis."""
-  return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
+  """`function` on every device; its arguments and results have a leading device axis.
+
+  donate: which arguments may be overwritten. None are on the CPU, where XLA first copies what is read once more: a
+  tenth of a training step of a UNet.
+  """
+  return jax.pmap(function, axis_name=AXIS, donate_argnums=() if jax.default_backend() == 'cpu' else donate)
+
+
+def compiled(lowered):
+  """The program of what jax.pmap or jax.jit lowered, by the fastest kernels known."""
+  return lowered.compile(_OPTIONS.get(jax.default_backend()))
 
 
 def sum_over_devices(tree):

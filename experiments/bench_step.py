@@ -36,9 +36,9 @@ def config_of(size, joint):
   return config
 
 
-def two_passes(vae, streams, params, standard, batch, noise, beta=1.0):
+def two_passes(vae, streams, params, standard, batch, noise, beta=1.0, lpips=None):
   """routing.gradients by a full forward and backward pass for each loss; only for streams by kld and mse."""
-  del beta
+  del beta, lpips
 
   def total(params, weights):
     posterior = vae.encode(params['encoder'], standard, batch['image'])

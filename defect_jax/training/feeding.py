@@ -25,7 +25,7 @@ class _Compiled:
   def __call__(self, *arguments):
     if self._compiled is None:
       began = time.monotonic()
-      self._compiled = self._function.lower(*arguments).compile()
+      self._compiled = parallel.compiled(self._function.lower(*arguments))
       self.seconds = time.monotonic() - began
     return self._compiled(*arguments)
 
