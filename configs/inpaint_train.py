@@ -48,9 +48,10 @@ def get_config(arg=None):
   data.flip_horizontal = True
   data.flip_vertical = True
 
-  # What is made anew: the defect and some pixels around; where none is marked a blob, diameter over the area's side
-  # from and to: of photos of defects the most salient of `tries` blobs, and all of the salient part it touches.
-  config.masks = ConfigDict({'size': (0.25, 0.6), 'dilate': (1, 5), 'tries': 32})
+  # What is made anew: the defect and some pixels around, in a share `coarse` of the areas an ellipse around it; where
+  # none is marked a blob, diameter over the area's side from and to: the most salient of `tries` blobs, and all of the
+  # salient part it touches. Good areas have masks of defects.
+  config.masks = ConfigDict({'size': (0.25, 0.6), 'dilate': (1, 5), 'coarse': 0.5, 'tries': 32})
   config.prompts = ('a close-up photo of a {defect} on a metal surface',)
   config.text_drop = 0.1  # how often the text is left out, which guidance needs
 

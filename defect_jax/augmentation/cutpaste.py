@@ -3,7 +3,9 @@
 import numpy as np
 from scipy import ndimage
 
-_TRIED = 16  # boxes of a photo without a mask, of which the one least like good photos is taken
+from defect_jax.data.salience import Salience
+
+_TRIED = 16  # boxes of a photo without a mask, of which the most salient is taken
 _SIDES = 0.2, 0.5  # of such a box over the image's side
 _SOFT = 1.5  # px, sigma of the border between piece and photo; its middle lies three pixels outside of what is marked
 _EIGHT = np.ones((3, 3), bool)
@@ -15,8 +17,7 @@ class Maker:
   def __init__(self, good, defective, seed):
     """good, defective: lists of Photo that all show one size. seed: of the draws."""
     self._good, self._defective, self._seed = good, defective, seed
-    images = np.stack([photo.image for photo in good])
-    self._mean, self._spread = images.mean(0), images.std(0) + 1 / 255
+    self._salience = Salience([photo.image for photo in good])
 
   def __call__(self, indices):
     """(list of {'file', 'mask'}, list of dicts of a manifest's keys)."""
@@ -25,7 +26,7 @@ class Maker:
   def _one(self, index):
     rng = np.random.default_rng((self._seed, index))
     good, defective = (of[int(rng.integers(len(of)))] for of in (self._good, self._defective))
-    made, mask = paste(good.image, defective.image, defective.mask, rng, self._mean, self._spread)
+    made, mask = paste(good.image, defective.image, defective.mask, rng, self._salience)
     lineage = {'class': defective.label, 'method': 'cutpaste', 'seed': self._seed, 'source': good.file,
                'source_sha256': good.sha256, 'source_part': 'pool', 'other_source': defective.file}
     return {'file': made, 'mask': np.uint8(255) * mask}, lineage
@@ -38,24 +39,24 @@ class Photo:
     self.image, self.mask, self.file, self.label, self.sha256 = image, mask, file, label, sha256
 
 
-def paste(good, defective, mask, rng, mean, spread):
+def paste(good, defective, mask, rng, salience):
   """A piece of a defective photo laid over a good one, softly.
 
   Where the defect is marked, the piece is what is marked, moved to anywhere it fits. Else it is a box that stays where
-  it is, since such photos (solar cells) look alike at one place: of some boxes drawn by chance the one whose pixels are
-  least like those of good photos there. The piece is made as bright as the good photo along its border, so that it is
+  it is, since such photos (solar cells) look alike at one place: of some boxes drawn by chance the one that is most
+  unusual beside good photos. The piece is made as bright as the good photo along its border, so that it is
   not told by its brightness.
 
   Args:
     good, defective: float32 `[S, S, C]` in [0, 1]. mask: bool `[S, S]` of the defect, empty where it is unknown.
-    rng: NumPy generator. mean, spread: `[S, S, C]`, mean and standard deviation of good photos.
+    rng: NumPy generator. salience: data.salience.Salience of good photos.
 
   Returns the image and which of its pixels are the piece's at least by a hundredth, bool `[S, S]`.
   """
   if mask.any():
     defective, mask = _moved(defective, mask, rng)
   else:
-    mask = _least_usual(np.abs(defective - mean - np.median(defective - mean)) / spread, rng)
+    mask = _most_salient(salience(defective), rng)
   alpha = ndimage.gaussian_filter(np.float32(ndimage.binary_dilation(mask, _EIGHT, 3)), _SOFT)
   alpha = np.where(alpha < 0.01, 0, alpha)[..., None]
   border = (alpha[..., 0] > 0) & ~ndimage.binary_dilation(mask, _EIGHT)
@@ -74,14 +75,14 @@ def _moved(image, mask, rng):
   return np.roll(image, by, (0, 1)), np.roll(mask, by, (0, 1))
 
 
-def _least_usual(unlike, rng):
-  """Mask of the box with the highest mean of `unlike` `[S, S, C]`."""
+def _most_salient(salience, rng):
+  """Mask of the box with the highest mean of `salience` `[S, S]`."""
   best, mask = -1., None
   for _ in range(_TRIED):
-    sides = [max(2, round(side * rng.uniform(*_SIDES))) for side in unlike.shape[:2]]
-    start = [int(rng.integers(length - side + 1)) for length, side in zip(unlike.shape[:2], sides, strict=True)]
+    sides = [max(2, round(side * rng.uniform(*_SIDES))) for side in salience.shape[:2]]
+    start = [int(rng.integers(length - side + 1)) for length, side in zip(salience.shape[:2], sides, strict=True)]
     box = np.s_[start[0]:start[0] + sides[0], start[1]:start[1] + sides[1]]
-    if (value := float(unlike[box].mean())) > best:
-      best, mask = value, np.zeros(unlike.shape[:2], bool)
+    if (value := float(salience[box].mean())) > best:
+      best, mask = value, np.zeros(salience.shape[:2], bool)
       mask[box] = True
   return mask

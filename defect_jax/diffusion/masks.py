@@ -117,11 +117,12 @@ def placed(rng, shape, marks, smallest, largest):
   return mask
 
 
-def covering(rng, marks, dilate, smallest, largest, salience=None, tries=1):
+def covering(rng, marks, dilate, smallest, largest, salience=None, tries=1, coarse=0.):
   """What of an image is to be made anew in training: its defect and some pixels around, or a blob where none is marked.
 
   Args:
     rng: NumPy Generator. marks: bool `[H, W]`. dilate: (from, to), pixels. smallest, largest: as of `random`.
+    coarse: how often it is an ellipse around the defect, which does not tell what the defect looks like.
     salience, tries: `[H, W]`; of so many blobs the one with the highest mean of it is taken, since that is where an
       unmarked defect most likely is, and all salient pixels that it touches: a model that sees the rest of a defect
       learns to go on with it, and makes none where the surroundings are good.
@@ -130,7 +131,8 @@ def covering(rng, marks, dilate, smallest, largest, salience=None, tries=1):
   """
   away = int(rng.integers(dilate[0], dilate[1] + 1))
   if marks.any():
-    return _wider(marks, away)
+    around = _ellipse(marks) if rng.random() < coarse else marks
+    return _wider(around if around.mean() <= _MOST else marks, away)
   blobs = [random(rng, marks.shape, smallest, largest) for _ in range(tries)]
   if salience is None:
     return blobs[0]
@@ -139,6 +141,14 @@ def covering(rng, marks, dilate, smallest, largest, salience=None, tries=1):
   defect = (joined > 0) & np.isin(joined, joined[blob])
   whole = blob | _wider(defect, away) if defect.any() else blob
   return whole if whole.mean() <= _MOST else blob
+
+
+def _ellipse(marks):
+  """The ellipse through the corners of the bounding box, or what of it is in the image."""
+  left, top, width, height = bounds(marks)
+  y, x = np.ogrid[:marks.shape[0], :marks.shape[1]]
+  away = (((2 * x - 2 * left + 1) / width - 1)**2 + ((2 * y - 2 * top + 1) / height - 1)**2)
+  return away <= 2
 
 
 def _wider(marks, pixels):

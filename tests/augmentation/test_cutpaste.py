@@ -6,10 +6,11 @@ import numpy as np
 
 from defect_jax.augmentation import cutpaste
 from defect_jax.augmentation.production import produce
+from defect_jax.data.salience import Salience
 from defect_jax.imagesets import manifest, writer
 
 FLAT = np.full((32, 32, 1), 0.5, np.float32)
-MEAN, SPREAD = FLAT, np.full_like(FLAT, 0.01)
+SALIENCE = Salience([FLAT])
 
 
 def spotted(top=20, left=6, side=4):
@@ -25,7 +26,7 @@ def test_a_marked_defect_comes_along_whole_and_nothing_else_changes():
   good = np.float32(np.random.default_rng(0).uniform(0.3, 0.4, (32, 32, 1)))
   places = set()
   for seed in range(20):
-    made, changed = cutpaste.paste(good, image, mask, np.random.default_rng(seed), MEAN, SPREAD)
+    made, changed = cutpaste.paste(good, image, mask, np.random.default_rng(seed), SALIENCE)
     assert np.array_equal(made[~changed], good[~changed])
     # The square is 0.5 brighter than what surrounds it, here as there; the border is soft outside of it.
     bright = made[..., 0] > 0.7
@@ -38,7 +39,7 @@ def test_without_a_mask_the_box_lies_where_the_photo_is_unlike_good_ones():
   image, _ = spotted(20, 6, 8)
   hits = 0
   for seed in range(20):
-    made, changed = cutpaste.paste(FLAT, image, np.zeros((32, 32), bool), np.random.default_rng(seed), MEAN, SPREAD)
+    made, changed = cutpaste.paste(FLAT, image, np.zeros((32, 32), bool), np.random.default_rng(seed), SALIENCE)
     assert np.array_equal(made[~changed], FLAT[~changed])
     hits += (made > 0.9).sum() > 10
   assert hits >= 18

@@ -84,6 +84,19 @@ def test_what_is_made_anew_in_training_covers_the_defect_or_is_a_blob():
   assert wide[8:13, 8:13].all() and wide.sum() == 25
 
 
+def test_a_coarse_mask_is_the_ellipse_through_the_corners_of_the_defects_box():
+  mark = np.zeros((8, 8), bool)
+  mark[2, 2], mark[5, 5] = True, True  # a box of 4 x 4, so a circle of radius 2 sqrt(2) about (4, 4)
+  around = masks.covering(np.random.default_rng(0), mark, (0, 0), 0.3, 0.3, coarse=1.)
+  assert around.sum(1).tolist() == [0, 2, 4, 6, 6, 4, 2, 0]
+  assert np.array_equal(around, around.T) and around[1, 3:5].all()
+
+
+def test_where_the_ellipse_would_leave_nothing_to_go_by_the_defect_is_covered_closely():
+  mark = np.eye(8, dtype=bool)
+  assert np.array_equal(masks.covering(np.random.default_rng(0), mark, (0, 0), 0.3, 0.3, coarse=1.), mark)
+
+
 def test_of_blobs_the_one_on_the_most_salient_part_is_taken():
   salience = np.zeros((32, 32), np.float32)
   salience[24:28, 4:8] = 1

@@ -57,6 +57,9 @@ def open_lot(config, part, few_shot, count, flip):
   rng = np.random.default_rng([config.seed, len(drawn)])
   pairs = [_turned(area, config, flip, rng) for area in drawn]
   images, marks = (np.stack(part) for part in zip(*pairs, strict=True))
+  good = np.array([area.label == areas.GOOD for area in drawn])
+  if not good.all():  # masks as of defects, so that what the mask looks like does not tell whether one is there
+    marks[good] = marks[rng.choice(np.flatnonzero(~good), good.sum())]
   return Lot(images, marks, [area.label for area in drawn], [area.file for area in drawn]), notes + skipped
 
 
@@ -77,7 +80,8 @@ def _turned(area, config, flip, rng):
     if flip and on and rng.random() < 0.5:
       image, mark = np.flip(image, axis), np.flip(mark, axis)
       salience = None if salience is None else np.flip(salience, axis)
-  return image, masks.covering(rng, mark, config.masks.dilate, *config.masks.size, salience, config.masks.tries)
+  of = config.masks
+  return image, masks.covering(rng, mark, of.dilate, *of.size, salience, of.tries, of.coarse)
 
 
 def _per_photo(chosen):

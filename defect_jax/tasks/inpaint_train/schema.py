@@ -18,7 +18,7 @@ SCHEMA = {
         'areas': Integer(4, 10**6),
         'max_broken': Number(0, 1), 'flip_horizontal': Boolean(), 'flip_vertical': Boolean()},
     'masks': {'size': Tuple(Number(above=0, high=1), 2), 'dilate': Tuple(Integer(0, 256), 2),
-              'tries': Integer(1, 1000)},
+              'coarse': Number(0, 1), 'tries': Integer(1, 1000)},
     'weights': Optional(Text()),
     'tune': {'method': Choice('full', 'lora'), 'text': Boolean(), 'rank': Integer(1, 1024),
              'scale': Number(above=0)},
