@@ -3,7 +3,6 @@
 import functools
 
 from defect_jax.config import UserError
-from defect_jax.data import areas
 from defect_jax.diffusion import pipeline
 from defect_jax.tasks.inpaint_train import material, measures
 from defect_jax.training.descent import as_tree
@@ -30,7 +29,7 @@ class Finished:
     data = self.config.data
     self.train, _ = material.open_lot(self.config, data.part, data.few_shot, data.areas, flip=True)
     self.dev, _ = material.open_lot(self.config, self.config.measure.part, 0, None, flip=False)
-    self.places = measures.places(*map(_of(self.train), (True, False)), self.texts,
+    self.places = measures.places(self.train.good(), self.train.defects(), self.texts,
                                   images or self.config.measure.images, self.config.seed)
 
   @functools.cached_property
@@ -46,9 +45,4 @@ class Finished:
 
   def against(self):
     """measures.Against of the real defects of the run."""
-    return measures.Against(self.config, _of(self.train)(False), _of(self.dev)(False))
-
-
-def _of(lot):
-  """Function of a bool to the Lot of the good areas of a Lot, or of the others."""
-  return lambda good: lot.only(lambda label: (label == areas.GOOD) == good)
+    return measures.Against(self.config, self.train.defects(), self.dev.defects())

@@ -12,9 +12,11 @@ import pytest
 from absl import flags
 from PIL import Image
 
+from configs import inpaint_train
 from defect_jax import main
 from defect_jax.data import parts
 from defect_jax.diffusion import lora
+from defect_jax.tasks.inpaint_train import material
 from defect_jax.workdir import Workdir
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +72,18 @@ def command(photos, cache, monkeypatch, tmp_path):
   yield call
   for number, handler in handlers.items():
     signal.signal(number, handler)
+
+
+def test_good_areas_are_masked_as_defects_are(photos, cache):
+  config = inpaint_train.get_config('tiny')
+  config.data.source, config.data.path, config.data.classes = 'folder', str(photos), ('dent', 'good')
+  lot, _ = material.open_lot(config, 'pool', 0, 16, flip=True)
+  good, dents = lot.good(), lot.defects()
+  assert len(good) == len(dents) == 8
+  assert all(any(np.array_equal(mark, of) for of in dents.marks) for mark in good.marks)
+  assert len(np.unique(good.marks, axis=0)) > 1
+  # A dent, the only dark thing, is all made anew, wherever it lies.
+  assert all((image[~mark] > 60).all() for image, mark in zip(dents.images, dents.marks, strict=True))
 
 
 @pytest.mark.parametrize(('more', 'reason'), [

@@ -8,7 +8,7 @@ from absl import logging
 
 from defect_jax import __version__, parallel
 from defect_jax.config import UserError, config_hash
-from defect_jax.data import areas, prepared
+from defect_jax.data import prepared
 from defect_jax.diffusion import learning
 from defect_jax.report import inpaint_train as report
 from defect_jax.tasks import fitting, machine
@@ -80,9 +80,7 @@ def _learn(config, workdir, learner, seen, stage):
   data = stages.bank(model, train, texts)
   loss = learning.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
   descent = stages.denoising_descent(config, loss, keys[0])
-  good, defects = (train.only(lambda label, is_good=is_good: (label == areas.GOOD) == is_good)
-                   for is_good in (True, False))
-  found = measures.places(good, defects, texts, config.measure.images, config.seed)
+  found = measures.places(train.good(), train.defects(), texts, config.measure.images, config.seed)
   fill = measures.Filler(config, model, texts, found)
   held_out = _held_out(loss, model, dev, texts, learner.frozen, keys[2])
 
@@ -101,7 +99,7 @@ def _learn(config, workdir, learner, seen, stage):
              **speed, 'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
              'dev_loss': held[-1], 'autoencoder': stage}
   made = fill(learner.whole(state.average), len(found.labels))
-  summary |= _realism(config, fill, learner.params, made, defects, dev)
+  summary |= _realism(config, fill, learner.params, made, train.defects(), dev)
   summary |= machine.used()
   learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                            'summary': summary})
@@ -124,7 +122,7 @@ def _held_out(loss, model, dev, texts, frozen, key):
 
 def _realism(config, fill, before, made, defects, dev):
   """Measures before and after, and of cut and paste; None where there are too few held-out defects."""
-  real = None if dev is None else dev.only(lambda label: label != areas.GOOD)
+  real = None if dev is None else dev.defects()
   if real is None or not len(real):
     return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
                           'memorised_fraction'))

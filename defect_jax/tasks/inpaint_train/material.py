@@ -31,9 +31,13 @@ class Lot:
     """List of float32 `[S, S, 3]` in [0, 1]."""
     return [np.float32(image) / 255 for image in self.images]
 
-  def only(self, label_is):
-    """The Lot of those whose label the function wants."""
-    return self.take([row for row, label in enumerate(self.labels) if label_is(label)])
+  def good(self):
+    """The Lot of the good areas."""
+    return self.take([row for row, label in enumerate(self.labels) if label == areas.GOOD])
+
+  def defects(self):
+    """The Lot of all others."""
+    return self.take([row for row, label in enumerate(self.labels) if label != areas.GOOD])
 
   def take(self, rows):
     """The Lot of some rows."""
