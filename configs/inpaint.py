@@ -56,7 +56,7 @@ def get_config(arg=None):
 
   # ddim, dpmsolver++, euler or pndm. A strength below 1 begins closer to the photo; content is what the mask holds in
   # the beginning: noise, or the original.
-  config.sampler = ConfigDict({'name': 'dpmsolver++', 'steps': 20, 'guidance': 1.5, 'strength': 1.0,
+  config.sampler = ConfigDict({'name': 'dpmsolver++', 'steps': 20, 'guidance': 4.0, 'strength': 1.0,
                                'content': 'noise'})
 
   # Candidates made for each mask, of which one is kept: of those that by VGG16's features read as the asked defect and
