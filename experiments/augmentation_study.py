@@ -116,7 +116,7 @@ def draw(rows, path):
       ratio = '' if row['ratio'] is None else f', ratio {row["ratio"]:g}'
       shown[f'{row["arm"]}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * of['mean'], 100 * high
   if shown:
-    figure = plots.intervals(shown, label=f'balanced accuracy against {_BASE}, points', level=(0, 'no difference'))
+    figure = plots.intervals(shown, label='points of balanced accuracy', level=(0, f'as {_BASE}'))
     write_atomic(path, plots.png(figure))
 
 
