@@ -1,6 +1,7 @@
 """The benchmarks' last line, by their quick variants; and what bench_step's naive variant must be: naive, not wrong."""
 
 import importlib.util
+import inspect
 import json
 import subprocess
 import sys
@@ -29,6 +30,10 @@ def test_two_full_passes_give_the_gradients_of_the_streams():
   once, twice = (jax.jit(lambda p, of=of: of(vae, streams, p, *constants))(params)
                  for of in (routing.gradients, bench_step.two_passes))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6 * np.abs(a).max()), once, twice)
+
+
+def test_two_full_passes_take_what_the_gradients_of_the_streams_take():
+  assert inspect.signature(bench_step.two_passes) == inspect.signature(routing.gradients)
 
 
 def test_seconds_to_targets_are_those_of_the_last_time_a_loss_left_them():

@@ -80,7 +80,8 @@ def _learn(config, workdir, learner, seen, stage):
   data = stages.bank(model, train, texts)
   loss = learning.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
   descent = stages.denoising_descent(config, loss, keys[0])
-  found = measures.places(train.good(), train.defects(), texts, config.measure.images, config.seed)
+  defects = train.defects()
+  found = measures.places(train.good(), defects, texts, config.measure.images, config.seed)
   fill = measures.Filler(config, model, texts, found)
   held_out = _held_out(loss, model, dev, texts, learner.frozen, keys[2])
 
@@ -99,7 +100,7 @@ def _learn(config, workdir, learner, seen, stage):
              **speed, 'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
              'dev_loss': held[-1], 'autoencoder': stage}
   made = fill(learner.whole(state.average), len(found.labels))
-  summary |= _realism(config, fill, learner.params, made, train.defects(), dev)
+  summary |= _realism(config, fill, learner.params, made, defects, dev)
   summary |= machine.used()
   learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                            'summary': summary})
