@@ -29,7 +29,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string('data', '../shared/data/magnetic_tile/magnetic_tile', 'Folder of photos in MVTec layout.')
 flags.DEFINE_list('classes', ['blowhole', 'break', 'crack'], 'The defects.')
 flags.DEFINE_string('weights', None, 'A pipeline to go on from, such as one of solar cells.')
-flags.DEFINE_integer('train_steps', 1800, 'Steps of each pipeline in its latents.', lower_bound=100)
+flags.DEFINE_integer('train_steps', 3600, 'Steps of each pipeline in its latents.', lower_bound=100)
 flags.DEFINE_integer('images', 240, 'Made areas of each pipeline, in turn by class.', lower_bound=4)
 flags.DEFINE_float('guidance', 3.0, 'Guidance.', lower_bound=1)
 flags.DEFINE_string('root', 'runs/inpaint_classes', 'Folder of the runs.')

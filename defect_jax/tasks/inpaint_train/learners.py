@@ -19,10 +19,12 @@ class Learner:
   """What the second stage trains.
 
   Attributes:
-    model: Pipeline as it is before. params: {part: tree} of it.
+    before: Pipeline as it is before any training. model: the one whose parts stay, or are trained from here; params:
+      {part: tree} of it.
     moved: what is trained. frozen: what the loss needs besides. join: of learning.Denoising.
     write: (workdir, trained `moved`) saves it.
   """
+  before: pipeline.Pipeline
   model: pipeline.Pipeline
   params: dict
   moved: dict
@@ -42,22 +44,29 @@ class Learner:
     write_atomic(folder / 'training.json', json.dumps(plain(values), indent=2) + '\n')
 
   @classmethod
-  def of(cls, model, params, texts, moved, join, write, frozen=None):
-    """The Learner of a Pipeline; texts that do not learn are encoded once."""
+  def of(cls, before, model, params, texts, moved, join, write, frozen=None):
+    """The Learner of these attributes; texts that do not learn are encoded once."""
     ids = np.asarray(model.ids(texts.all))
     frozen = {'ids': ids, **(frozen or {})}
     if 'text_encoder' not in moved:
       frozen['contexts'] = model.encode_text(texts.all)
-    return cls(model, params, moved, frozen, join, write)
+    return cls(before, model, params, moved, frozen, join, write)
 
 
 def from_scratch(config, workdir, texts, lot, configs, tokenizer):
   """(Learner, summary of the autoencoder's training); trains the autoencoder, or finds it trained."""
   vae, stage = stages.fit_autoencoder(config, workdir, configs, lot)
-  params = small_model.begin(configs, config.seed) | {'vae': vae}
-  configs['vae']['scaling_factor'] = _scale(config, configs, params, tokenizer, lot)
-  model = pipeline.Pipeline(workdir.root.name, configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
-  return _full(config, model, params, texts, ('unet', 'text_encoder')), stage
+  begin = small_model.begin(configs, config.seed)
+  before = _pipeline(config, workdir, configs, begin, tokenizer)
+  params = begin | {'vae': vae}
+  scale = _scale(_pipeline(config, workdir, configs, params, tokenizer), lot)
+  configs = configs | {'vae': configs['vae'] | {'scaling_factor': scale}}
+  model = _pipeline(config, workdir, configs, params, tokenizer)
+  return _full(config, before, model, params, texts, ('unet', 'text_encoder')), stage
+
+
+def _pipeline(config, workdir, configs, params, tokenizer):
+  return pipeline.Pipeline(workdir.root.name, configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
 
 
 def configs_of(config, texts):
@@ -76,7 +85,7 @@ def of_weights(config, texts):
   exact = model if config.dtype == 'float32' else pipeline.load(config.weights)  # small steps vanish in bfloat16
   params, tune = as_tree(exact.params), config.tune
   if tune.method == 'full':
-    return _full(config, model, params, texts, ('unet', 'text_encoder') if tune.text else ('unet',))
+    return _full(config, model, model, params, texts, ('unet', 'text_encoder') if tune.text else ('unet',))
   if tune.text:
     raise UserError('tune.text = True: LoRA adapters are of the UNet alone; set it to false, or tune.method=full')
 
@@ -86,20 +95,19 @@ def of_weights(config, texts):
   def write(workdir, moved):
     lora.write(workdir.lora, moved['lora'], tune.scale)
 
-  return Learner.of(model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
+  return Learner.of(model, model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
                     join, write, {'unet': params['unet']})
 
 
-def _full(config, model, params, texts, parts):
+def _full(config, before, model, params, texts, parts):
   def write(workdir, moved):
     saving.save(workdir.pipeline, model, params | as_tree(moved), config.save.dtype)
-  return Learner.of(model, params, texts, {part: params[part] for part in parts},
+  return Learner.of(before, model, params, texts, {part: params[part] for part in parts},
                     lambda moved, frozen: frozen | moved, write)
 
 
-def _scale(config, configs, params, tokenizer, lot):
-  """What latents are multiplied by: 1 over their deviation on some areas."""
-  plain = pipeline.Pipeline('autoencoder', configs, params, tokenizer, small_model.SCHEDULER, '', config.dtype)
+def _scale(plain, lot):
+  """What latents of a Pipeline that does not scale them are multiplied by: 1 over their deviation on some areas."""
   rows = np.unique(np.linspace(0, len(lot) - 1, min(len(lot), 128)).astype(int))
   canvases = lot.canvases()
   return 1 / learning.scale_of(plain.encode_photos([canvases[row] for row in rows], list(lot.marks[rows])))
