@@ -13,6 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from defect_jax.models import normalization
+
 KINDS = ('resnet', 'vgg16')
 _GROUPS = 8
 
@@ -106,7 +108,8 @@ class Classifier:
     """Logits `[B, K]` of inputs; `keys` `[B]`: of a training step's dropout."""
     x = (inputs - standard.center) / standard.scale
     if self.kind == 'resnet':
-      x = self._network.apply({'params': params['network']}, x)
+      with nn.intercept_methods(normalization.by_channel):
+        x = self._network.apply({'params': params['network']}, x)
     if self.dropout and keys is not None:
       kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.dropout, x.shape[1:]))(keys)
       x = jnp.where(kept, x / (1 - self.dropout), 0)

@@ -1,0 +1,30 @@
+"""GroupNorm by channels: Flax's own sums over all of a group's axes at once, on CPUs two to five times slower."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+def by_channel(call, arguments, keywords, context):
+  """A GroupNorm of images `[B, H, W, C]` as one factor and one summand a channel, the same but for rounding.
+
+  Of flax.linen.intercept_methods. Means are taken over each channel and only then over those of a group; where groups
+  have few channels, sums that end in these few are what takes the time.
+  """
+  module = context.module
+  plain = (context.method_name == '__call__' and isinstance(module, nn.GroupNorm) and module.num_groups
+           and module.use_scale and module.use_bias and module.reduction_axes is None and module.axis_name is None
+           and not keywords and not module.is_initializing())
+  if not plain or arguments[0].ndim != 4:
+    return call(*arguments, **keywords)
+  x, of = jnp.asarray(arguments[0], jnp.float32), module.variables['params']
+  count, _, _, channels = x.shape
+
+  def of_group(values):  # [B, C]
+    return jnp.repeat(values.reshape(count, module.num_groups, -1).mean(-1), channels // module.num_groups, -1)
+
+  mean = of_group(x.mean((1, 2)))
+  variance = jnp.maximum(of_group(jnp.square(x).mean((1, 2))) - jnp.square(mean), 0)
+  factor = of['scale'] * jax.lax.rsqrt(variance + module.epsilon)
+  y = x * factor[:, None, None] + (of['bias'] - mean * factor)[:, None, None]
+  return y.astype(module.dtype or arguments[0].dtype)
