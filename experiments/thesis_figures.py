@@ -4,7 +4,7 @@
 
 Runs what is not finished yet: `configs/inpaint.py` on --photos (photo with crop and target area, augmented photo,
 difference), `experiments.thesis_figure3` (photos, conventional and proposed VAE, and their table) and
-`experiments.augmentation_study` (the table of classifiers), the latter on the part final. Writes index.html to
+`experiments.augmentation_study` (the table of classifiers, all arms), the latter on the part final. Writes index.html to
 --root. --tiny tries the command, with the classifiers on the part dev.
 """
 
@@ -15,7 +15,7 @@ from absl import app, flags
 
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint, page
-from experiments import jobs
+from experiments import augmentation_cells, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('photos', '../shared/data/bsdata/ball_screw', 'Folder of large photos for the first figure.')
@@ -62,7 +62,8 @@ def vaes():
 def classifiers():
   """(figures, names of columns, rows) of the study of classifiers."""
   part = 'dev' if FLAGS.tiny else 'final'
-  root = study('augmentation_study', f'--part={part}')
+  arms = [] if FLAGS.tiny else [f'--arms={",".join(augmentation_cells.ARMS)}']
+  root = study('augmentation_study', f'--part={part}', *arms)
   found = json.loads((root / f'{part}.json').read_text())
   names = list(found[0]['figures'])
   rows = [(f'{row["set"]}, {row["photos"] or "all"} photos, {row["arm"]}', False,
