@@ -4,8 +4,8 @@
 
 Runs what is not finished yet: `configs/inpaint.py` on --photos (photo with crop and target area, augmented photo,
 difference), `experiments.thesis_figure3` (photos, conventional and proposed VAE, and their table) and
-`experiments.augmentation_study` (the table of classifiers, all arms), the latter on the part final. Writes index.html to
---root. --tiny tries the command, with the classifiers on the part dev.
+`experiments.augmentation_study` (the table of classifiers, all arms), the latter on the part final. Writes index.html
+to --root. --tiny tries the command, with the classifiers on the part dev.
 """
 
 import json
