@@ -56,7 +56,7 @@ def vaes():
           for name, of in found.items()]
   figure = {'title': 'Conventional and proposed VAE', 'source': page.png_file(root / 'figure3.png'),
             'caption': 'Photos; reconstructions and prior samples of the conventional VAE; the same of the proposed.'}
-  return figure, ['method, sampler', 'setting', *names], rows
+  return figure, ['method, sampler', 'setting', *_words(names)], rows
 
 
 def classifiers():
@@ -72,7 +72,11 @@ def classifiers():
           for row in found]
   figures = [{'title': f'Against classic augmentation: {name}', 'source': page.png_file(root / f'{part}_{name}.png'),
               'caption': ''} for name in dict.fromkeys(row['set'] for row in found)]
-  return figures, ['set and arm', *names, 'against +classic'], rows
+  return figures, ['set and arm', *_words(names), 'against +classic'], rows
+
+
+def _words(names):
+  return [name.replace('_', ' ') for name in names]
 
 
 def main(_):

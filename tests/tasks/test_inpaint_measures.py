@@ -1,11 +1,15 @@
 """What made defects are measured by: places, squares around what is marked, fillings by hand."""
 
+from types import SimpleNamespace
+
+import jax
 import numpy as np
 import pytest
 
 from configs import inpaint_train
 from defect_jax.config import UserError
-from defect_jax.tasks.inpaint_train import material, measures
+from defect_jax.diffusion import small_model
+from defect_jax.tasks.inpaint_train import learners, material, measures, stages
 
 
 def lot(labels, size=16):
@@ -70,3 +74,18 @@ def test_a_square_is_around_the_mark_as_wide_as_the_margin_says():
   mark[0, 0, 63] = True  # 16 px at least, inside the area
   corner = measures.squares(image, mark, 1.2, 16)[0] * 64
   np.testing.assert_allclose((corner[0, 0, :2], corner[-1, -1, :2]), ((0, 48), (15, 63)), atol=1e-4)
+
+
+def test_before_training_the_autoencoder_is_untrained_too(config, monkeypatch, tmp_path):
+  texts = material.Texts(config)
+  configs, tokenizer = learners.configs_of(config, texts)
+  begin = small_model.begin(configs, config.seed)
+  trained = jax.tree.map(lambda leaf: leaf + 0.01, begin['vae'])
+  monkeypatch.setattr(stages, 'fit_autoencoder', lambda *_: (trained, {}))
+  learner, _ = learners.from_scratch(config, SimpleNamespace(root=tmp_path), texts, lot(['dent', 'good'], 32), configs,
+                                     tokenizer)
+  jax.tree.map(np.testing.assert_array_equal, learner.before.params, begin)
+  jax.tree.map(np.testing.assert_array_equal, learner.model.params, begin | {'vae': trained})
+  # Latents are scaled by what the trained autoencoder makes of photos, which nobody knows before.
+  assert learner.before.configs['vae']['scaling_factor'] == 1
+  assert learner.model.configs['vae']['scaling_factor'] != 1
