@@ -9,13 +9,13 @@ from flax import linen as nn
 from defect_jax.models import normalization
 
 
-@pytest.fixture(name='image')
-def _image():
+@pytest.fixture
+def image():
   return np.float32(np.random.default_rng(0).normal(2., 3., (3, 5, 4, 12)))
 
 
-@pytest.fixture(name='norm')
-def _norm(image):
+@pytest.fixture
+def norm(image):
   module = nn.GroupNorm(4, epsilon=1e-3)
   params = module.init(jax.random.key(0), image)['params']
   return module, jax.tree.map(lambda leaf: leaf + jnp.linspace(-0.5, 0.5, 12), params)

@@ -101,7 +101,12 @@ def _learn(config, workdir, learner, seen, stage):
              **speed, 'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
              'dev_loss': held[-1], 'autoencoder': stage}
   made = fill(learner.whole(state.average), len(found.labels))
-  summary |= _realism(config, learner.before, texts, found, made, defects, dev)
+
+  def before():
+    untrained = fill if learner.before is model else measures.Filler(config, learner.before, texts, found)
+    return untrained(as_tree(learner.before.params), len(found.labels))
+
+  summary |= _realism(config, before, found, made, defects, dev)
   summary |= machine.used()
   learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                            'summary': summary})
@@ -122,17 +127,16 @@ def _held_out(loss, model, dev, texts, frozen, key):
   return lambda params: {'eval/loss': float(mean(params))}
 
 
-def _realism(config, before, texts, found, made, defects, dev):
-  """Measures of the Pipeline `before`, of what was `made` after, and of cut and paste; None where there are too few
-  held-out defects."""
+def _realism(config, before, found, made, defects, dev):
+  """Measures of what was `made`, of what the function `before` gives, and of cut and paste; None where there are too
+  few held-out defects."""
   real = None if dev is None else dev.defects()
   if real is None or not len(real):
     return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
                           'memorised_fraction'))
   against, marks = measures.Against(config, defects, real), found.marks
-  untrained = measures.Filler(config, before, texts, found)(as_tree(before.params), len(marks))
   kid = {name: against.kid(images, marks) for name, images in (
-      ('before', untrained), ('after', made), ('cutpaste', found.pasted()))}
+      ('before', before() if against.enough else None), ('after', made), ('cutpaste', found.pasted()))}
   novelty, memorised = against.newness(made, marks)
   return {f'kid_{name}': value for name, (value, _) in kid.items()} | {
       'kid_after_ci': kid['after'][1], 'kid_of_training': against.kid_of_training, 'novelty': novelty,

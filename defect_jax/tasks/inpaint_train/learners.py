@@ -44,13 +44,13 @@ class Learner:
     write_atomic(folder / 'training.json', json.dumps(plain(values), indent=2) + '\n')
 
   @classmethod
-  def of(cls, before, model, params, texts, moved, join, write, frozen=None):
-    """The Learner of these attributes; texts that do not learn are encoded once."""
+  def of(cls, model, params, texts, moved, join, write, frozen=None):
+    """The Learner of a Pipeline; texts that do not learn are encoded once."""
     ids = np.asarray(model.ids(texts.all))
     frozen = {'ids': ids, **(frozen or {})}
     if 'text_encoder' not in moved:
       frozen['contexts'] = model.encode_text(texts.all)
-    return cls(before, model, params, moved, frozen, join, write)
+    return cls(model, model, params, moved, frozen, join, write)
 
 
 def from_scratch(config, workdir, texts, lot, configs, tokenizer):
@@ -62,7 +62,7 @@ def from_scratch(config, workdir, texts, lot, configs, tokenizer):
   scale = _scale(_pipeline(config, workdir, configs, params, tokenizer), lot)
   configs = configs | {'vae': configs['vae'] | {'scaling_factor': scale}}
   model = _pipeline(config, workdir, configs, params, tokenizer)
-  return _full(config, before, model, params, texts, ('unet', 'text_encoder')), stage
+  return dataclasses.replace(_full(config, model, params, texts, ('unet', 'text_encoder')), before=before), stage
 
 
 def _pipeline(config, workdir, configs, params, tokenizer):
@@ -85,7 +85,7 @@ def of_weights(config, texts):
   exact = model if config.dtype == 'float32' else pipeline.load(config.weights)  # small steps vanish in bfloat16
   params, tune = as_tree(exact.params), config.tune
   if tune.method == 'full':
-    return _full(config, model, model, params, texts, ('unet', 'text_encoder') if tune.text else ('unet',))
+    return _full(config, model, params, texts, ('unet', 'text_encoder') if tune.text else ('unet',))
   if tune.text:
     raise UserError('tune.text = True: LoRA adapters are of the UNet alone; set it to false, or tune.method=full')
 
@@ -95,14 +95,14 @@ def of_weights(config, texts):
   def write(workdir, moved):
     lora.write(workdir.lora, moved['lora'], tune.scale)
 
-  return Learner.of(model, model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
+  return Learner.of(model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
                     join, write, {'unet': params['unet']})
 
 
-def _full(config, before, model, params, texts, parts):
+def _full(config, model, params, texts, parts):
   def write(workdir, moved):
     saving.save(workdir.pipeline, model, params | as_tree(moved), config.save.dtype)
-  return Learner.of(before, model, params, texts, {part: params[part] for part in parts},
+  return Learner.of(model, params, texts, {part: params[part] for part in parts},
                     lambda moved, frozen: frozen | moved, write)
 
 

@@ -135,13 +135,18 @@ class Against:
     self._train, self._real = (self._square(np.float32(images) / 255, marks) for images, marks in (
         (train.images[rows], train.marks[rows]), (real.images, real.marks)))
     self.count, self.kid_of_training = len(self._real), None
-    if self.count >= generation.LEAST_REAL:
+    if self.enough:
       self._features = generation.features_of(self._real)
       self.kid_of_training = generation.kid(generation.features_of(self._train), self._features)
 
+  @property
+  def enough(self):
+    """Whether there are as many real ones as KID takes."""
+    return self.count >= generation.LEAST_REAL
+
   def kid(self, images, marks):
     """(KID, its 95 % interval) of made areas; None where there are too few real ones."""
-    if self.count < generation.LEAST_REAL:
+    if not self.enough:
       return None, None
     made = generation.features_of(self._square(images, marks))
     return generation.kid(made, self._features), generation.kid_interval(made, self._features, self._seed)
