@@ -5,7 +5,8 @@
 On magnetic tiles with masks, three classes: trains a pipeline from scratch, and, where --weights are given, goes on
 from them for as many steps; trains a classifier (a head on VGG16) on real areas of the pool, good ones and the
 three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
-defects of the asked class, so further rows ask with masks of the other classes, where only the prompt can tell.
+defects of the asked class, so further rows ask with masks of the other classes, where only the prompt can tell, and others
+show the best of --candidates, as the filter of configs/inpaint.py chooses it by areas that were trained on.
 Controls: the real areas of the part dev, cut and paste, and good areas as they are. A figure is the share that is named
 as asked; by chance it is 1 / 4. Finished jobs are not run again. Writes classes.json and classes.png to --root.
 """
@@ -32,6 +33,7 @@ flags.DEFINE_string('weights', None, 'A pipeline to go on from, such as one of s
 flags.DEFINE_integer('train_steps', 3600, 'Steps of each pipeline in its latents.', lower_bound=100)
 flags.DEFINE_integer('images', 240, 'Made areas of each pipeline, in turn by class.', lower_bound=4)
 flags.DEFINE_float('guidance', 3.0, 'Guidance.', lower_bound=1)
+flags.DEFINE_integer('candidates', 8, 'Of which the filter chooses.', lower_bound=2)
 flags.DEFINE_string('root', 'runs/inpaint_classes', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
 _EACH = 6  # areas of a class in the picture
@@ -87,6 +89,8 @@ def fill(runs):
   found = next(iter(runs.values())).places
   others = [FLAGS.classes[(FLAGS.classes.index(label) + 1) % len(FLAGS.classes)] for label in found.labels]
   kinds = {name: (found.labels, run.filled()) for name, run in runs.items()}
+  kinds |= {f'{name}, best of {FLAGS.candidates}': (found.labels, run.selected(FLAGS.candidates))
+            for name, run in runs.items()}
   kinds |= {f'{name}, masks of others': (others, run.filled(others)) for name, run in runs.items()}
   return kinds | {'cut and paste': (found.labels, found.pasted()),
                   'good areas as they are': (found.labels, found.images)}

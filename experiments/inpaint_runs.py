@@ -2,8 +2,12 @@
 
 import functools
 
+import numpy as np
+
+from defect_jax.augmentation import selection
 from defect_jax.config import UserError
 from defect_jax.diffusion import pipeline
+from defect_jax.evaluation import generation
 from defect_jax.tasks.inpaint_train import material, measures
 from defect_jax.training.descent import as_tree
 from defect_jax.workdir import Workdir
@@ -42,6 +46,22 @@ class Finished:
     filler, params = self._filler
     texts = None if labels is None else self.texts.rows(labels)
     return filler(params, len(self.places.labels), texts)
+
+  def selected(self, candidates, quantile=0.95):
+    """Places filled as `filled`, of so many candidates for each the one that reads as asked (selection.Reading).
+
+    What reads as what is told by the areas that were trained on, one of each photo.
+    """
+    filler, params = self._filler
+    square = functools.partial(measures.squares, margin=self.config.measure.margin, size=self.config.measure.size)
+    real = self.train.take([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
+    reading = selection.Reading(generation.features_of(square(np.float32(real.images) / 255, real.marks)), real.labels,
+                                quantile)
+    count = len(self.places.labels)
+    made = [filler(params, count, candidate=number) for number in range(candidates)]
+    features = [generation.features_of(square(images, self.places.marks)) for images in made]
+    chosen, _ = reading.choose(np.stack(features, 1), self.places.labels)
+    return np.stack(made, 1)[np.arange(count), chosen]
 
   def against(self):
     """measures.Against of the real defects of the run."""

@@ -14,7 +14,7 @@ from experiments import jobs
 @pytest.fixture
 def study(experiment, monkeypatch):
   module = experiment('inpaint_classes')
-  monkeypatch.setattr(module, 'FLAGS', types.SimpleNamespace(classes=['dent', 'scratch', 'hole']))
+  monkeypatch.setattr(module, 'FLAGS', types.SimpleNamespace(classes=['dent', 'scratch', 'hole'], candidates=3))
   return module
 
 
@@ -26,11 +26,12 @@ def test_a_share_is_of_those_that_were_asked_for(study):
 
 def test_masks_of_others_are_asked_for_another_class_than_theirs(study):
   found = types.SimpleNamespace(labels=['dent', 'scratch', 'hole'], pasted=lambda: 'pasted', images='good ones')
-  run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels)
+  run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels, selected=lambda count: f'of {count}')
   kinds = study.fill({'a': run, 'b': run})
-  assert list(kinds) == ['a', 'b', 'a, masks of others', 'b, masks of others', 'cut and paste',
+  assert list(kinds) == ['a', 'b', 'a, best of 3', 'b, best of 3', 'a, masks of others', 'b, masks of others', 'cut and paste',
                          'good areas as they are']
   assert kinds['a'] == (found.labels, None)
+  assert kinds['b, best of 3'] == (found.labels, 'of 3')
   assert kinds['b, masks of others'] == (['scratch', 'hole', 'dent'],) * 2
 
 

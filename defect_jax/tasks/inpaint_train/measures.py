@@ -86,10 +86,10 @@ class Filler:
                                   settings.guidance, 1.0, 'noise')
     self._context = jax.jit(lambda params: model.embed(params, model.ids(texts.all)))
 
-  def __call__(self, params, count, texts=None):
+  def __call__(self, params, count, texts=None, candidate=0):
     """The first `count` places filled by parameters {'unet', 'vae', 'text_encoder'}, float32 `[count, S, S, 3]`.
 
-    texts: int `[count]`, rows of other texts than the places'.
+    texts: int `[count]`, rows of other texts than the places'. candidate: another number, another noise.
     """
     texts = self.places.texts if texts is None else texts
     size = self._config.measure.batch
@@ -98,7 +98,8 @@ class Filler:
     made = []
     for first in range(0, count, size):
       rows = np.minimum(np.arange(first, first + size), count - 1)
-      made.append(sampler(self._config.seed, rows, [self._encoded[row] for row in rows],
+      noise_of = rows + candidate * len(self._encoded)
+      made.append(sampler(self._config.seed, noise_of, [self._encoded[row] for row in rows],
                           context[texts[rows]], context[-1]))
     found = self.places
     return compose(found.images[:count], np.concatenate(made)[:count], found.marks[:count])
