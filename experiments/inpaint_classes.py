@@ -5,10 +5,10 @@
 On magnetic tiles with masks, three classes: trains a pipeline from scratch, and, where --weights are given, goes on
 from them for as many steps; trains a classifier (a head on VGG16) on real areas of the pool, good ones and the
 three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
-defects of the asked class, so further rows ask with masks of the other classes, where only the prompt can tell, and others
-show the best of --candidates, as the filter of configs/inpaint.py chooses it by areas that were trained on.
-Controls: the real areas of the part dev, cut and paste, and good areas as they are. A figure is the share that is named
-as asked; by chance it is 1 / 4. Finished jobs are not run again. Writes classes.json and classes.png to --root.
+defects of the asked class, so further rows ask with masks of the other classes, where only the prompt can tell. Others
+show the best of --candidates, as the filter of configs/inpaint.py chooses it by areas that were trained on. Controls:
+the real areas of the part dev, cut and paste, and good areas as they are. A figure is the share that is named as
+asked; by chance it is 1 / 4. Finished jobs are not run again. Writes classes.json and classes.png to --root.
 """
 
 import csv

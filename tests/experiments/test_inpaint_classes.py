@@ -28,8 +28,8 @@ def test_masks_of_others_are_asked_for_another_class_than_theirs(study):
   found = types.SimpleNamespace(labels=['dent', 'scratch', 'hole'], pasted=lambda: 'pasted', images='good ones')
   run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels, selected=lambda count: f'of {count}')
   kinds = study.fill({'a': run, 'b': run})
-  assert list(kinds) == ['a', 'b', 'a, best of 3', 'b, best of 3', 'a, masks of others', 'b, masks of others', 'cut and paste',
-                         'good areas as they are']
+  assert list(kinds) == ['a', 'b', 'a, best of 3', 'b, best of 3', 'a, masks of others', 'b, masks of others',
+                         'cut and paste', 'good areas as they are']
   assert kinds['a'] == (found.labels, None)
   assert kinds['b, best of 3'] == (found.labels, 'of 3')
   assert kinds['b, masks of others'] == (['scratch', 'hole', 'dent'],) * 2
