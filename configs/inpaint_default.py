@@ -17,7 +17,6 @@ def get_config(arg=None):
   config.data.classes = ('pitting', 'good')
   config.data.flip_vertical = False  # light falls from above
   config.model.autoencoder.latent = 8  # colours take more than grey
-  config.steps.total, config.steps.eval = min(config.steps.total, 1200), min(config.steps.eval, 400)
   config.measure.guidance = 2.0
   config.save.dtype = 'bfloat16'
   return config
