@@ -28,11 +28,13 @@ class Cell:
   """What all arms of a cell share: its folder, data settings, seed and number of real defective photos.
 
   root: Path. data: {key of data: value}, with defects as a tuple. photos: few-shot. seed: redraws them. count: images
-  of each made set. tiny: whether to use tiny jobs.
+  of each made set. tiny: whether to use tiny jobs. candidates: of each generated image, of which the selection filter
+  keeps one; 1: no filter, None: as the generators' configs say.
   """
 
-  def __init__(self, root, data, photos, seed, count, tiny):
+  def __init__(self, root, data, photos, seed, count, tiny, candidates=None):
     self.root, self.data, self.photos, self.seed, self.count, self.tiny = root, data, photos, seed, count, tiny
+    self.candidates = candidates
 
   def config(self, name):
     """The config argument of a job."""
@@ -55,9 +57,16 @@ class Cell:
     jobs.run(self.config(f'{config}.py'), self.root / name, self.settings() | steps)
     # Measuring takes most of a tiny job: KID is left out where there are fewer than 100 photos to compare with.
     quick = {'measure.kid_elpv': 'defective', 'sampler.candidates': 1} if self.tiny else {}
-    jobs.run(self.config(f'generate.py:{sampler}'), self.root / f'{name}_images',
-             {'vae': self.root / name, 'seed': self.seed, 'count': self.count} | quick)
-    return self.root / f'{name}_images' / 'set'
+    workdir = self.root / f'{name}_images{self._suffix()}'
+    jobs.run(self.config(f'generate.py:{sampler}'), workdir,
+             {'vae': self.root / name, 'seed': self.seed, 'count': self.count} | quick | self._filter('sampler'))
+    return workdir / 'set'
+
+  def _suffix(self):
+    return '' if self.candidates is None else f'_best_of_{self.candidates}'
+
+  def _filter(self, section):
+    return {} if self.candidates is None else {f'{section}.candidates': self.candidates}
 
   def _records(self):
     """(good, few-shot defective) records of the pool; the latter are those that the jobs draw too."""
@@ -89,10 +98,11 @@ class Cell:
     classes = ','.join(self.data['defects'])
     jobs.run(self.config('inpaint_train.py'), self.root / 'inpaint_train',
              data | {'seed': self.seed, 'data.classes': f'{classes},good'} | ({} if self.tiny else _INPAINTING))
-    jobs.run(self.config('inpaint.py'), self.root / 'inpaint_images',
+    workdir = self.root / f'inpaint_images{self._suffix()}'
+    jobs.run(self.config('inpaint.py'), workdir,
              {'photos': photos, 'defects': classes, 'weights': self.root / 'inpaint_train', 'seed': self.seed,
-              'count': self.count})
-    return self.root / 'inpaint_images' / 'set'
+              'count': self.count} | self._filter('filter'))
+    return workdir / 'set'
 
   def export(self, folder):
     """The cell's photos and masks as a folder of their own, whole or not there, so that no job can see others.
@@ -121,7 +131,7 @@ class Cell:
 
     It is trained in its dev run; the run on the final part takes it from there.
     """
-    name = f'{model}{arm}' + (f'_ratio_{ratio:g}' if ARMS[arm] else '')
+    name = f'{model}{arm}' + (f'_ratio_{ratio:g}' if ARMS[arm] else '') + (self._suffix() if filtered(arm) else '')
     settings = self.settings() | {'measure.part': part, 'data.merge': 'true'}
     dev = self.root / 'dev' / name
     if part == 'final':
@@ -135,6 +145,11 @@ class Cell:
     workdir = self.root / part / name
     summary = jobs.run(self.config(f'classifier.py:{model}'), workdir, settings)
     return summary, rows(workdir)
+
+
+def filtered(arm):
+  """Whether a selection filter may choose images of an arm: those of cut and paste are all kept."""
+  return bool(set(ARMS[arm]) - {'cutpaste'})
 
 
 OFF = {'flip_horizontal': 'false', 'flip_vertical': 'false', 'turn': 'false', 'shift': 0, 'brightness': 0.0,

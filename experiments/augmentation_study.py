@@ -3,6 +3,7 @@
   python -m experiments.augmentation_study                      the primary comparison's cells, on the dev part
   python -m experiments.augmentation_study --part=final         and on the final part, which nothing was chosen on
   python -m experiments.augmentation_study --photos=10,50 --ratios=0.5,2,5 --sets=magnetic_tile     further cells
+  python -m experiments.augmentation_study --candidates=1,8              without selection filters, and with those of 8
   python -m experiments.augmentation_study --tiny               a minute, to try the command
 
 PRIMARY COMPARISON, written down before it was run: solar cells (ELPV, mono), 25 real defective photos of the pool with
@@ -39,6 +40,8 @@ flags.DEFINE_list('sets', ['elpv'], 'Which sets: elpv, magnetic_tile.')
 flags.DEFINE_list('arms', ['real', '+classic', '+cutpaste', '+vae_joint', '+vae_split'], 'Which arms.')
 flags.DEFINE_list('photos', ['25'], 'Real defective photos, 0 for all.')
 flags.DEFINE_list('ratios', ['1'], 'Made images for each real defective photo.')
+flags.DEFINE_list('candidates', ['config'], 'Of how many generated images the selection filter keeps one; config: as '
+                  "the generators' configs say. Those of inpainting take real masks, which elpv has not.")
 flags.DEFINE_enum('model', 'resnet', ['resnet', 'vgg16'], 'The classifier.')
 flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos.', lower_bound=2)
 flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
@@ -54,21 +57,21 @@ _SETS = {
 }
 
 
-def cell(name, photos, seed):
-  """The Cell of a set, so many real defective photos and a seed."""
+def cell(name, photos, seed, candidates):
+  """The Cell of a set, so many real defective photos, a seed, and how many candidates its filters have."""
   data = dict(_SETS[name])
   if 'path' in data:
     data['path'] = str(Path(FLAGS.data) / data['path'])
   root = Path(FLAGS.root) / f'{name}_{photos}' / f'seed_{seed}'
   root.mkdir(parents=True, exist_ok=True)
-  return cells.Cell(root, data, photos, seed, 60 if FLAGS.tiny else FLAGS.images, FLAGS.tiny)
+  return cells.Cell(root, data, photos, seed, 60 if FLAGS.tiny else FLAGS.images, FLAGS.tiny, candidates)
 
 
-def measured(name, photos, arm, ratio):
+def measured(name, photos, arm, ratio, candidates):
   """(labels `[N]`, probabilities `[R, N, 2]`, mean figures) of all seeds of an arm on a part."""
   found, summaries = [], []
   for seed in range(FLAGS.seeds):
-    summary, rows = cell(name, photos, seed).classify(arm, ratio, FLAGS.model, FLAGS.part)
+    summary, rows = cell(name, photos, seed, candidates).classify(arm, ratio, FLAGS.model, FLAGS.part)
     found.append(rows)
     summaries.append(summary)
   files = [sorted(rows) for rows in found]
@@ -80,12 +83,13 @@ def measured(name, photos, arm, ratio):
   return labels[0], np.array(chances), {key: float(np.mean([of[key] for of in figures])) for key in figures[0]}
 
 
-def compare(name, photos, ratio):
-  """Rows of a set, so many photos and a ratio: a dict an arm."""
-  results = {arm: measured(name, photos, arm, ratio) for arm in FLAGS.arms}
+def compare(name, photos, ratio, candidates):
+  """Rows of a set, so many photos, a ratio and a filter: a dict an arm."""
+  results = {arm: measured(name, photos, arm, ratio, candidates) for arm in FLAGS.arms}
   for arm, (labels, ours, figures) in results.items():
-    row = {'set': name, 'photos': photos, 'ratio': ratio if cells.ARMS[arm] else None, 'arm': arm, 'seeds': len(ours),
-           'tested': len(labels), 'figures': figures}
+    row = {'set': name, 'photos': photos, 'ratio': ratio if cells.ARMS[arm] else None, 'arm': arm,
+           'candidates': candidates if cells.filtered(arm) else None, 'seeds': len(ours), 'tested': len(labels),
+           'figures': figures}
     if arm != _BASE and _BASE in results:
       against = paired.differences(labels, ours, results[_BASE][1])
       row['differences'] = {key: {'mean': of.mean, 'interval': of.interval, 'by_seed': of.by_seed,
@@ -104,7 +108,11 @@ def lines(rows):
         '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * value for value in (of['mean'], *of['interval']))), of['verdict']]
     ratio = '–' if row['ratio'] is None else f'{row["ratio"]:g}'
     figures = [f'{row["figures"][key]:.3f}' for key in classification.NAMES]
-    yield '| ' + ' | '.join([row['set'], str(row['photos'] or 'all'), ratio, row['arm'], *figures, *words]) + ' |'
+    yield '| ' + ' | '.join([row['set'], str(row['photos'] or 'all'), ratio, _arm(row), *figures, *words]) + ' |'
+
+
+def _arm(row):
+  return row['arm'] + (f', best of {row["candidates"]}' if row['candidates'] else '')
 
 
 def draw(rows, path):
@@ -114,7 +122,7 @@ def draw(rows, path):
     if of := row.get('differences', {}).get('balanced_accuracy'):
       low, high = of['interval']
       ratio = '' if row['ratio'] is None else f', ratio {row["ratio"]:g}'
-      shown[f'{row["arm"]}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * of['mean'], 100 * high
+      shown[f'{_arm(row)}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * of['mean'], 100 * high
   if shown:
     figure = plots.intervals(shown, label='points of balanced accuracy', level=(0, f'as {_BASE}'))
     write_atomic(path, plots.png(figure))
@@ -127,10 +135,11 @@ def main(_):
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
   if unknown := [arm for arm in FLAGS.arms if arm not in cells.ARMS]:
     raise SystemExit(f'--arms: no arm {unknown[0]}; there are {", ".join(cells.ARMS)}')
+  filters = [None if of == 'config' else int(of) for of in FLAGS.candidates]
   every = []
   for name in FLAGS.sets:
-    rows = [row for photos in FLAGS.photos for ratio in FLAGS.ratios
-            for row in compare(name, int(photos), float(ratio))]
+    rows = [row for photos in FLAGS.photos for ratio in FLAGS.ratios for candidates in filters
+            for row in compare(name, int(photos), float(ratio), candidates)]
     draw(rows, Path(FLAGS.root) / f'{FLAGS.part}_{name}.png')
     every += rows
   print('\n'.join(lines(every)))

@@ -37,14 +37,15 @@ def test_arms_are_compared_with_classic_augmentation(study, monkeypatch):
     def classify(self, arm, ratio, model, part):
       asked.append((arm, ratio, model, part))
       return {}, BETTER if arm == '+vae_split' else FAIR
-  monkeypatch.setattr(study, 'cell', lambda name, photos, seed: Cell())
-  base, arm = study.compare('elpv', 25, 1.)
+  monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell())
+  base, arm = study.compare('elpv', 25, 1., 8)
   assert 'differences' not in base and base['figures']['balanced_accuracy'] == pytest.approx(5 / 8)
   assert arm['figures']['balanced_accuracy'] == pytest.approx(7 / 8)
   assert arm['differences']['balanced_accuracy']['mean'] == pytest.approx(1 / 4)
   assert set(asked) == {('+classic', 1., 'resnet', 'dev'), ('+vae_split', 1., 'resnet', 'dev')} and len(asked) == 6
   shown = list(study.lines([base, arm]))
   assert len(shown) == 4 and '| – | – |' in shown[2] and '| +25.0 (' in shown[3]
+  assert '| +classic |' in shown[2] and '| +vae_split, best of 8 |' in shown[3]
   assert shown[0].count('|') == shown[1].count('|') == shown[2].count('|') == shown[3].count('|')
 
 
@@ -55,9 +56,9 @@ def test_seeds_that_were_measured_on_different_photos_are_not_mixed(study, monke
 
     def classify(self, *_):
       return {}, self.found
-  monkeypatch.setattr(study, 'cell', lambda name, photos, seed: Cell(seed))
+  monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell(seed))
   with pytest.raises(SystemExit, match='different photos'):
-    study.measured('elpv', 25, '+classic', 1.)
+    study.measured('elpv', 25, '+classic', 1., None)
 
 
 def test_a_cell_has_the_photos_that_its_jobs_draw(tmp_path):
@@ -82,6 +83,20 @@ def test_configs_are_named_with_and_without_tiny():
                        (True, ['configs/a.py:tiny', 'configs/a.py:b,tiny'])):
     cell = cells.Cell(None, {}, 1, 0, 1, tiny)
     assert [cell.config('a.py'), cell.config('a.py:b')] == wanted
+
+
+def test_a_filter_has_sets_and_classifiers_of_its_own(monkeypatch, tmp_path):
+  ran = {}
+  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: ran.setdefault(workdir.name, settings))
+  monkeypatch.setattr(cells, 'rows', lambda workdir: {})
+  for candidates in (None, 1):
+    cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False, candidates)
+    for arm in ('+classic', '+vae_split'):
+      cell.classify(arm, 1., 'resnet', 'dev')
+  assert list(ran) == ['resnet+classic', 'vae_split', 'vae_split_images', 'resnet+vae_split_ratio_1',
+                       'vae_split_images_best_of_1', 'resnet+vae_split_ratio_1_best_of_1']
+  assert ran['vae_split_images_best_of_1'] == ran['vae_split_images'] | {'sampler.candidates': 1}
+  assert ran['resnet+vae_split_ratio_1_best_of_1']['made.sets'] == str(tmp_path / 'vae_split_images_best_of_1/set')
 
 
 def test_probabilities_are_sorted_by_file():
