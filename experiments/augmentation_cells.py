@@ -79,7 +79,8 @@ class Cell:
 
   def _cutpaste(self):
     root = self.root / 'cutpaste_images'
-    view = tiles.View(regions.Geometry(32 if self.tiny else self.data.get('size', 64), self.data.get('channels', 1)))
+    size = 32 if self.tiny else self.data.get('size', 64)
+    view = tiles.View(regions.Geometry(size, self.data.get('channels', 1), fit=self.data.get('fit', 'crop')))
     good, defective = ([cutpaste.Photo(shown.image, shown.mask, shown.record.file, shown.record.label,
                                        hashlib.sha256(shown.record.photo.read_bytes()).hexdigest())
                         for shown in reading.read_all(records, view) if not shown.reason]
