@@ -23,7 +23,7 @@ from absl import logging
 from defect_jax.config import UserError
 from defect_jax.data import parts, photos, regions
 
-FORMAT = 1  # raise it with any change of how photos are decoded, cut or scaled: it is part of the cache's key
+FORMAT = 2  # raise it with any change of how photos are decoded, cut or scaled: it is part of the cache's key
 SPLIT = 'photos'
 _CHUNK = 64  # prepared images held at a time
 _THREADS = 4  # large photos decoded at a time: bounds memory
@@ -39,12 +39,16 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """What is known of a prepared photo but its pixels; `reason` says why it couldn't be used, '' if it could."""
+  """What is known of a prepared photo but its pixels; `reason` says why it couldn't be used, '' if it could.
+
+  seen: share of its marked defect that the square shows, 1 where none is marked.
+  """
   file: str
   label: str
   group: str
   sha256: str
   box: tuple[int, int, int, int]
+  seen: float
   reason: str
 
 
@@ -74,6 +78,7 @@ class PhotoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         'group': tfds.features.Text(),
         'sha256': tfds.features.Text(),
         'box': tfds.features.Tensor(shape=(4,), dtype=np.int64),
+        'seen': np.float32,
         'reason': tfds.features.Text(),
     })
     return tfds.core.DatasetInfo(
@@ -151,7 +156,8 @@ def _opened(builder):
 
 def _entry(example):
   texts = [example[name].decode() for name in ('file', 'class', 'group', 'sha256')]
-  return Entry(*texts, box=tuple(int(x) for x in example['box']), reason=example['reason'].decode())
+  box = tuple(int(x) for x in example['box'])
+  return Entry(*texts, box=box, seen=float(example['seen']), reason=example['reason'].decode())
 
 
 def _example(source, geometry):
@@ -159,13 +165,14 @@ def _example(source, geometry):
   try:
     photo, mask = _decoded(source)
     image, box = regions.place(photo, mask, geometry, record.file)
-    reason = ''
+    seen, reason = regions.seen(mask, box, geometry), ''
   except photos.PhotoError as error:
-    image, box = np.zeros((geometry.size, geometry.size, geometry.channels), np.float32), (0, 0, 0, 0)
+    image, box, seen = np.zeros((geometry.size, geometry.size, geometry.channels), np.float32), (0, 0, 0, 0), 0.0
     reason = error.reason if error.name == record.file else str(error)
   return {
       'image': np.round(image * 65535).astype(np.uint16), 'file': record.file, 'class': record.label,
-      'group': record.group, 'sha256': source.sha256, 'box': np.array(box, np.int64), 'reason': reason}
+      'group': record.group, 'sha256': source.sha256, 'box': np.array(box, np.int64), 'seen': np.float32(seen),
+      'reason': reason}
 
 
 def _decoded(source):

@@ -94,6 +94,16 @@ def place_mask(mask, box, geometry):
   return photos.scale_mask(_cut(marked(mask), box, inside), geometry.size)
 
 
+def seen(mask, box, geometry):
+  """Share of a mask's defect pixels that a photo's image shows; 1 where none is marked. Arguments as of place_mask."""
+  if mask is None or not (defect := marked(mask)).any():
+    return 1.0
+  left, top, width, height = geometry.box if geometry.region == 'box' else (0, 0, *mask.shape[1::-1])
+  rows = slice(max(top, box[1]), min(top + height, box[1] + box[3]))
+  columns = slice(max(left, box[0]), min(left + width, box[0] + box[2]))
+  return float(defect[rows, columns].sum() / defect.sum())
+
+
 def _mask_box(mask, name):
   """Bounding box of all defect pixels."""
   if mask is None:

@@ -6,6 +6,7 @@ from defect_jax.config import UserError, nearest
 from defect_jax.data import elpv, folder, parts, photos, prepared
 
 SOURCES = ('elpv', 'folder')
+_LEAST_SEEN = 0.5  # of a marked defect; photos that show less are told of
 
 
 class PhotoSet:
@@ -89,10 +90,20 @@ def open_set(*, source, path=None, part, classes=None, few_shot=None, seed=0, ge
   broken = unreadable + [(entry.file, entry.reason) for entry in entries if entry.reason]
   check_broken(broken, len(chosen), max_broken)
   notes += [f'skipped {file}: {reason}' for file, reason in broken]
+  notes += _cut_off([entry for entry in entries if not entry.reason and entry.seen < _LEAST_SEEN], geometry)
   photo_set = PhotoSet(data, entries, notes)
   if len(photo_set) < 2:
     raise UserError(f'data: only {len(photo_set)} usable photo in part {part}; at least 2 are needed')
   return photo_set
+
+
+def _cut_off(entries, geometry):
+  """Notes of photos whose defect, as far as it is marked, lies mostly outside what is looked at."""
+  if not entries:
+    return []
+  remedy = 'take a larger data.box' if geometry.region == 'box' else 'data.fit=pad shows all of a photo'
+  return [f'{entries[0].file}: less than half of its marked defect lies in what is looked at '
+          f'({len(entries)} such {"photo" if len(entries) == 1 else "photos"}); {remedy}']
 
 
 def choose(listed, part, classes, few_shot, seed):

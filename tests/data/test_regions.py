@@ -47,6 +47,23 @@ def blob(top, left, height, width, shape=(100, 140)):
   return mask
 
 
+@pytest.mark.parametrize(('options', 'share'), [
+    ({}, 1 / 4),  # columns 20 to 119 of 140 are seen, and of the defect 5 to 24
+    ({'fit': 'pad'}, 1),
+    # Rows 0 to 41 of the defect's 40 to 47 lie in the box; padding adds rows of the photo, but shows mirrored ones.
+    ({'region': 'box', 'box': (0, 0, 50, 42), 'fit': 'pad'}, 1 / 4),
+])
+def test_share_of_a_defect_that_is_seen(options, share):
+  mask, geometry = blob(40, 5, 8, 20), regions.Geometry(size=32, channels=1, **options)
+  _, box = regions.place(np.zeros((100, 140), np.uint8), mask, geometry, 'photo.png')
+  assert regions.seen(mask, box, geometry) == share
+
+
+def test_all_of_a_defect_is_seen_where_none_is_marked():
+  geometry = regions.Geometry(size=32, channels=1)
+  assert regions.seen(None, (0, 0, 32, 32), geometry) == regions.seen(np.zeros((40, 32)), (0, 0, 32, 32), geometry) == 1
+
+
 @pytest.mark.parametrize(('mask', 'options', 'box'), [
     (blob(40, 60, 6, 4), {}, (46, 27, 32, 32)),  # small: the image's own size, centred on (62, 43)
     (blob(40, 60, 20, 10), {'context': 2.5}, (40, 25, 50, 50)),  # 2.5 x 20

@@ -189,6 +189,24 @@ def test_few_broken_photos_of_many_are_skipped_with_a_note_each(tmp_path):
     np.testing.assert_array_equal(photo_set[3][..., 0], np.asarray(Image.open(root / files[4])).astype(int) * 257)
 
 
+def test_defects_that_are_mostly_outside_what_is_looked_at_are_told_of(tmp_path):
+  root = tmp_path / 'set'
+  for i, file in enumerate(make(root, 3)):
+    Image.fromarray(np.full((16, 32), 40 * i, np.uint8)).save(root / file)
+    mask = np.zeros((16, 32), np.uint8)
+    mask[4:8, 3 + 8 * (i == 1):15] = 255  # columns 8 to 23 are seen: 7 of 12, of the second 4 of 4
+    if i == 2:
+      mask[4:8, :8] = 255  # 7 of 15
+    path = root / 'ground_truth/dent' / (file[-7:-4] + '_mask.png')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(path)
+    last = file
+  assert open_folder(root, tmp_path).notes == [
+      f'{last}: less than half of its marked defect lies in what is looked at (1 such photo); data.fit=pad shows all '
+      'of a photo']
+  assert open_folder(root, tmp_path, geometry=regions.Geometry(16, 1, fit='pad')).notes == []
+
+
 @pytest.mark.parametrize('region', ['mask', 'full'])
 def test_a_mask_of_another_size_is_refused_by_name(tmp_path, region):
   root = tmp_path / 'set'
