@@ -41,8 +41,12 @@ def replicate(tree):
 
 
 def first(tree):
-  """The first device's copy of a replicated tree."""
-  return jax.tree.map(lambda leaf: leaf[0], tree)
+  """The first device's copy of a replicated tree.
+
+  Taken from that device alone: an index over the device axis would be a program of all of them with a sum between them,
+  and several of those under way at once can wait for each other on CPUs for ever.
+  """
+  return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
 
 def padded(batch):
