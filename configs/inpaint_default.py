@@ -17,6 +17,8 @@ def get_config(arg=None):
   config.data.classes = ('pitting', 'good')
   config.data.flip_vertical = False  # light falls from above
   config.model.autoencoder.latent = 8  # colours take more than grey
+  # By 3,600 steps the held-out loss is lower (0.15 against 0.21), but the pits are fainter to the eye.
+  config.steps.total, config.steps.eval = min(config.steps.total, 1200), min(config.steps.eval, 400)
   config.measure.guidance = 2.0
   config.save.dtype = 'bfloat16'
   return config
