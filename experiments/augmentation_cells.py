@@ -137,10 +137,8 @@ class Cell:
     dev = self.root / 'dev' / name
     if part == 'final':
       settings |= {'classifier': dev}
-    else:
-      settings |= {'made.ratio': float(ratio)}
-      if ARMS[arm]:
-        settings['made.sets'] = ','.join(str(self.made(of)) for of in ARMS[arm])
+    elif ARMS[arm]:
+      settings |= {'made.ratio': float(ratio), 'made.sets': ','.join(str(self.made(of)) for of in ARMS[arm])}
     if arm == 'real':
       settings |= {f'data.augment.{key}': value for key, value in OFF.items()}
     workdir = self.root / part / name

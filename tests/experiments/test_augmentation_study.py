@@ -99,6 +99,16 @@ def test_a_filter_has_sets_and_classifiers_of_its_own(monkeypatch, tmp_path):
   assert ran['resnet+vae_split_ratio_1_best_of_1']['made.sets'] == str(tmp_path / 'vae_split_images_best_of_1/set')
 
 
+def test_what_has_no_made_images_is_the_same_job_for_every_ratio(monkeypatch, tmp_path):
+  ran = []
+  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: ran.append((workdir, settings)))
+  monkeypatch.setattr(cells, 'rows', lambda workdir: {})
+  cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False)
+  for ratio in (1., 5.):
+    cell.classify('+classic', ratio, 'resnet', 'dev')
+  assert ran[0] == ran[1] and 'made.ratio' not in ran[0][1]
+
+
 def test_probabilities_are_sorted_by_file():
   labels, chances = cells.probabilities({'b': {'score': '0.25', 'truth': 'good'}, 'a': {'score': '1', 'truth': 'x'}})
   assert labels.tolist() == [1, 0] and np.array_equal(chances, [[0, 1], [0.75, 0.25]])
