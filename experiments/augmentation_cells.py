@@ -21,6 +21,7 @@ _VAES = {'vae_joint': ('vae_joint', {'control.beta': 1.0, 'steps.total': 3000}, 
          'vae_split': ('vae_sharp', {'targets.kld': 32.0}, 'mosaic')}
 # Fewer than the config's, so that five seeds finish overnight on two cores.
 _INPAINTING = {'autoencoder.steps.total': 800, 'steps.total': 600}
+_VIEWS = 2  # of vgg16, likewise: its features of every augmented copy are what takes the time
 _CHUNK = 50
 
 
@@ -139,6 +140,8 @@ class Cell:
       settings |= {'classifier': dev}
     elif ARMS[arm]:
       settings |= {'made.ratio': float(ratio), 'made.sets': ','.join(str(self.made(of)) for of in ARMS[arm])}
+    if model == 'vgg16':
+      settings |= {'model.views': _VIEWS}
     if arm == 'real':
       settings |= {f'data.augment.{key}': value for key, value in OFF.items()}
     workdir = self.root / part / name
