@@ -137,6 +137,8 @@ class Cell:
     settings = self.settings() | {'measure.part': part, 'data.merge': 'true'}
     dev = self.root / 'dev' / name
     if part == 'final':
+      if not (dev / 'summary.json').is_file():
+        self.classify(arm, ratio, model, 'dev')
       settings |= {'classifier': dev}
     elif ARMS[arm]:
       settings |= {'made.ratio': float(ratio), 'made.sets': ','.join(str(self.made(of)) for of in ARMS[arm])}

@@ -109,6 +109,21 @@ def test_what_has_no_made_images_is_the_same_job_for_every_ratio(monkeypatch, tm
   assert ran[0] == ran[1] and 'made.ratio' not in ran[0][1]
 
 
+def test_what_is_measured_on_final_was_trained_in_the_run_on_dev(monkeypatch, tmp_path):
+  ran = []
+  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: ran.append((workdir, settings)))
+  monkeypatch.setattr(cells, 'rows', lambda workdir: {})
+  cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False)
+  cell.classify('+classic', 1., 'resnet', 'final')
+  (dev, trained), (final, measured) = ran
+  assert (dev, final) == (tmp_path / 'dev/resnet+classic', tmp_path / 'final/resnet+classic')
+  assert 'classifier' not in trained and measured['classifier'] == dev
+  dev.mkdir(parents=True)
+  (dev / 'summary.json').touch()
+  cell.classify('+classic', 1., 'resnet', 'final')
+  assert [of for of, _ in ran[2:]] == [final]
+
+
 def test_probabilities_are_sorted_by_file():
   labels, chances = cells.probabilities({'b': {'score': '0.25', 'truth': 'good'}, 'a': {'score': '1', 'truth': 'x'}})
   assert labels.tolist() == [1, 0] and np.array_equal(chances, [[0, 1], [0.75, 0.25]])
