@@ -23,7 +23,8 @@ from absl import logging
 from defect_jax.config import UserError
 from defect_jax.data import parts, photos, regions
 
-FORMAT = 2  # raise it with any change of how photos are decoded, cut or scaled: it is part of the cache's key
+# Part of the cache's key: raise it with any change of how photos are decoded, cut or scaled, and of what is kept.
+FORMAT = 2
 SPLIT = 'photos'
 _CHUNK = 64  # prepared images held at a time
 _THREADS = 4  # large photos decoded at a time: bounds memory

@@ -74,7 +74,9 @@ def bounds(photo, mask, geometry, name):
   height, width = photo.shape[:2]
   if mask is not None and mask.shape[:2] != (height, width):
     raise photos.PhotoError(name, f'is {width} x {height} px, its mask {mask.shape[1]} x {mask.shape[0]} px')
-  return _checked_box(geometry.box, (height, width), name) if geometry.region == 'box' else (0, 0, width, height)
+  if geometry.region == 'box':
+    _check_box(geometry.box, (height, width), name)
+  return _looked_at((height, width), geometry)
 
 
 def marked(mask):
@@ -90,15 +92,14 @@ def place_mask(mask, box, geometry):
 
   Returns bool `[size, size]`: whether any defect pixel lies in the area that a pixel covers.
   """
-  inside = geometry.box if geometry.region == 'box' else (0, 0, *mask.shape[1::-1])
-  return photos.scale_mask(_cut(marked(mask), box, inside), geometry.size)
+  return photos.scale_mask(_cut(marked(mask), box, _looked_at(mask.shape, geometry)), geometry.size)
 
 
 def seen(mask, box, geometry):
   """Share of a mask's defect pixels that a photo's image shows; 1 where none is marked. Arguments as of place_mask."""
   if mask is None or not (defect := marked(mask)).any():
     return 1.0
-  left, top, width, height = geometry.box if geometry.region == 'box' else (0, 0, *mask.shape[1::-1])
+  left, top, width, height = _looked_at(mask.shape, geometry)
   rows = slice(max(top, box[1]), min(top + height, box[1] + box[3]))
   columns = slice(max(left, box[0]), min(left + width, box[0] + box[2]))
   return float(defect[rows, columns].sum() / defect.sum())
@@ -116,11 +117,15 @@ def _mask_box(mask, name):
   return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 
 
-def _checked_box(box, shape, name):
+def _looked_at(shape, geometry):
+  """What of a photo of a shape `(H, W, ...)` may be looked at, (left, top, width, height)."""
+  return geometry.box if geometry.region == 'box' else (0, 0, shape[1], shape[0])
+
+
+def _check_box(box, shape, name):
   left, top, width, height = box
   if left < 0 or top < 0 or width < 1 or height < 1 or left + width > shape[1] or top + height > shape[0]:
     raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, the box {tuple(box)} reaches beyond it')
-  return left, top, width, height
 
 
 def _around(defect, bounds, geometry):
