@@ -70,11 +70,10 @@ def cell(name, photos, seed, candidates):
 
 def measured(name, photos, arm, ratio, candidates):
   """(labels `[N]`, probabilities `[R, N, 2]`, mean figures) of all seeds of an arm on a part."""
-  found, summaries = [], []
+  found = []
   for seed in range(FLAGS.seeds):
-    summary, rows = cell(name, photos, seed, candidates).classify(arm, ratio, FLAGS.model, FLAGS.part)
+    _, rows = cell(name, photos, seed, candidates).classify(arm, ratio, FLAGS.model, FLAGS.part)
     found.append(rows)
-    summaries.append(summary)
   files = [sorted(rows) for rows in found]
   if any(of != files[0] for of in files):
     raise SystemExit(f'{arm}: seeds were measured on different photos; remove {FLAGS.root} and start again')

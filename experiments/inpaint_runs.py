@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from configs import inpaint
 from defect_jax.augmentation import selection
 from defect_jax.config import UserError
 from defect_jax.diffusion import pipeline
@@ -47,8 +48,9 @@ class Finished:
     texts = None if labels is None else self.texts.rows(labels)
     return filler(params, len(self.places.labels), texts)
 
-  def selected(self, candidates, quantile=0.95):
-    """Places filled as `filled`, of so many candidates for each the one that reads as asked (selection.Reading).
+  def selected(self, candidates):
+    """Places filled as `filled`, of so many candidates for each the one that reads as asked (selection.Reading),
+    by the quantile of configs/inpaint.py.
 
     What reads as what is told by the areas that were trained on, one of each photo.
     """
@@ -56,7 +58,7 @@ class Finished:
     square = functools.partial(measures.squares, margin=self.config.measure.margin, size=self.config.measure.size)
     real = self.train.take([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
     reading = selection.Reading(generation.features_of(square(np.float32(real.images) / 255, real.marks)), real.labels,
-                                quantile)
+                                inpaint.get_config().filter.quantile)
     count = len(self.places.labels)
     made = [filler(params, count, candidate=number) for number in range(candidates)]
     features = [generation.features_of(square(images, self.places.marks)) for images in made]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.diffusion import attention, convolution, pipeline, random_model, schedulers
 
@@ -44,7 +45,7 @@ def test_an_image_is_the_same_in_any_batch(model, inputs):
 
 def test_guidance_1_does_not_look_at_the_negative_prompt_and_computes_half(model, inputs, monkeypatch):
   encoded, context = jax.tree.map(lambda *leaves: np.stack(leaves), *inputs[0]), inputs[1]
-  params, noise = jax.tree.map(lambda leaf: leaf[0], model._params), np.zeros((3, 2, 8, 8, 4), np.float32)
+  params, noise = parallel.first(model._params), np.zeros((3, 2, 8, 8, 4), np.float32)
   seen = []
 
   def predict(params, x, timestep, encoded, context):
@@ -103,7 +104,7 @@ def test_bfloat16_predicts_nearly_the_same(model, inputs):
   assert {leaf.dtype for leaf in jax.tree.leaves(half._params)} == {jnp.dtype('bfloat16')}
   encoded = jax.tree.map(lambda leaf: leaf[None], inputs[0][0])
   latents = np.random.default_rng(0).standard_normal((1, 8, 8, 4)).astype(np.float32)
-  found = [np.asarray(jax.jit(of.predict)(jax.tree.map(lambda leaf: leaf[0], of._params), latents, jnp.float32(500),
+  found = [np.asarray(jax.jit(of.predict)(parallel.first(of._params), latents, jnp.float32(500),
                                           encoded, inputs[1][:1])) for of in (model, half)]
   assert {one.dtype for one in found} == {np.dtype('float32')}
   assert 0 < np.abs(found[0] - found[1]).mean() < 0.05 * found[0].std()

@@ -85,34 +85,35 @@ def test_configs_are_named_with_and_without_tiny():
     assert [cell.config('a.py'), cell.config('a.py:b')] == wanted
 
 
-def test_a_filter_has_sets_and_classifiers_of_its_own(monkeypatch, tmp_path):
-  ran = {}
-  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: ran.setdefault(workdir.name, settings))
+@pytest.fixture
+def ran(monkeypatch):
+  """(workdir, settings) of every job that a cell starts; none is run."""
+  started = []
+  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: started.append((workdir, settings)))
   monkeypatch.setattr(cells, 'rows', lambda workdir: {})
+  return started
+
+
+def test_a_filter_has_sets_and_classifiers_of_its_own(ran, tmp_path):
   for candidates in (None, 1):
     cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False, candidates)
     for arm in ('+classic', '+vae_split'):
       cell.classify(arm, 1., 'resnet', 'dev')
-  assert list(ran) == ['resnet+classic', 'vae_split', 'vae_split_images', 'resnet+vae_split_ratio_1',
+  settings = {workdir.name: of for workdir, of in ran}
+  assert list(settings) == ['resnet+classic', 'vae_split', 'vae_split_images', 'resnet+vae_split_ratio_1',
                        'vae_split_images_best_of_1', 'resnet+vae_split_ratio_1_best_of_1']
-  assert ran['vae_split_images_best_of_1'] == ran['vae_split_images'] | {'sampler.candidates': 1}
-  assert ran['resnet+vae_split_ratio_1_best_of_1']['made.sets'] == str(tmp_path / 'vae_split_images_best_of_1/set')
+  assert settings['vae_split_images_best_of_1'] == settings['vae_split_images'] | {'sampler.candidates': 1}
+  assert settings['resnet+vae_split_ratio_1_best_of_1']['made.sets'] == str(tmp_path / 'vae_split_images_best_of_1/set')
 
 
-def test_what_has_no_made_images_is_the_same_job_for_every_ratio(monkeypatch, tmp_path):
-  ran = []
-  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: ran.append((workdir, settings)))
-  monkeypatch.setattr(cells, 'rows', lambda workdir: {})
+def test_what_has_no_made_images_is_the_same_job_for_every_ratio(ran, tmp_path):
   cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False)
   for ratio in (1., 5.):
     cell.classify('+classic', ratio, 'resnet', 'dev')
   assert ran[0] == ran[1] and 'made.ratio' not in ran[0][1]
 
 
-def test_what_is_measured_on_final_was_trained_in_the_run_on_dev(monkeypatch, tmp_path):
-  ran = []
-  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: ran.append((workdir, settings)))
-  monkeypatch.setattr(cells, 'rows', lambda workdir: {})
+def test_what_is_measured_on_final_was_trained_in_the_run_on_dev(ran, tmp_path):
   cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False)
   cell.classify('+classic', 1., 'resnet', 'final')
   (dev, trained), (final, measured) = ran
