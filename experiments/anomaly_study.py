@@ -15,10 +15,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from defect_jax.atomic import write_atomic
-from experiments import jobs
+from experiments import command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')
@@ -115,4 +115,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

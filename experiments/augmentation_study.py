@@ -24,15 +24,18 @@ Writes <part>.json and <part>_<set>.png to --root and prints a table in Markdown
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from defect_jax.atomic import write_atomic
+from defect_jax.config import UserError
 from defect_jax.evaluation import classification, paired
 from defect_jax.report import plots
 from experiments import augmentation_cells as cells
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')
@@ -47,7 +50,7 @@ flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos.', lower_bound=
 flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
 flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/.')
 flags.DEFINE_string('root', 'runs/augmentation_study', 'Folder of the runs.')
-flags.DEFINE_boolean('tiny', False, 'Tiny jobs, two seeds and fewer arms, to try the command.')
+flags.DEFINE_boolean('tiny', False, 'Tiny jobs, two seeds and two arms, to try the command.')
 
 _BASE = '+classic'
 _SETS = {
@@ -76,7 +79,7 @@ def measured(name, photos, arm, ratio, candidates):
     found.append(rows)
   files = [sorted(rows) for rows in found]
   if any(of != files[0] for of in files):
-    raise SystemExit(f'{arm}: seeds were measured on different photos; remove {FLAGS.root} and start again')
+    raise UserError(f'{arm}: seeds were measured on different photos; remove {FLAGS.root} and start again')
   labels, chances = zip(*map(cells.probabilities, found), strict=True)
   # Both classes of what is good and what is not, also where the classifier knows several defects.
   figures = [classification.figures(labels[0], of) for of in chances]
@@ -128,18 +131,35 @@ def draw(rows, path):
     write_atomic(path, plots.png(figure))
 
 
+def _check_known(flag, names, known):
+  if unknown := [name for name in names if name not in known]:
+    raise UserError(f'--{flag}: {unknown[0]} is none of them; there are {", ".join(known)}')
+
+
+def _numbers(flag, texts, kind, least):
+  """What a flag lists, as numbers of a kind."""
+  try:
+    values = [kind(text) for text in texts]
+  except ValueError as error:
+    raise UserError(f'--{flag}={",".join(texts)}: wants numbers with commas between them ({error})') from error
+  if not all(least <= value < math.inf for value in values):
+    raise UserError(f'--{flag}={",".join(texts)}: wants numbers from {least} on')
+  return values
+
+
 def main(_):
   if FLAGS.tiny:
     FLAGS.seeds, FLAGS.photos, FLAGS.sets = 2, ['10'], FLAGS.sets[:1]
-    FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste', '+vae_split']
+    FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste']
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
-  if unknown := [arm for arm in FLAGS.arms if arm not in cells.ARMS]:
-    raise SystemExit(f'--arms: no arm {unknown[0]}; there are {", ".join(cells.ARMS)}')
-  filters = [None if of == 'config' else int(of) for of in FLAGS.candidates]
+  _check_known('arms', FLAGS.arms, cells.ARMS)
+  _check_known('sets', FLAGS.sets, _SETS)
+  counts, ratios = _numbers('photos', FLAGS.photos, int, 0), _numbers('ratios', FLAGS.ratios, float, 0)
+  filters = [None if of == 'config' else _numbers('candidates', [of], int, 1)[0] for of in FLAGS.candidates]
   every = []
   for name in FLAGS.sets:
-    rows = [row for photos in FLAGS.photos for ratio in FLAGS.ratios for candidates in filters
-            for row in compare(name, int(photos), float(ratio), candidates)]
+    rows = [row for photos in counts for ratio in ratios for candidates in filters
+            for row in compare(name, photos, ratio, candidates)]
     draw(rows, Path(FLAGS.root) / f'{FLAGS.part}_{name}.png')
     every += rows
   print('\n'.join(lines(every)))
@@ -147,4 +167,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

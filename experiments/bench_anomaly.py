@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
 from configs import anomaly as config_of
@@ -28,7 +28,7 @@ from defect_jax.report import heatmaps
 from defect_jax.tasks import predictions
 from defect_jax.tasks.anomaly import predicting
 from defect_jax.workdir import Workdir
-from experiments import bench
+from experiments import bench, command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer('rounds', 5, 'Rounds of each side.', lower_bound=1)
@@ -139,4 +139,4 @@ def _peak_memory(folder, name):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -14,7 +14,7 @@ import importlib.util
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from configs import classifier
 from defect_jax import parallel
@@ -22,7 +22,7 @@ from defect_jax.data import regions, sets
 from defect_jax.models import cnn
 from defect_jax.tasks.classifier import learning
 from defect_jax.training.feeding import ResidentFeed
-from experiments import bench
+from experiments import bench, command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer('rounds', 15, 'How many times both take turns.', lower_bound=1)
@@ -119,4 +119,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

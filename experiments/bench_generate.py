@@ -12,14 +12,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image
 
 from configs import generate as config_of
 from defect_jax import trained
 from defect_jax.augmentation import production
 from defect_jax.tasks import generate
-from experiments import bench
+from experiments import bench, command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
@@ -61,4 +61,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

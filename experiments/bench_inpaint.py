@@ -17,12 +17,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from flax.jax_utils import replicate
 
 from defect_jax import parallel
 from defect_jax.diffusion import pipeline, random_model, vocabulary
-from experiments import bench
+from experiments import bench, command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('model', 'small', ['small', 'sd15'], "The small model, or Stable Diffusion 1.5's architecture.")
@@ -224,4 +224,4 @@ def _memory():
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -15,7 +15,7 @@ import time
 import jax
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 
 from configs import inpaint_train
 from defect_jax import parallel
@@ -23,7 +23,7 @@ from defect_jax.diffusion import learning, lora, pipeline, random_model, schedul
 from defect_jax.tasks.inpaint_train import stages
 from defect_jax.training.descent import Descent
 from defect_jax.training.feeding import ResidentFeed
-from experiments import bench
+from experiments import bench, command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('model', 'small', ['small', 'sd15'], "The small pipeline, or Stable Diffusion 1.5's architecture.")
@@ -162,4 +162,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -13,13 +13,13 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict
 
 from configs import vae_split
 from defect_jax import losses, parallel
 from defect_jax.training import routing
-from experiments import bench
+from experiments import bench, command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_integer('sizes', [64, 128], 'Sides of the square images; the first one counts.')
@@ -114,4 +114,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -19,11 +19,11 @@ import time
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from configs import vae_split
 from defect_jax.evaluation import latent
-from experiments import bench
+from experiments import bench, command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer('steps', 1200, 'Steps of each run.', lower_bound=latent.WINDOW)
@@ -176,4 +176,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

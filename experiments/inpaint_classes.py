@@ -18,13 +18,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 from defect_jax.atomic import write_atomic
 from defect_jax.data import areas
 from defect_jax.imagesets import writer
 from defect_jax.report import grids
-from experiments import inpaint_runs, jobs
+from experiments import command, inpaint_runs, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('data', '../shared/data/magnetic_tile/magnetic_tile', 'Folder of photos in MVTec layout.')
@@ -161,4 +161,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

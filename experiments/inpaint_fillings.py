@@ -8,20 +8,18 @@ scikit-image's (the extra `study`).
 """
 
 import json
-import sys
 import types
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from scipy import ndimage
 
 from defect_jax.atomic import write_atomic
-from defect_jax.config import UserError
 from defect_jax.report import grids
 from defect_jax.tasks.inpaint_train import measures
-from experiments import inpaint_runs
+from experiments import command, inpaint_runs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('run', None, 'Workdir of a finished run.', required=True)
@@ -52,11 +50,7 @@ def fillings(run):
 def main(argv):
   """Prints the table."""
   del argv
-  try:
-    run = inpaint_runs.Finished(FLAGS.run)
-  except UserError as error:
-    print(f'error: --run={error}', file=sys.stderr)
-    return 2
+  run = inpaint_runs.Finished(FLAGS.run)
   found, by_name, against = run.places, fillings(run), run.against()
   table = {name: against.kid(made, found.marks) for name, made in by_name.items()}
   table |= {'the pipeline, untrained': (run.summary['kid_before'], None),
@@ -71,8 +65,7 @@ def main(argv):
   shown = [of[:_SHOWN] for name, of in by_name.items() if not name.startswith('nothing')]
   grids.write_png(folder / 'fillings.png', grids.grid([hidden, *shown, found.donors[:_SHOWN]]))
   write_atomic(folder / 'fillings.json', json.dumps(table, indent=2) + '\n')
-  return 0
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -7,13 +7,14 @@ Against photos of the dev part, as the task generate measures it. Prints a table
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from scipy import ndimage
 
 from configs import generate as config_of
 from defect_jax import trained
 from defect_jax.evaluation import generation
 from defect_jax.tasks import generate
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
@@ -43,4 +44,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -9,13 +9,13 @@ written as JSON beside the runs, with a picture of the first images of each. Cel
 import json
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from defect_jax.atomic import write_atomic
 from defect_jax.augmentation import samplers
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import grids
-from experiments import jobs
+from experiments import command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
@@ -65,4 +65,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -15,12 +15,13 @@ import sys
 import time
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from matplotlib.figure import Figure
 
 from defect_jax.atomic import write_atomic
 from defect_jax.evaluation import latent
 from defect_jax.workdir import Workdir
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('config', 'configs/vae_split.py', 'Config of the run.')
@@ -107,4 +108,4 @@ def main(arguments):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

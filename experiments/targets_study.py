@@ -11,10 +11,10 @@ small, to try the command itself.
 import json
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from defect_jax.atomic import write_atomic
-from experiments import jobs
+from experiments import command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('config', 'configs/vae_split.py', 'Config of every cell.')
@@ -63,4 +63,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 from scipy import stats
 
 from configs import vae_sharp
 from defect_jax import losses, trained
 from defect_jax.atomic import write_atomic
 from defect_jax.report import grids
-from experiments import jobs
+from experiments import command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer('seeds', 5, 'Seeds of each method.', lower_bound=2)
@@ -114,4 +114,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

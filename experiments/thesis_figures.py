@@ -11,11 +11,11 @@ to --root. --tiny tries the command, with the classifiers on the part dev.
 import json
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint, page
-from experiments import augmentation_cells, jobs
+from experiments import augmentation_cells, command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('photos', '../shared/data/bsdata/ball_screw', 'Folder of large photos for the first figure.')
@@ -93,4 +93,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  command.run(main)

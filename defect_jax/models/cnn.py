@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from defect_jax.models import normalization
+from defect_jax.models import normalization, pooling
 
 KINDS = ('resnet', 'vgg16')
 _GROUPS = 8
@@ -43,10 +43,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-  """Standardised image `[B, S, S, C]` to features `[B, 2 widths[-1]]`: means and maxima over all positions.
-
-  The maxima are there for defects that are small beside the image.
-  """
+  """Standardised image `[B, S, S, C]` to features `[B, 2 widths[-1]]`: means and maxima over all positions."""
   widths: tuple[int, ...]
   blocks: int
   dtype: jnp.dtype
@@ -58,10 +55,7 @@ class ResNet(nn.Module):
     for stage, width in enumerate(self.widths):
       for block in range(self.blocks):
         x = Block(width, 2 if stage and not block else 1, self.dtype, name=f'block_{stage}_{block}')(x)
-    x = x.astype(jnp.float32)
-    # Not x.max: its gradient looks for values equal to the maximum, and where a compiler rounds one of both otherwise
-    # there are none, so that it is 0 / 0.
-    return jnp.concatenate([x.mean((1, 2)), nn.max_pool(x, x.shape[1:3])[:, 0, 0]], -1)
+    return pooling.means_and_maxima(x.astype(jnp.float32))
 
 
 class Head(nn.Module):

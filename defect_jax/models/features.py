@@ -20,9 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from defect_jax.config import UserError
+from defect_jax.models import pooling
 
 SMALLEST = {'alexnet': 31, 'vgg16': 16}  # px a side; below, nothing is left after the last pooling
 KID_FEATURES = 1280
+POOLED_FEATURES = 2 * KID_FEATURES
 
 _SHA256 = {
     'alexnet': '443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1',
@@ -113,6 +115,11 @@ def _arrays(value):
 def kid_features(params, images):
   """Spatial means of VGG16's relu3_3, relu4_3 and relu5_3: `[B, 1280]`, for images at their own size."""
   return jnp.concatenate([jnp.mean(layer, (1, 2)) for layer in _layers(params, images)[2:]], -1)
+
+
+def pooled_features(params, images):
+  """Spatial means and maxima of the same layers, `[B, 2560]`: what a classifier's head takes."""
+  return jnp.concatenate([pooling.means_and_maxima(layer) for layer in _layers(params, images)[2:]], -1)
 
 
 def lpips(params, a, b):

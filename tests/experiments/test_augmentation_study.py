@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 
+from defect_jax.config import UserError
 from defect_jax.data import parts, sets
 from experiments import augmentation_cells as cells
 
@@ -57,7 +58,7 @@ def test_seeds_that_were_measured_on_different_photos_are_not_mixed(study, monke
     def classify(self, *_):
       return {}, self.found
   monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell(seed))
-  with pytest.raises(SystemExit, match='different photos'):
+  with pytest.raises(UserError, match='different photos'):
     study.measured('elpv', 25, '+classic', 1., None)
 
 
@@ -130,9 +131,33 @@ def test_probabilities_are_sorted_by_file():
   assert labels.tolist() == [1, 0] and np.array_equal(chances, [[0, 1], [0.75, 0.25]])
 
 
+@pytest.mark.parametrize('flag, values, reason', [
+    ('photos', ['ten'], '--photos=ten: wants numbers with commas'),
+    ('photos', ['25', '-1'], '--photos=25,-1: wants numbers from 0 on'),
+    ('ratios', ['nan'], '--ratios=nan: wants numbers from 0 on'),
+    ('candidates', ['0'], '--candidates=0: wants numbers from 1 on'),
+    ('arms', ['+gan'], '--arms: [+]gan is none of them; there are real, [+]classic'),
+    ('sets', ['tiles'], '--sets: tiles is none of them; there are elpv, magnetic_tile')])
+def test_what_cannot_be_compared_is_refused_before_it_begins(study, flag, values, reason, monkeypatch):
+  usual = {'tiny': False, 'sets': ['elpv'], 'photos': ['25'], 'ratios': ['1'], 'candidates': ['config']}
+  flags = usual | {flag: values}
+  vars(study.FLAGS).update(flags)
+  monkeypatch.setattr(study, 'compare', lambda *_: pytest.fail('it began'))
+  with pytest.raises(UserError, match=reason):
+    study.main([])
+
+
+@pytest.mark.parametrize('argument, reason', [('--photos=ten', '--photos=ten: wants numbers'),
+                                              ('--seed=1', "Unknown command line flag 'seed'")])
+def test_a_refusal_is_one_line(argument, reason, clean_env):
+  done = subprocess.run([sys.executable, '-m', 'experiments.augmentation_study', argument], env=clean_env,
+                        capture_output=True, text=True)
+  assert done.returncode == 2 and done.stderr.startswith(f'error: {reason}') and done.stderr.count('\n') == 1
+
+
 @pytest.mark.slow
 def test_tiny_runs_to_its_table(tmp_path, clean_env):
   done = subprocess.run([sys.executable, '-m', 'experiments.augmentation_study', '--tiny', f'--root={tmp_path}'],
                         env=clean_env, capture_output=True, text=True, check=True)
-  assert done.stdout.splitlines()[-1].startswith('| elpv | 10 | 1 | +vae_split |')
+  assert done.stdout.splitlines()[-1].startswith('| elpv | 10 | 1 | +cutpaste |')
   assert (tmp_path / 'dev.json').is_file() and (tmp_path / 'dev_elpv.png').is_file()

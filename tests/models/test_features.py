@@ -2,6 +2,7 @@
 
 import importlib.machinery
 import importlib.util
+import itertools
 import os
 import pickle
 import sys
@@ -26,7 +27,8 @@ def photos():
   return np.float32(images)[..., None] / 255
 
 
-lpips, embed, kid_features = map(jax.jit, (features.lpips, features.lpips_embed, features.kid_features))
+lpips, embed, kid_features, pooled = map(
+    jax.jit, (features.lpips, features.lpips_embed, features.kid_features, features.pooled_features))
 gradient_of_lpips = jax.jit(jax.grad(lambda a, b, params: features.lpips(params, a, b)[0]))
 
 
@@ -98,6 +100,17 @@ def test_kid_features_equal_torch(photos):
   ours = kid_features(features.load('vgg16'), images)
   assert ours.shape == (4, features.KID_FEATURES)
   np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5 * expected.max())
+
+
+def test_a_heads_features_are_those_of_kid_and_maxima(photos):
+  params = features.load('vgg16')
+  found, means = pooled(params, photos), kid_features(params, photos)
+  # By layer: means, then maxima of its 256, 512 and 512 channels.
+  cuts = np.cumsum([0, 256, 256, 512, 512, 512, 512])
+  parts = [found[:, first:last] for first, last in itertools.pairwise(cuts)]
+  np.testing.assert_allclose(np.concatenate(parts[::2], 1), means, rtol=1e-6)
+  assert found.shape[1] == features.POOLED_FEATURES and all(np.all(most >= mean) for mean, most in zip(
+      parts[::2], parts[1::2], strict=True))
 
 
 def test_lpips_gradient(photos):

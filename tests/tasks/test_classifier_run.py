@@ -17,6 +17,7 @@ from defect_jax.config import UserError, load
 from defect_jax.data import parts
 from defect_jax.imagesets import writer
 from defect_jax.imagesets.manifest import Made
+from defect_jax.tasks.classifier import fitted
 from defect_jax.tasks.classifier.material import open_material
 from defect_jax.workdir import Workdir
 
@@ -149,6 +150,29 @@ def test_an_opened_classifier_is_measured_without_training(evaluated, job, tmp_p
   assert not rows_of(tmp_path / 'final').keys() & rows_of(evaluated).keys()
 
 
+def test_a_prevalence_shifts_the_log_odds(evaluated, job, tmp_path):
+  images = np.random.default_rng(0).uniform(size=(3, 32, 32, 1)).astype(np.float32)
+  even, rare = (fitted.open_fitted(evaluated, share)[0].probabilities(images) for share in (None, 0.01))
+  np.testing.assert_allclose(np.log(rare[:, 1] / rare[:, 0]) - np.log(even[:, 1] / even[:, 0]), np.log(0.01 / 0.99),
+                             rtol=1e-5)
+  assert job(tmp_path / 'rare', f'--config.classifier={evaluated}', '--config.prevalence=1e-30') == 0
+  assert {row['class'] for row in rows_of(tmp_path / 'rare').values()} == {'good'}
+
+
+def test_how_frequent_classes_are():
+  assert fitted.prior_of(None, 4).tolist() == [0.25] * 4
+  np.testing.assert_allclose(fitted.prior_of(0.2, 3), [0.8, 0.1, 0.1])
+
+
+def test_a_classifier_of_other_shapes_is_refused(evaluated, job, tmp_path, assert_refused):
+  shutil.copytree(evaluated, tmp_path / 'old')
+  config = json.loads((tmp_path / 'old/config.json').read_text())
+  config['model']['widths'] = [4, 16]
+  (tmp_path / 'old/config.json').write_text(json.dumps(config))
+  assert_refused(job(tmp_path / 'run', f'--config.classifier={tmp_path / "old"}'), tmp_path / 'run',
+                 'saved by another version of defect_jax; train it anew')
+
+
 def test_a_stopped_training_goes_on_to_the_same_end(evaluated, job, made, tmp_path, monkeypatch):
   append = Workdir.append_metrics
 
@@ -221,6 +245,7 @@ def test_made_images_of_held_out_training_photos_are_left_out(photos, made):
   (['--config.classifier=nowhere'], 'nowhere holds no run'),
   (['--config.made.sets=nowhere'], 'manifest.jsonl: cannot be read'),
   (['--config.data.resident_mb=0.1'], 'data.resident_mb = 0.1: the photos take'),
+  (['--config.prevalence=1.0'], 'prevalence = 1.0'),
   (['--config.model.kind=vgg19'], "model.kind = 'vgg19'")])
 def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason):
   assert_refused(job(tmp_path / 'run', *arguments), tmp_path / 'run', reason)

@@ -16,13 +16,13 @@ from defect_jax.tasks.classifier import fitted, learning
 from defect_jax.tasks.classifier.material import open_material
 
 COLUMNS = (*predictions.COLUMNS, 'class', 'truth')
-_WRONG = 24  # photos on the page that it gets wrong
-_LOOKED_AT = 12  # photos whose saliency is on the page
+_WRONG = 12  # photos on the page that it gets wrong
+_LOOKED_AT = 6  # photos whose saliency is on the page
 
 
 def run(config, workdir):
   """Returns the summary; writes a row of every tested photo to predictions.csv."""
-  opened = fitted.open_fitted(config.classifier) if config.classifier else None
+  opened = fitted.open_fitted(config.classifier, config.prevalence) if config.classifier else None
   material = open_material(config)
   if opened:
     _check_opened(config, *opened, material)

@@ -16,6 +16,8 @@ from defect_jax.models import cnn, features
 from defect_jax.training import checkpoint
 from defect_jax.workdir import Workdir
 
+_pooled_features = jax.jit(features.pooled_features)
+
 _CHUNK_PIXELS = 2**18  # of one call of a network
 _BLUR = 1.5  # px, of saliency maps
 _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
@@ -25,21 +27,23 @@ _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their 
 class Fitted:
   """A trained classifier.
 
-  classes: names, good first. model: cnn.Classifier. params, standard: its. temperature: divides the logits.
+  classes: names, good first. model: cnn.Classifier. params, standard: its. prior: how frequent each class is where it
+  is used, `[K]`. temperature: divides the logits.
   """
   classes: list
   model: cnn.Classifier
   params: dict
   standard: cnn.Standard
-  temperature: float
+  prior: np.ndarray
+  temperature: float = 1.
 
   def logits(self, images):
     """Logits `[N, K]`, NumPy, of images `[N, S, S, C]`, not divided by the temperature."""
     return in_chunks(self._logits, images)
 
   def probabilities(self, images):
-    """Calibrated probabilities `[N, K]` for classes that are equally frequent."""
-    return softmax(self.logits(images) / self.temperature)
+    """Calibrated probabilities `[N, K]` for classes as frequent as `prior`; they were trained as equally frequent."""
+    return softmax(self.logits(images) / self.temperature + np.log(self.prior))
 
   def saliency(self, images):
     """Where the log-odds of being defective would change: `[N, S, S]`, at least 0.
@@ -73,8 +77,16 @@ class Fitted:
 
 
 def inputs_of(kind, images):
-  """What a classifier of a kind takes of images `[B, S, S, C]`: themselves, or their features `[B, 1280]`."""
-  return images if kind == 'resnet' else features.kid_features(features.load('vgg16'), images)
+  """What a classifier of a kind takes of images `[B, S, S, C]`: themselves, or their features `[B, 2560]`."""
+  return images if kind == 'resnet' else features.pooled_features(features.load('vgg16'), images)
+
+
+def prior_of(prevalence, classes):
+  """How frequent classes are, `[K]`, where a share `prevalence` of photos is defective, of every defect as many; None:
+  all classes alike."""
+  defects = classes - 1
+  return np.full(classes, 1 / classes) if prevalence is None else np.array(
+      [1 - prevalence] + [prevalence / defects] * defects)
 
 
 def model_of(config, classes):
@@ -82,13 +94,16 @@ def model_of(config, classes):
   data, model = config.data, config.model
   if model.kind == 'vgg16' and data.size < features.SMALLEST['vgg16']:
     raise UserError(f'data.size = {data.size}: vgg16 needs {features.SMALLEST["vgg16"]} px a side')
-  shape = (data.size, data.size, data.channels) if model.kind == 'resnet' else (features.KID_FEATURES,)
+  shape = (data.size, data.size, data.channels) if model.kind == 'resnet' else (features.POOLED_FEATURES,)
   return cnn.Classifier(model.kind, classes, shape, model.widths, model.blocks, model.hidden, model.dropout,
                         config.dtype)
 
 
-def open_fitted(root):
-  """(Fitted, config) of the workdir of a classifier; UserError for any other folder, and for one not at its end."""
+def open_fitted(root, prevalence=None):
+  """(Fitted, config) of the workdir of a classifier; UserError for any other folder, and for one not at its end.
+
+  prevalence: share of photos that are defective where it is used, None: as its config says.
+  """
   if not root:
     raise UserError('classifier: is not set; name the workdir of a trained one, such as --config.classifier='
                     'runs/classifier')
@@ -110,10 +125,18 @@ def open_fitted(root):
   like = jax.eval_shape(model.init, jax.random.key(0))
   try:
     params = flax.serialization.from_state_dict(like, tree['watch'].get('params') or tree['descent']['average'])
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, like):
+      raise ValueError('its parameters are of other shapes')
   except (KeyError, ValueError) as error:
     raise UserError(f'classifier: {root} was saved by another version of defect_jax; train it anew with this one'
                     ) from error
-  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, kept['temperature']), config
+  prior = prior_of(config.get('prevalence') if prevalence is None else prevalence, len(kept['classes']))
+  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, prior, kept['temperature']), config
+
+
+def embedded(images):
+  """Features of VGG16 of images, as `inputs_of` but NumPy, in chunks."""
+  return in_chunks(functools.partial(_pooled_features, jax.device_put(features.load('vgg16'))), images)
 
 
 def in_chunks(function, images):

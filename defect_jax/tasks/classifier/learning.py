@@ -11,7 +11,7 @@ import optax
 from defect_jax import losses
 from defect_jax.data import augment, batches
 from defect_jax.evaluation import classification
-from defect_jax.models import cnn, features
+from defect_jax.models import cnn
 from defect_jax.tasks import fitting
 from defect_jax.tasks.classifier import fitted
 from defect_jax.training.descent import Descent
@@ -37,7 +37,8 @@ def train(config, workdir, material):
   state, _, speed = fitting.fit(
       workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, config.batch, keys['order'],
       watch, rows, lambda key, step, batch: batches.balanced(key, step, batch, members, counts))
-  found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, 1.)
+  prior = fitted.prior_of(config.prevalence, len(material.classes))
+  found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, prior)
   held = material.validation
   if len(held) and np.bincount(held.labels, minlength=len(found.classes)).min() >= _CALIBRATING:
     found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
@@ -67,14 +68,12 @@ def standard_of(kind, inputs):
 
 
 def views(lot, count, light, key):
-  """VGG16's features `[N * count, 1280]` of augmented copies, the first as it is, and their labels."""
-  params = jax.device_put(features.load('vgg16'))
-  embed = jax.jit(lambda images: features.kid_features(params, images))
+  """VGG16's features `[N * count, 2560]` of augmented copies, the first as it is, and their labels."""
   varied = jax.jit(lambda images, keys: augment.augment(images, keys, **light))
-  found = [fitted.in_chunks(embed, lot.images)]
+  found = [fitted.embedded(lot.images)]
   for number in range(1, count):
     slots = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, number), jnp.arange(len(lot)))
-    found.append(fitted.in_chunks(embed, np.asarray(varied(lot.images, slots))))
+    found.append(fitted.embedded(np.asarray(varied(lot.images, slots))))
   return np.concatenate(found), np.tile(lot.labels, count)
 
 
@@ -105,10 +104,7 @@ class Early(fitting.Watch):
     self._labels, self._patience = validation.labels, patience
     self._params, self._loss, self._step, self._since = jax.device_get(params), np.inf, 0, 0
     if len(validation):
-      self._inputs = validation.images
-      if model.kind == 'vgg16':
-        params = jax.device_put(features.load('vgg16'))
-        self._inputs = fitted.in_chunks(jax.jit(lambda images: features.kid_features(params, images)), self._inputs)
+      self._inputs = fitted.embedded(validation.images) if model.kind == 'vgg16' else validation.images
       self._logits = jax.jit(lambda params, inputs: model.logits(params, standard, inputs))
 
   def __call__(self, state, step):

@@ -1,0 +1,23 @@
+"""How an experiment is started from the command line: what it refuses is one line and exit status 2."""
+
+import sys
+
+from absl import app, flags
+
+from defect_jax.config import UserError
+
+
+def run(main):
+  """app.run, but a UserError, or a flag that cannot be read, ends in a line instead of a traceback."""
+  try:
+    app.run(main, flags_parser=_parse)
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(arguments):
+  try:
+    return flags.FLAGS(arguments)
+  except flags.Error as error:
+    raise UserError(str(error)) from error
