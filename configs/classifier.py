@@ -67,6 +67,8 @@ def get_config(arg=None):
   # probabilities come from, and how many evaluations may pass without a better one; share 0: no early stopping,
   # patience 0: all steps.
   config.validation = ConfigDict({'share': 0.2, 'patience': 8})
+  # Predicts by the mean over mirrored copies, by the flips of data.augment: up to four times as long.
+  config.mirrored = False
   # Share of photos that are defective where it is used, which probabilities take into account; none: each class is as
   # frequent as the others.
   config.prevalence = placeholder(float)

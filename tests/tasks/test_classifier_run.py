@@ -1,6 +1,7 @@
 """The classifier job on made photos: its figures, its rows, how it goes on, what it refuses."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import signal
@@ -157,6 +158,21 @@ def test_a_prevalence_shifts_the_log_odds(evaluated, job, tmp_path):
                              rtol=1e-5)
   assert job(tmp_path / 'rare', f'--config.classifier={evaluated}', '--config.prevalence=1e-30') == 0
   assert {row['class'] for row in rows_of(tmp_path / 'rare').values()} == {'good'}
+
+
+def test_a_prediction_is_the_mean_over_mirrored_copies(evaluated):
+  found, config = fitted.open_fitted(evaluated)
+  assert fitted.mirrors_of(config) == found.mirrors == ((),)
+  config.mirrored = True
+  mirrors = fitted.mirrors_of(config)
+  assert mirrors == ((), (1,), (2,), (1, 2))
+  config.data.augment.flip_vertical = False
+  assert fitted.mirrors_of(config) == ((), (2,))
+  images = np.random.default_rng(0).uniform(size=(3, 32, 32, 1)).astype(np.float32)
+  copies = [images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]]
+  each = [found.logits(copy) for copy in copies]
+  assert np.ptp(each, 0).max() > 1e-3
+  np.testing.assert_allclose(dataclasses.replace(found, mirrors=mirrors).logits(images), np.mean(each, 0), rtol=1e-5)
 
 
 def test_how_frequent_classes_are():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 
 import flax.serialization
@@ -28,18 +29,20 @@ class Fitted:
   """A trained classifier.
 
   classes: names, good first. model: cnn.Classifier. params, standard: its. prior: how frequent each class is where it
-  is used, `[K]`. temperature: divides the logits.
+  is used, `[K]`. mirrors: axes that each copy of a photo is mirrored along of which the logits are the mean.
+  temperature: divides the logits.
   """
   classes: list
   model: cnn.Classifier
   params: dict
   standard: cnn.Standard
   prior: np.ndarray
+  mirrors: tuple = ((),)
   temperature: float = 1.
 
   def logits(self, images):
     """Logits `[N, K]`, NumPy, of images `[N, S, S, C]`, not divided by the temperature."""
-    return in_chunks(self._logits, images)
+    return np.mean([in_chunks(self._logits, np.flip(images, axes)) for axes in self.mirrors], 0)
 
   def probabilities(self, images):
     """Calibrated probabilities `[N, K]` for classes as frequent as `prior`; they were trained as equally frequent."""
@@ -89,6 +92,13 @@ def prior_of(prevalence, classes):
       [1 - prevalence] + [prevalence / defects] * defects)
 
 
+def mirrors_of(config):
+  """`mirrors` of Fitted: with config.mirrored every combination of the flips that photos are augmented by."""
+  light = config.data.augment
+  axes = [axis for axis, on in ((1, light.flip_vertical), (2, light.flip_horizontal)) if on and config.get('mirrored')]
+  return tuple(of for count in range(len(axes) + 1) for of in itertools.combinations(axes, count))
+
+
 def model_of(config, classes):
   """cnn.Classifier of a config; `classes`: how many."""
   data, model = config.data, config.model
@@ -131,7 +141,8 @@ def open_fitted(root, prevalence=None):
     raise UserError(f'classifier: {root} was saved by another version of defect_jax; train it anew with this one'
                     ) from error
   prior = prior_of(config.get('prevalence') if prevalence is None else prevalence, len(kept['classes']))
-  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, prior, kept['temperature']), config
+  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, prior, mirrors_of(config),
+                kept['temperature']), config
 
 
 def embedded(images):

@@ -18,7 +18,8 @@ SCHEMA = {
               'hidden': Integer(0, 65536), 'dropout': Number(0, below=1), 'views': Integer(1, 1000)},
     'optimizer': {'lr': Number(above=0, high=10), 'weight_decay': Number(0), 'average': Number(0, below=1)},
     'validation': {'share': Number(0, 0.5), 'patience': Integer(0)},
-    'prevalence': Optional(Number(above=0, below=1)), 'threshold': Number(above=0, below=1), 'heatmaps': Boolean(),
+    'mirrored': Boolean(), 'prevalence': Optional(Number(above=0, below=1)),
+    'threshold': Number(above=0, below=1), 'heatmaps': Boolean(),
     'measure': {'part': Choice('dev', 'final')},
     'steps': VAE['steps'],
 }
