@@ -146,8 +146,11 @@ def test_an_opened_classifier_is_measured_without_training(evaluated, job, tmp_p
   check_outputs(tmp_path / 'again')
   for key in ('accuracy', 'auroc', 'confusion', 'temperature'):
     assert summary_of(tmp_path / 'again')[key] == summary_of(evaluated)[key]
-  assert job(tmp_path / 'final', f'--config.classifier={evaluated}', '--config.measure.part=final') == 0
+  assert job(tmp_path / 'final', f'--config.classifier={evaluated}', '--config.measure.part=final',
+             '--config.validation.share=0.4') == 0
   assert summary_of(tmp_path / 'final')['part'] == 'final'
+  trained, opened = (summary_of(of)['photos'] for of in (evaluated, tmp_path / 'final'))
+  assert opened == trained | {'test': opened['test']} != trained
   assert not rows_of(tmp_path / 'final').keys() & rows_of(evaluated).keys()
 
 

@@ -14,6 +14,7 @@ from defect_jax.report import classifier as report
 from defect_jax.tasks import machine, predictions
 from defect_jax.tasks.classifier import fitted, learning
 from defect_jax.tasks.classifier.material import open_material
+from defect_jax.workdir import Workdir
 
 COLUMNS = (*predictions.COLUMNS, 'class', 'truth')
 _WRONG = 12  # photos on the page that it gets wrong
@@ -26,9 +27,10 @@ def run(config, workdir):
   material = open_material(config)
   if opened:
     _check_opened(config, *opened, material)
+  photos = _photos(config, material)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
-  for line in _opening_lines(config, material):
+  for line in _opening_lines(config, material, photos):
     print(line, flush=True)
   began = time.monotonic()
   if opened:
@@ -46,8 +48,7 @@ def run(config, workdir):
       **classification.measure(material.test.labels, probabilities, config.seed), 'part': config.measure.part,
       'classes': material.classes, 'temperature': found.temperature,
       'calibration_error': classification.calibration_error(material.test.labels, probabilities),
-      'photos': {name: _counts(getattr(material, name), material.classes)
-                 for name in ('real', 'made', 'validation', 'test')},
+      'photos': photos,
       'skipped': sum(note.startswith('skipped') for note in material.notes),
       **machine.used()}
   _report(config, workdir, material, found, probabilities, summary)
@@ -66,12 +67,23 @@ def _check_opened(config, found, saved, material):
                       'it so')
 
 
-def _opening_lines(config, material):
+def _photos(config, material):
+  """{lot: {class: photos}}: tested ones, and those that the classifier was or will be trained on; UserError."""
+  found = {name: _counts(getattr(material, name), material.classes) for name in ('real', 'made', 'validation', 'test')}
+  if config.classifier:
+    trained = Workdir(config.classifier).read_summary()
+    if trained is None:
+      raise UserError(f'classifier: {config.classifier} has no summary.json; run it to its end first')
+    found = trained['photos'] | {'test': found['test']}
+  return found
+
+
+def _opening_lines(config, material, photos):
   yield from (f'note: {note}' for note in material.notes)
   for name, words in (('real', 'real photos to train on'), ('made', 'made ones'), ('validation', 'held out'),
                       ('test', f'tested, of the part {config.measure.part}')):
-    counts = _counts(getattr(material, name), material.classes)
-    yield f'{words}: {", ".join(f"{count} {label}" for label, count in counts.items())}'
+    if not config.classifier or name == 'test':
+      yield f'{words}: {", ".join(f"{count} {label}" for label, count in photos[name].items())}'
   yield f'{parallel.devices()} {jax.default_backend()} device(s)'
 
 
