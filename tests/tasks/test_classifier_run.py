@@ -165,12 +165,11 @@ def test_a_prevalence_shifts_the_log_odds(evaluated, job, tmp_path):
 
 def test_a_prediction_is_the_mean_over_mirrored_copies(evaluated):
   found, config = fitted.open_fitted(evaluated)
-  assert fitted.mirrors_of(config) == found.mirrors == ((),)
-  config.mirrored = True
-  mirrors = fitted.mirrors_of(config)
-  assert mirrors == ((), (1,), (2,), (1, 2))
-  config.data.augment.flip_vertical = False
-  assert fitted.mirrors_of(config) == ((), (2,))
+  light, mirrors = config.data.augment, ((), (1,), (2,), (1, 2))
+  assert fitted.mirrors_of(light, False) == found.mirrors == ((),)
+  assert fitted.mirrors_of(light, True) == fitted.open_fitted(evaluated, mirrored=True)[0].mirrors == mirrors
+  light.flip_vertical = False
+  assert fitted.mirrors_of(light, True) == ((), (2,))
   images = np.random.default_rng(0).uniform(size=(3, 32, 32, 1)).astype(np.float32)
   copies = [images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]]
   each = [found.logits(copy) for copy in copies]

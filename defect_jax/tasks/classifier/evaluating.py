@@ -23,7 +23,7 @@ _LOOKED_AT = 6  # photos whose saliency is on the page
 
 def run(config, workdir):
   """Returns the summary; writes a row of every tested photo to predictions.csv."""
-  opened = fitted.open_fitted(config.classifier, config.prevalence) if config.classifier else None
+  opened = fitted.open_fitted(config.classifier, config.prevalence, config.mirrored) if config.classifier else None
   material = open_material(config)
   if opened:
     _check_opened(config, *opened, material)

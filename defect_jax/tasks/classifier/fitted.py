@@ -17,11 +17,11 @@ from defect_jax.models import cnn, features
 from defect_jax.training import checkpoint
 from defect_jax.workdir import Workdir
 
-_pooled_features = jax.jit(features.pooled_features)
-
 _CHUNK_PIXELS = 2**18  # of one call of a network
 _BLUR = 1.5  # px, of saliency maps
 _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
+
+_pooled_features = jax.jit(features.pooled_features)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +92,9 @@ def prior_of(prevalence, classes):
       [1 - prevalence] + [prevalence / defects] * defects)
 
 
-def mirrors_of(config):
-  """`mirrors` of Fitted: with config.mirrored every combination of the flips that photos are augmented by."""
-  light = config.data.augment
-  axes = [axis for axis, on in ((1, light.flip_vertical), (2, light.flip_horizontal)) if on and config.get('mirrored')]
+def mirrors_of(light, mirrored):
+  """`mirrors` of Fitted: where `mirrored` every combination of the flips of data.augment."""
+  axes = [axis for axis, on in ((1, light.flip_vertical), (2, light.flip_horizontal)) if on and mirrored]
   return tuple(of for count in range(len(axes) + 1) for of in itertools.combinations(axes, count))
 
 
@@ -109,10 +108,11 @@ def model_of(config, classes):
                         config.dtype)
 
 
-def open_fitted(root, prevalence=None):
+def open_fitted(root, prevalence=None, mirrored=False):
   """(Fitted, config) of the workdir of a classifier; UserError for any other folder, and for one not at its end.
 
-  prevalence: share of photos that are defective where it is used, None: as its config says.
+  prevalence: share of photos that are defective where it is used, None: as its config says. mirrored: whether it
+  predicts by mirrored copies, even if its config says no.
   """
   if not root:
     raise UserError('classifier: is not set; name the workdir of a trained one, such as --config.classifier='
@@ -141,7 +141,8 @@ def open_fitted(root, prevalence=None):
     raise UserError(f'classifier: {root} was saved by another version of defect_jax; train it anew with this one'
                     ) from error
   prior = prior_of(config.get('prevalence') if prevalence is None else prevalence, len(kept['classes']))
-  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, prior, mirrors_of(config),
+  mirrors = mirrors_of(config.data.augment, mirrored or config.get('mirrored'))
+  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, prior, mirrors,
                 kept['temperature']), config
 
 

@@ -39,7 +39,7 @@ def train(config, workdir, material):
       watch, rows, lambda key, step, batch: batches.balanced(key, step, batch, members, counts))
   prior = fitted.prior_of(config.prevalence, len(material.classes))
   found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, prior,
-                        fitted.mirrors_of(config))
+                        fitted.mirrors_of(config.data.augment, config.mirrored))
   held = material.validation
   if len(held) and np.bincount(held.labels, minlength=len(found.classes)).min() >= _CALIBRATING:
     found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))

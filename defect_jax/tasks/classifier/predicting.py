@@ -37,7 +37,7 @@ class Seen:
 def run(config, workdir):
   """Predicts all photos of `config.photos`; returns the summary. A photo that cannot be read becomes a row."""
   records = predictions.list_photos(config.photos)
-  found, saved = fitted.open_fitted(config.classifier, config.prevalence)
+  found, saved = fitted.open_fitted(config.classifier, config.prevalence, config.mirrored)
   view = tiles.View(geometry_of(saved))
   workdir.open()
   print(f'classes and geometry are those of {config.classifier}: {", ".join(found.classes)}', flush=True)
