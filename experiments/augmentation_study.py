@@ -4,7 +4,7 @@
   python -m experiments.augmentation_study --part=final         and on the final part, which nothing was chosen on
   python -m experiments.augmentation_study --photos=10,50 --ratios=0.5,2,5 --sets=magnetic_tile     further cells
   python -m experiments.augmentation_study --candidates=1,8              without selection filters, and with those of 8
-  python -m experiments.augmentation_study --tiny               a minute, to try the command
+  python -m experiments.augmentation_study --tiny               one or two minutes, to try the command
 
 PRIMARY COMPARISON, written down before it was run: solar cells (ELPV, mono), 25 real defective photos of the pool with
 all its good ones, ratio of made to real defective photos 1, 5 seeds, which also redraw the 25 photos; balanced accuracy
