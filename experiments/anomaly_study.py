@@ -105,6 +105,7 @@ def lines(rows):
 
 
 def main(_):
+  command.check_known('sets', FLAGS.sets, _SETS)
   rows = []
   for name in FLAGS.sets:
     dev = [run(name, seed, 'dev') for seed in range(FLAGS.seeds)]

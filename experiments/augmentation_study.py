@@ -131,11 +131,6 @@ def draw(rows, path):
     write_atomic(path, plots.png(figure))
 
 
-def _check_known(flag, names, known):
-  if unknown := [name for name in names if name not in known]:
-    raise UserError(f'--{flag}: {unknown[0]} is none of them; there are {", ".join(known)}')
-
-
 def _numbers(flag, texts, kind, least):
   """What a flag lists, as numbers of a kind."""
   try:
@@ -152,8 +147,8 @@ def main(_):
     FLAGS.seeds, FLAGS.photos, FLAGS.sets = 2, ['10'], FLAGS.sets[:1]
     FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste']
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
-  _check_known('arms', FLAGS.arms, cells.ARMS)
-  _check_known('sets', FLAGS.sets, _SETS)
+  command.check_known('arms', FLAGS.arms, cells.ARMS)
+  command.check_known('sets', FLAGS.sets, _SETS)
   counts, ratios = _numbers('photos', FLAGS.photos, int, 0), _numbers('ratios', FLAGS.ratios, float, 0)
   filters = [None if of == 'config' else _numbers('candidates', [of], int, 1)[0] for of in FLAGS.candidates]
   every = []

@@ -16,6 +16,12 @@ def run(main):
     sys.exit(2)
 
 
+def check_known(flag, names, known):
+  """UserError where a flag lists a name that is not known."""
+  if unknown := [name for name in names if name not in known]:
+    raise UserError(f'--{flag}: {unknown[0]} is none of them; there are {", ".join(known)}')
+
+
 def _parse(arguments):
   try:
     return flags.FLAGS(arguments)

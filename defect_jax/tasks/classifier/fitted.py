@@ -87,9 +87,10 @@ def inputs_of(kind, images):
 def prior_of(prevalence, classes):
   """How frequent classes are, `[K]`, where a share `prevalence` of photos is defective, of every defect as many; None:
   all classes alike."""
+  if prevalence is None:
+    return np.full(classes, 1 / classes)
   defects = classes - 1
-  return np.full(classes, 1 / classes) if prevalence is None else np.array(
-      [1 - prevalence] + [prevalence / defects] * defects)
+  return np.array([1 - prevalence] + [prevalence / defects] * defects)
 
 
 def mirrors_of(light, mirrored):
