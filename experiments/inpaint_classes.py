@@ -1,14 +1,17 @@
 """Does the prompt say which defect is made? A classifier that knows real photos alone names the inpainted areas.
 
-  python -m experiments.inpaint_classes --weights=runs/inpaint_train/pipeline
+  python -m experiments.inpaint_classes
+  python -m experiments.inpaint_classes --weights=runs/fine/pipeline       and a pipeline of configs/inpaint_fine.py
 
 On magnetic tiles with masks, three classes: trains a pipeline from scratch, and, where --weights are given, goes on
 from them for as many steps; trains a classifier (a head on VGG16) on real areas of the pool, good ones and the
 three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
-defects of the asked class, so further rows ask with masks of the other classes, where only the prompt can tell. Others
-show the best of --candidates, as the filter of configs/inpaint.py chooses it by areas that were trained on. Controls:
-the real areas of the part dev, cut and paste, and good areas as they are. A figure is the share that is named as
-asked; by chance it is 1 / 4. Finished jobs are not run again. Writes classes.json and classes.png to --root.
+defects of the asked class, each in that of --among good areas whose surroundings are most like the defect's own.
+Further rows ask with masks of the other classes, where only the prompt can tell. Others show the best of --candidates,
+as the filter of configs/inpaint.py chooses it by areas that were trained on. Controls: the real areas of the part dev;
+real ones of the pool as they are, as the pipeline's autoencoder gives them back, and cut and pasted; good areas as they
+are. A figure is the share that is named as asked; by chance it is 1 / 4. Finished jobs are not run again. Writes
+classes.json and classes.png to --root.
 """
 
 import csv
@@ -33,6 +36,7 @@ flags.DEFINE_string('weights', None, 'A pipeline to go on from, such as one of s
 flags.DEFINE_integer('train_steps', 3600, 'Steps of each pipeline in its latents.', lower_bound=100)
 flags.DEFINE_integer('images', 240, 'Made areas of each pipeline, in turn by class.', lower_bound=4)
 flags.DEFINE_float('guidance', 3.0, 'Guidance.', lower_bound=1)
+flags.DEFINE_integer('among', 64, "Good areas of which the one most like the defect's own is taken.", lower_bound=1)
 flags.DEFINE_integer('candidates', 8, 'Of which the filter chooses.', lower_bound=2)
 flags.DEFINE_string('root', 'runs/inpaint_classes', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
@@ -44,11 +48,11 @@ _JUDGE = {'model.dropout': 0.0, 'model.views': 2, 'data.augment.shift': 0, 'data
 
 
 def train(name, **settings):
-  """inpaint_runs.Finished of a run of configs/inpaint_train.py."""
+  """inpaint_runs.Finished of a run of configs/inpaint_fine.py."""
   photos = {'data.source': 'folder', 'data.path': FLAGS.data, 'data.classes': ','.join([*FLAGS.classes, areas.GOOD])}
   steps = {} if FLAGS.tiny else {'steps.total': FLAGS.train_steps}
-  jobs.run(f'configs/inpaint_train.py{":tiny" * FLAGS.tiny}', Path(FLAGS.root) / name, photos | steps | settings)
-  return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images, FLAGS.guidance)
+  jobs.run(f'configs/inpaint_fine.py{":tiny" * FLAGS.tiny}', Path(FLAGS.root) / name, photos | steps | settings)
+  return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images, FLAGS.guidance, FLAGS.among)
 
 
 def export_real(run, folder):
@@ -96,7 +100,10 @@ def fill(runs):
   kinds |= {f'{name}, best of {FLAGS.candidates}': (found.labels, run.selected(FLAGS.candidates))
             for name, run in runs.items()}
   kinds |= {f'{name}, masks of others': (others, run.filled(others)) for name, run in runs.items()}
-  return kinds | {'cut and paste': (found.labels, found.pasted()),
+  kinds |= {f'real ones by the autoencoder {name}': (found.labels, run.reconstructed(found.donors))
+            for name, run in runs.items()}
+  return kinds | {'real ones of the pool': (found.labels, found.donors),
+                  'cut and paste': (found.labels, found.pasted()),
                   'good areas as they are': (found.labels, found.images)}
 
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import numpy as np
 
 from configs import inpaint
@@ -21,9 +22,9 @@ class Finished:
   of those that are held out. places: measures.Places.
   """
 
-  def __init__(self, root, images=None, guidance=None):
-    """images, guidance: how many places, and how they are filled; as the run had it, if None. UserError for any other
-    folder."""
+  def __init__(self, root, images=None, guidance=None, among=1):
+    """images, guidance: how many places, and how they are filled; as the run had it, if None. among: see
+    measures.places. UserError for any other folder."""
     self.workdir = Workdir(root)
     self.config, self.summary = self.workdir.read_config(), self.workdir.read_summary()
     if self.config is None or self.summary is None or self.config.task != 'inpaint_train':
@@ -35,18 +36,30 @@ class Finished:
     self.train, _ = material.open_lot(self.config, data.part, data.few_shot, data.areas, flip=True)
     self.dev, _ = material.open_lot(self.config, self.config.measure.part, 0, None, flip=False)
     self.places = measures.places(self.train.good(), self.train.defects(), self.texts,
-                                  images or self.config.measure.images, self.config.seed)
+                                  images or self.config.measure.images, self.config.seed, among)
+
+  @functools.cached_property
+  def _model(self):
+    return pipeline.load(str(self.workdir.pipeline), self.config.dtype)
 
   @functools.cached_property
   def _filler(self):
-    model = pipeline.load(str(self.workdir.pipeline), self.config.dtype)
-    return measures.Filler(self.config, model, self.texts, self.places), as_tree(model.params)
+    return measures.Filler(self.config, self._model, self.texts, self.places), as_tree(self._model.params)
 
   def filled(self, labels=None):
     """Places filled by the pipeline, float32 `[N, S, S, 3]`; `labels`: other defects to ask for than the masks'."""
     filler, params = self._filler
     texts = None if labels is None else self.texts.rows(labels)
     return filler(params, len(self.places.labels), texts)
+
+  def reconstructed(self, images):
+    """Images as the autoencoder gives them back, float32 `[N, S, S, 3]` in [0, 1] of such."""
+    model, size = self._model, self.config.measure.batch
+    nothing = np.zeros(images.shape[1:3], bool)
+    latents = np.stack([one.original for one in model.encode_photos(list(images), [nothing] * len(images))])
+    decode = jax.jit(model.decode)
+    return np.concatenate([decode(model.params, latents[first:first + size])
+                           for first in range(0, len(latents), size)])
 
   def selected(self, candidates):
     """Places filled as `filled`, of so many candidates for each the one that reads as asked (selection.Reading),

@@ -25,13 +25,17 @@ def test_a_share_is_of_those_that_were_asked_for(study):
 
 
 def test_masks_of_others_are_asked_for_another_class_than_theirs(study):
-  found = types.SimpleNamespace(labels=['dent', 'scratch', 'hole'], pasted=lambda: 'pasted', images='good ones')
-  run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels, selected=lambda count: f'of {count}')
+  found = types.SimpleNamespace(labels=['dent', 'scratch', 'hole'], pasted=lambda: 'pasted', images='good ones',
+                                donors='real ones')
+  run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels, selected=lambda count: f'of {count}',
+                              reconstructed=lambda images: f'{images} again')
   kinds = study.fill({'a': run, 'b': run})
   assert list(kinds) == ['a', 'b', 'a, best of 3', 'b, best of 3', 'a, masks of others', 'b, masks of others',
+                         'real ones by the autoencoder a', 'real ones by the autoencoder b', 'real ones of the pool',
                          'cut and paste', 'good areas as they are']
   assert kinds['a'] == (found.labels, None)
   assert kinds['b, best of 3'] == (found.labels, 'of 3')
+  assert kinds['real ones by the autoencoder b'] == (found.labels, 'real ones again')
   assert kinds['b, masks of others'] == (['scratch', 'hole', 'dent'],) * 2
 
 

@@ -51,6 +51,15 @@ def test_places_are_good_areas_with_the_marks_of_defects_in_turn(config):
   assert len(alone.labels) == 2 and len(alone.images) == 2
 
 
+def test_a_place_is_most_like_the_defects_own_area_where_that_is_not_marked(config):
+  good, defects = lot(['good'] * 4), lot(['dent', 'crack', 'dent'])
+  good.images[3] = 15  # nearer to the second defect inside the mark, and nowhere else
+  defects.images[1][defects.marks[1]] = 15
+  found = measures.places(good, defects, material.Texts(config), 12, 0, among=60)
+  np.testing.assert_array_equal(found.images[:, 0, 0], found.donors[:, 0, 0])
+  assert len({float(donor[0, 0, 0]) for donor in found.donors}) == 3
+
+
 def test_cut_and_paste_is_the_donor_where_marked_and_fades_outwards(config):
   found = measures.places(lot(['good']), lot(['dent', 'dent']), material.Texts(config), 4, 0)
   pasted = found.pasted()

@@ -36,19 +36,28 @@ class Places:
     return compose(self.images, self.donors, self.marks)
 
 
-def places(good, defects, texts, count, seed):
+def places(good, defects, texts, count, seed, among=1):
   """Places of `count` defects in turn by class on good areas at random; where there are none, on the defects' own.
 
-  Args: good, defects: Lot of the part that is trained on. texts: material.Texts.
+  Args:
+    good, defects: Lot of the part that is trained on. texts: material.Texts.
+    among: of so many good areas the one is taken that is most like the defect's own area around the mark, so that what
+      is only seen at an edge is tried out at an edge.
   """
   rng = np.random.default_rng(seed)
   by_class = {name: np.flatnonzero(np.array(defects.labels) == name) for name in dict.fromkeys(defects.labels)}
   donors = [int(rng.choice(rows)) for _, rows in zip(range(count), _endless(list(by_class.values())), strict=False)]
   under = good if len(good) else defects
-  below = [int(rng.integers(len(under))) for _ in donors]
+  below = [_alike(under, rng.integers(len(under), size=among), defects, donor) for donor in donors]
   labels = [defects.labels[row] for row in donors]
   return Places(np.float32(under.images[below]) / 255, defects.marks[donors], texts.rows(labels), labels,
                 np.float32(defects.images[donors]) / 255)
+
+
+def _alike(good, rows, defects, donor):
+  """Of some rows of good areas the one with the least squared difference to a defect's area around its mark."""
+  away = np.float32(good.images[rows]) - np.float32(defects.images[donor])  # [M, S, S, 3]
+  return int(rows[np.square(away[:, ~defects.marks[donor]]).sum((1, 2)).argmin()])
 
 
 def _endless(items):
