@@ -1,11 +1,12 @@
 """New defect photos by Stable Diffusion inpainting: each is a photo in which only a marked area is made anew.
 
+  python -m defect_jax.main --config=configs/inpaint.py --config.count=24                 pits in metal surfaces
   python -m defect_jax.main --config=configs/inpaint.py --config.photos=photos
   python -m defect_jax.main --config=configs/inpaint.py --config.weights=runs/inpaint_train --config.photos=photos \
     --config.defects=scratch,dent --config.count=5000
   python -m defect_jax.main --config=configs/inpaint.py:crop --config.weights=FOLDER --config.photos=photos \
     --config.geometry.crop=512,512
-  python -m defect_jax.main --config=configs/inpaint.py:tiny --config.photos=photos     seconds: noise, to try it
+  python -m defect_jax.main --config=configs/inpaint.py:tiny                             seconds: noise, to try it
 
 weights is `default`, a small pipeline that comes with this package and knows pitting on ball screws; a run of
 configs/inpaint_train.py, which teaches one your product; a folder with a diffusers inpainting pipeline; or, with
@@ -34,7 +35,8 @@ def get_config(arg=None):
   config.variants = 1  # images of a photo in a row; with one mask for all, each photo is encoded once
 
   # The photos that are changed, in MVTec layout, as ok/ and ng/, or just a folder of them; never of the part final.
-  config.photos = placeholder(str)
+  # `default`, for the default weights alone: metal surfaces that these have made from nothing, to see how it works.
+  config.photos = FieldReference('default')
   config.part = 'pool'
   config.classes = ('good',)
 

@@ -24,6 +24,7 @@ from defect_jax.config import UserError
 RANDOM = 'random'
 DEFAULT = 'default'  # what comes with this package: pitting on ball screws, see ball_screw/LICENSE.txt
 _OWN = Path(__file__).parent / 'ball_screw'
+SURFACES = _OWN / 'surfaces'  # photos to try it on, which it has made itself
 EXAMPLE = 'stable-diffusion-v1-5/stable-diffusion-inpainting'
 PARTS = ('unet', 'vae', 'text_encoder')
 _STEMS = {'unet': 'diffusion', 'vae': 'diffusion', 'text_encoder': ''}

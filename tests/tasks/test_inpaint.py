@@ -87,6 +87,13 @@ def test_photos_of_every_kind_are_augmented_and_broken_ones_listed(inpaint, mixe
     assert done.stdout == '0 faults\n'
 
 
+def test_the_surfaces_of_the_package_are_there_to_try_it_on(inpaint, tmp_path):
+  assert inpaint('default', 'run', '--config.geometry.crop=256,256', '--config.sampler.steps=1') == 0
+  made = manifest.read_manifest(tmp_path / 'run/set')
+  assert len({image.source for image in made}) == 8 and {image.source_part for image in made} == {'pool'}
+  assert {image.changed_outside_mask for image in made} == {0}
+
+
 @pytest.mark.slow
 def test_two_processes_with_a_set_in_common_make_the_set_of_one(inpaint, mixed, tmp_path):
   count = ('--config.count=10', '--config.sampler.steps=1', '--config.geometry.mode=masked')
@@ -123,7 +130,9 @@ def masked_by(levels):
   (['--config.masks.kind=png'], 'masks.file: belongs to masks.kind = png'),
   (['--config.masks.kind=real'], 'masks.kind = real: there are no defect masks'),
   (['--config.prompts=a {thing}'], 'prompts: '), (['--config.classes=fine'], "classes: no photos of class 'fine'"),
-  (['--config.photos=none'], 'photos: is not set'), (['--config.photos=void'], 'photos: void does not exist'),
+  (['--config.photos=none'], 'photos: is not set'),
+  (['--config.photos=default', f'--config.weights={ROOT}'], 'photos = default: these are the surfaces that'),
+  (['--config.photos=void'], 'photos: void does not exist'),
   (['--config.part=final'], 'part'), (['--config.part=dev'], 'measure.part = dev'),
   (['--config.masks.size=0.5,0.1'], 'masks.size'), (['--config.share.process=1'], 'share.process = 1')])
 def test_mistakes_are_one_line_and_leave_nothing(inpaint, mixed, tmp_path, capsys, arguments, reason):

@@ -42,7 +42,8 @@ def run(config, workdir):
   Raises UserError, Stopped or DiskFull.
   """
   settings = _settings(config)
-  records = folder.list_photos(config.photos, 'photos', plain=True)
+  photo_folder = sources.folder_of(config)
+  records = folder.list_photos(photo_folder, 'photos', plain=True)
   fixed = sources.fixed_mask(config.masks)
   chosen, skipped = sources.choose(records, config, settings, fixed)
   marks = sources.real_marks(records, config.part, config.defects) if config.masks.kind == 'real' else {}
@@ -61,11 +62,11 @@ def run(config, workdir):
         f'{config.sampler.steps} steps, {sampler.canvas[0]} x {sampler.canvas[1]} px; {parallel.devices()} '
         f'{jax.default_backend()} device(s)', flush=True)
   make = making.Maker(config, settings, chosen, fixed, marks, model, sampler, select)
-  return _produce(config, workdir, root, make, skipped)
+  return _produce(config, workdir, photo_folder, root, make, skipped)
 
 
-def _produce(config, workdir, root, make, skipped):
-  began, photo_folder = time.monotonic(), pathlib.Path(config.photos)
+def _produce(config, workdir, photo_folder, root, make, skipped):
+  began = time.monotonic()
   progress = Progress(workdir, began, config.batch)
   progress.compile_seconds = make.compile()
   found = production.produce(root, config.count, config.batch, make, config_hash(config), progress,
@@ -82,7 +83,7 @@ def _produce(config, workdir, root, make, skipped):
   made = manifest.read_manifest(root) if found.whole else []
   if not found.whole:
     print('this share is made; the set is whole once those of the other processes are', flush=True)
-  summary |= measuring.measure(config, root, made)
+  summary |= measuring.measure(config, photo_folder, root, made)
   summary['changed_outside_mask'] = max((image.changed_outside_mask for image in made), default=None)
   report.write(workdir.report_html, workdir.root.name, config, summary, root, photo_folder, made)
   return summary

@@ -11,13 +11,13 @@ from defect_jax.imagesets import writer
 _NONE = dict.fromkeys(('kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'))
 
 
-def measure(config, root, made):
+def measure(config, photo_folder, root, made):
   """generation.measure of a made set's defects against real ones of config.measure.part; all None without these.
 
-  Args: root: of the set. made: list of Made.
+  Args: photo_folder: where the real ones are. root: of the set. made: list of Made.
   """
   view = regions.Geometry(size=config.measure.size, channels=3, region='mask')
-  real, pool = (_real(config, view, part) for part in (config.measure.part, config.part))
+  real, pool = (_real(config, photo_folder, view, part) for part in (config.measure.part, config.part))
   if not made or not len(real):
     return _NONE | {'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
   squares = [_square(root, image, view) for image in made]
@@ -26,10 +26,10 @@ def measure(config, root, made):
       'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
 
 
-def _real(config, view, part):
+def _real(config, photo_folder, view, part):
   try:
-    return sets.open_set(source='folder', path=config.photos, part=part, classes=config.defects, geometry=view,
-                         max_broken=1.).images()
+    return sets.open_set(source='folder', path=str(photo_folder), part=part, classes=config.defects,
+                         geometry=view, max_broken=1.).images()
   except UserError as error:
     logging.info('no real defects of part %s to measure against: %s', part, error)
     return np.zeros((0, view.size, view.size, 3), np.float32)

@@ -5,13 +5,14 @@ import functools
 import hashlib
 import itertools
 from concurrent import futures
+from pathlib import Path
 
 import numpy as np
 from absl import logging
 
 from defect_jax.config import UserError, nearest
 from defect_jax.data import parts, photos
-from defect_jax.diffusion import geometry, masks
+from defect_jax.diffusion import geometry, masks, weights
 
 _THREADS = 4  # large photos decoded at a time
 
@@ -28,6 +29,18 @@ class Source:
     if hashlib.sha256(data).hexdigest() != self.sha256:
       raise UserError(f'{self.record.file}: changed since the run began; put the photo back or begin another run')
     return photos.decode(data, self.record.file)
+
+
+def folder_of(config):
+  """Path of the photos; `default` are surfaces that come with this package. UserError where none are named."""
+  if config.photos is None:
+    raise UserError('photos: is not set; name the folder of your photos')
+  if config.photos != weights.DEFAULT:
+    return Path(config.photos)
+  if config.weights not in (weights.DEFAULT, weights.RANDOM):
+    raise UserError(f'photos = {weights.DEFAULT}: these are the surfaces that weights = {weights.DEFAULT} knows; name '
+                    'the folder of your photos')
+  return weights.SURFACES
 
 
 def choose(records, config, settings, fixed):
