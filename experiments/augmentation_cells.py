@@ -92,7 +92,7 @@ class Cell:
     return root
 
   def _inpainted(self):
-    """By a pipeline that is trained from scratch on the cell's photos."""
+    """By a pipeline that is trained from scratch on the cell's photos, in their own masks where they have any."""
     photos = self.root / 'photos'
     if not photos.is_dir():
       self.export(photos)
@@ -100,10 +100,11 @@ class Cell:
     classes = ','.join(self.data['defects'])
     jobs.run(self.config('inpaint_train.py'), self.root / 'inpaint_train',
              data | {'seed': self.seed, 'data.classes': f'{classes},good'} | ({} if self.tiny else _INPAINTING))
+    masks = {'masks.kind': 'real'} if (photos / 'ground_truth').is_dir() else {}
     workdir = self.root / f'inpaint_images{self._suffix()}'
     jobs.run(self.config('inpaint.py'), workdir,
              {'photos': photos, 'defects': classes, 'weights': self.root / 'inpaint_train', 'seed': self.seed,
-              'count': self.count} | self._filter('filter'))
+              'count': self.count} | masks | self._filter('filter'))
     return workdir / 'set'
 
   def export(self, folder):

@@ -107,6 +107,16 @@ def test_a_filter_has_sets_and_classifiers_of_its_own(ran, tmp_path):
   assert settings['resnet+vae_split_ratio_1_best_of_1']['made.sets'] == str(tmp_path / 'vae_split_images_best_of_1/set')
 
 
+def test_defects_are_inpainted_in_real_masks_where_there_are_any(ran, tmp_path):
+  cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False)
+  (tmp_path / 'photos').mkdir()
+  cell.made('inpaint')
+  (tmp_path / 'photos/ground_truth').mkdir()
+  cell.made('inpaint')
+  (trained, made), again = ran[:2], ran[2:]
+  assert again == [trained, (made[0], made[1] | {'masks.kind': 'real'})]
+
+
 def test_what_has_no_made_images_is_the_same_job_for_every_ratio(ran, tmp_path):
   cell = cells.Cell(tmp_path, {'source': 'elpv', 'defects': ('defective',)}, 6, 2, 10, False)
   for ratio in (1., 5.):
