@@ -62,7 +62,7 @@ def get_config(arg=None):
                                'content': 'noise'})
 
   # Candidates made for each mask, of which one is kept: of those that by VGG16's features read as the asked defect and
-  # are as near to real ones as `quantile` of these are to each other, the most typical. Takes real defects with masks
+  # are as near to real ones as `quantile` of these are to each other, the surest. Takes real defects with masks
   # among the photos; the manifest records the reasons.
   config.filter = ConfigDict({'candidates': 1, 'quantile': 0.95})
 

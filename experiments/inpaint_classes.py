@@ -1,7 +1,7 @@
 """Does the prompt say which defect is made? A classifier that knows real photos alone names the inpainted areas.
 
   python -m experiments.inpaint_classes
-  python -m experiments.inpaint_classes --weights=runs/fine/pipeline       and a pipeline of configs/inpaint_fine.py
+  python -m experiments.inpaint_classes --weights=runs/inpaint_train/pipeline
 
 On magnetic tiles with masks, three classes: trains a pipeline from scratch, and, where --weights are given, goes on
 from them for as many steps; trains a classifier (a head on VGG16) on real areas of the pool, good ones and the
@@ -48,10 +48,10 @@ _JUDGE = {'model.dropout': 0.0, 'model.views': 2, 'data.augment.shift': 0, 'data
 
 
 def train(name, **settings):
-  """inpaint_runs.Finished of a run of configs/inpaint_fine.py."""
+  """inpaint_runs.Finished of a run of configs/inpaint_train.py."""
   photos = {'data.source': 'folder', 'data.path': FLAGS.data, 'data.classes': ','.join([*FLAGS.classes, areas.GOOD])}
   steps = {} if FLAGS.tiny else {'steps.total': FLAGS.train_steps}
-  jobs.run(f'configs/inpaint_fine.py{":tiny" * FLAGS.tiny}', Path(FLAGS.root) / name, photos | steps | settings)
+  jobs.run(f'configs/inpaint_train.py{":tiny" * FLAGS.tiny}', Path(FLAGS.root) / name, photos | steps | settings)
   return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images, FLAGS.guidance, FLAGS.among)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import linear_model
 
 from defect_jax.augmentation import selection
 
@@ -28,13 +29,18 @@ def test_of_new_candidates_the_one_as_sharp_as_the_photos_is_kept():
 def test_a_made_defect_is_kept_that_reads_as_asked_and_is_no_artefact():
   # On a line: dents at 0, 1, 2, 3, good ones at 10, 11, 12; the nearest of its kind is 1 away from each.
   real = np.float32([[0], [1], [2], [3], [10], [11], [12]])
-  reading = selection.Reading(real, ['dent'] * 4 + ['good'] * 3, quantile=1.0)
-  candidates = np.float32([[[11], [-0.9], [0.1]], [[11], [4.5], [30]], [[11], [8], [30]]])
+  labels = ['dent'] * 4 + ['good'] * 3
+  reading = selection.Reading(real, labels, quantile=1.0)
+  candidates = np.float32([[[2.5], [-0.9], [-5]], [[11], [4.5], [30]], [[11], [8], [30]]])
   chosen, records = reading.choose(candidates, ['dent'] * 3)
-  # Image 0: -0.9 is 0.9 from a dent, as they are from each other; 0.1 is nearly a copy. Image 1: 4.5 reads as a dent,
-  # but is 1.5 away. Image 2: 8 is the nearest to a dent, but reads as good.
+  # Image 0: farther left is more of a dent, but -5 is 5 away from the nearest. Images 1 and 2: all are farther than 1
+  # away; 4.5 is on the dents' side, 8 on that of the good ones.
   assert chosen.tolist() == [1, 1, 1]
+  scaled = (real - real.mean()) / real.std()
+  alone = linear_model.LogisticRegression(C=0.01, class_weight='balanced').fit(scaled, labels)
+  probability = alone.predict_proba([[(-0.9 - real.mean()) / real.std()]])[0, 0]
   assert records[0] == {'candidates': 3, 'kept': 1, 'passed': 2, 'reads_as': 'dent', 'artefact': False,
+                        'probability': pytest.approx(probability, abs=1e-4),
                         'distance': pytest.approx(0.9, abs=1e-3), 'most': 1.0}
   assert [(record['passed'], record['reads_as'], record['artefact']) for record in records[1:]] == [
     (0, 'dent', True), (0, 'good', True)]
