@@ -55,8 +55,8 @@ class Finished:
   def reconstructed(self, images):
     """Images as the autoencoder gives them back, float32 `[N, S, S, 3]` in [0, 1] of such."""
     model, size = self._model, self.config.measure.batch
-    nothing = np.zeros(images.shape[1:3], bool)
-    latents = np.stack([one.original for one in model.encode_photos(list(images), [nothing] * len(images))])
+    hidden = [np.zeros(images.shape[1:3], bool)] * len(images)  # nothing, so that the masked photo is the whole one
+    latents = np.stack([one.masked for one in model.encode_photos(list(images), hidden, original=False)])
     decode = jax.jit(model.decode)
     return np.concatenate([decode(model.params, latents[first:first + size])
                            for first in range(0, len(latents), size)])

@@ -73,7 +73,7 @@ class Reading:
       chosen.append(at)
       records.append({'candidates': len(of), 'kept': at, 'passed': int(((reads_as == name) & real).sum()),
                       'reads_as': str(reads_as[at]), 'probability': round(float(asked[at]), 4),
-                      'artefact': bool(~real[at]), 'distance': round(float(distance[at]), 4),
+                      'artefact': not real[at], 'distance': round(float(distance[at]), 4),
                       'most': round(self._limits[name], 4)})
     return np.array(chosen), records
 

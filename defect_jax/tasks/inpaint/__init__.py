@@ -62,7 +62,7 @@ def run(config, workdir):
         f'{config.sampler.steps} steps, {sampler.canvas[0]} x {sampler.canvas[1]} px; {parallel.devices()} '
         f'{jax.default_backend()} device(s)', flush=True)
   make = making.Maker(config, settings, chosen, fixed, marks, model, sampler, select)
-  return _produce(config, workdir, photo_folder, root, make, skipped)
+  return _produce(config, workdir, pathlib.Path(photo_folder), root, make, skipped)
 
 
 def _produce(config, workdir, photo_folder, root, make, skipped):

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import itertools
 from concurrent import futures
-from pathlib import Path
 
 import numpy as np
 from absl import logging
@@ -32,11 +31,12 @@ class Source:
 
 
 def folder_of(config):
-  """Path of the photos; `default` are surfaces that come with this package. UserError where none are named."""
-  if config.photos is None:
-    raise UserError('photos: is not set; name the folder of your photos')
+  """Where the photos are, as folder.list_photos takes it; `default` are surfaces that come with this package.
+
+  UserError where other weights do not know these.
+  """
   if config.photos != weights.DEFAULT:
-    return Path(config.photos)
+    return config.photos
   if config.weights not in (weights.DEFAULT, weights.RANDOM):
     raise UserError(f'photos = {weights.DEFAULT}: these are the surfaces that weights = {weights.DEFAULT} knows; name '
                     'the folder of your photos')
