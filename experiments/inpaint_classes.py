@@ -33,6 +33,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string('data', '../shared/data/magnetic_tile/magnetic_tile', 'Folder of photos in MVTec layout.')
 flags.DEFINE_list('classes', ['blowhole', 'break', 'crack'], 'The defects.')
 flags.DEFINE_string('weights', None, 'A pipeline to go on from, such as one of solar cells.')
+flags.DEFINE_integer('autoencoder_steps', 3600, 'Steps of the autoencoder of a pipeline from scratch.', lower_bound=100)
 flags.DEFINE_integer('train_steps', 3600, 'Steps of each pipeline in its latents.', lower_bound=100)
 flags.DEFINE_integer('images', 240, 'Made areas of each pipeline, in turn by class.', lower_bound=4)
 flags.DEFINE_float('guidance', 3.0, 'Guidance.', lower_bound=1)
@@ -150,7 +151,8 @@ def main(_):
   if FLAGS.tiny:
     FLAGS.images = 12
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/inpaint_classes_tiny'
-  runs = {'from scratch': train('scratch')}
+  steps = {} if FLAGS.tiny else {'autoencoder.steps.total': FLAGS.autoencoder_steps}
+  runs = {'from scratch': train('scratch', **steps)}
   if FLAGS.weights:
     runs['going on'] = train('tuned', **{'weights': FLAGS.weights, 'tune.text': 'true'})
   first = runs['from scratch']
