@@ -51,10 +51,13 @@ def get_config(arg=None):
   config.geometry = ConfigDict({'mode': arg.mode, 'crop': (256, 256), 'target': placeholder(tuple), 'feather': 4,
                                 'padding': 32})
   # box: all of the target area. polygon: x1,y1,x2,y2,... in pixels of the photo. png: a file of the photo's size.
-  # real: the defect's masks among the photos, moved, turned and scaled. random: blobs.
+  # real: the defect's masks among the photos. random: blobs.
   config.masks = ConfigDict({'kind': 'random', 'polygon': placeholder(tuple), 'file': placeholder(str)})
   config.masks.size = (0.1, 0.4)  # of blobs: diameter over the target area's shorter side, from and to
-  config.masks.scale = (0.7, 1.3)  # of real masks: factor of their size, from and to
+  # Of real masks: moved anywhere, turned, and scaled by a factor from and to; or False: each stays where it lies in its
+  # own photo, for defects that belong to a place, such as chipped edges.
+  config.masks.moved = True
+  config.masks.scale = (0.7, 1.3)
 
   # ddim, dpmsolver++, euler or pndm. A strength below 1 begins closer to the photo; content is what the mask holds in
   # the beginning: noise, or the original.

@@ -29,7 +29,7 @@ def test_a_job_is_a_valid_command(job):
 @pytest.mark.parametrize('option', OPTIONS)
 def test_an_option_is_a_key_of_its_job(option):
   group = option.removeprefix('--config.').partition('.')[0].partition('=')[0]
-  job = {'sampler': 'generate', 'lora': 'inpaint', 'made': 'classifier', 'classifier': 'classifier'}
+  job = {'sampler': 'generate', 'lora': 'inpaint', 'masks': 'inpaint', 'made': 'classifier', 'classifier': 'classifier'}
   job |= dict.fromkeys(('mode', 'photos', 'tiles', 'score', 'threshold', 'measure'), 'anomaly')
   job = job.get(group, 'vae_split')
   _, config, rest = from_command_line([f'--config=configs/{job}.py', option])

@@ -3,6 +3,8 @@
 Masks are bool `[H, W]`. Everything drawn comes from a NumPy Generator that the caller makes of seed and index.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
@@ -61,6 +63,20 @@ def bounds(mask):
   return (int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
 
 
+class Mark(NamedTuple):
+  """A real defect's mask: marks bool `[h, w]`, cut to what is marked; corner (top, left), and shape (height, width) of
+  the photo that it lies in."""
+  marks: np.ndarray
+  corner: tuple[int, int]
+  shape: tuple[int, int]
+
+  @classmethod
+  def of(cls, mask):
+    """Of a photo's whole mask, which marks something."""
+    left, top, *_ = bounds(mask)
+    return cls(cut(mask), (top, left), mask.shape)
+
+
 def cut(mask):
   """The marked pixels in their bounding box."""
   left, top, width, height = bounds(mask)
@@ -114,6 +130,24 @@ def placed(rng, shape, marks, smallest, largest):
   top, left = (int(rng.integers(0, area - side + 1)) for area, side in zip(shape, turned.shape, strict=True))
   mask = np.zeros(shape, bool)
   mask[top:top + turned.shape[0], left:left + turned.shape[1]] = turned
+  return mask
+
+
+def kept(mark, shape, largest):
+  """A real mask where it lies in its own photo, scaled as the photo is to another's size.
+
+  Args:
+    mark: Mark. shape: (height, width) of the other photo. largest: (height, width) above which it is made smaller.
+
+  Returns bool `[height, width]` with at least one marked pixel; what touches an end of its photo touches it here.
+  """
+  where = []
+  for side, start, old, new, most in zip(mark.marks.shape, mark.corner, mark.shape, shape, largest, strict=True):
+    length = min(max(1, round(side * new / old)), most)
+    rest = old - side  # what of the photo's side is not the mask's, of which `start` lies before it
+    where.append(slice(first := round(start * (new - length) / rest) if rest else 0, first + length))
+  mask = np.zeros(shape, bool)
+  mask[tuple(where)] = reduce(mark.marks, tuple(part.stop - part.start for part in where))
   return mask
 
 

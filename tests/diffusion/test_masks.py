@@ -42,6 +42,21 @@ def test_drawn_masks_lie_in_the_area_and_are_never_empty(seed):
   assert placed.shape == shape and placed.any()
 
 
+def test_a_mask_that_is_kept_scales_with_the_photo_and_stays_at_its_ends():
+  whole = np.zeros((10, 20), bool)
+  whole[3:5, 6:10] = True
+  mark = masks.Mark.of(whole)
+  # Before it lie 3 of the 8 rows and 6 of the 16 columns that are not its own, also where these are 16 and 16.
+  assert masks.bounds(masks.kept(mark, (20, 20), (99, 99))) == (6, 6, 4, 4)
+  assert masks.bounds(masks.kept(mark, (10, 20), (2, 2))) == (7, 3, 2, 2)
+  for row, column in ((0, 0), (8, 16)):
+    moved = np.roll(whole, (row - 3, column - 6), (0, 1))
+    left, top, width, height = masks.bounds(masks.kept(masks.Mark.of(moved), (31, 7), (99, 99)))
+    assert (top, left) == (0, 0) if row == 0 else (top + height, left + width) == (31, 7)
+  np.testing.assert_array_equal(masks.kept(mark, (10, 20), (99, 99)), whole)
+  assert masks.kept(masks.Mark.of(np.ones((3, 3), bool)), (8, 9), (4, 9)).sum() == 36
+
+
 @pytest.mark.parametrize('factor', [0.2, 0.5, 1.0, 1.7, 3.0])
 def test_a_thin_line_stays_one_line_when_it_is_turned_and_scaled(factor):
   from scipy import ndimage

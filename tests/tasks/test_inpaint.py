@@ -94,6 +94,31 @@ def test_the_surfaces_of_the_package_are_there_to_try_it_on(inpaint, tmp_path):
   assert {image.changed_outside_mask for image in made} == {0}
 
 
+def test_a_mask_that_is_not_moved_marks_the_corner_that_its_defect_lies_in(inpaint, tmp_path):
+  root, rng = tmp_path / 'photos', np.random.default_rng(0)
+
+  def write(folder, name, levels):
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(levels).save(root / folder / name)
+
+  mask = np.zeros((60, 80), np.uint8)
+  mask[-6:, :9] = 255
+  for number in range(20):
+    write('train/good', f'{number:02d}.png', rng.integers(0, 256, (120, 96), np.uint8))
+    write('test/chip', f'{number:02d}.png', rng.integers(0, 256, (60, 80), np.uint8))
+    write('ground_truth/chip', f'{number:02d}_mask.png', mask)
+  assert inpaint(root, 'run', '--config.defects=chip', '--config.masks.kind=real', '--config.masks.moved=false',
+                 '--config.geometry.feather=2', '--config.sampler.steps=1') == 0
+  made = manifest.read_manifest(tmp_path / 'run/set')
+  expected = np.zeros((120, 96), bool)
+  expected[-12:, :round(9 * 96 / 80)] = True  # photos twice as high and 1.2 times as wide
+  for image in made:
+    marked = imagecodecs.png_decode((tmp_path / 'run/set' / image.mask).read_bytes()) > 0
+    # Faded by two pixels, less than a pixel of the third: what is less than a level wide is marked, too.
+    assert marked[expected].all() and not marked[:-14].any() and not marked[:, 13:].any()
+    assert image.crop == (0, 56, 64, 64) and image.changed_outside_mask == 0
+
+
 @pytest.mark.slow
 def test_two_processes_with_a_set_in_common_make_the_set_of_one(inpaint, mixed, tmp_path):
   count = ('--config.count=10', '--config.sampler.steps=1', '--config.geometry.mode=masked')
@@ -129,6 +154,11 @@ def masked_by(levels):
   (['--config.masks.kind=polygon', '--config.masks.polygon=1,2,3,900,7,7'], 'masks.polygon reaches beyond it'),
   (['--config.masks.kind=png'], 'masks.file: belongs to masks.kind = png'),
   (['--config.masks.kind=real'], 'masks.kind = real: there are no defect masks'),
+  (['--config.masks.moved=false'], 'masks.moved = False: masks of the kind random lie nowhere yet'),
+  (['--config.masks.moved=false', '--config.masks.kind=real', '--config.geometry.target=16,16'],
+   'leave geometry.target out'),
+  (['--config.masks.moved=false', '--config.masks.kind=real', '--config.geometry.feather=32'],
+   'geometry.feather = 32: leaves nothing of a crop'),
   (['--config.prompts=a {thing}'], 'prompts: '), (['--config.classes=fine'], "classes: no photos of class 'fine'"),
   (['--config.photos=none'], 'photos: is not set'),
   (['--config.photos=default', f'--config.weights={ROOT}'], 'photos = default: these are the surfaces that'),

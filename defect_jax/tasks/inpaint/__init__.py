@@ -13,7 +13,7 @@ from defect_jax.data import folder, prepared
 from defect_jax.diffusion import geometry, masks, pipeline, schedulers
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint as report
-from defect_jax.schema import Choice, Integer, Names, Number, Optional, Text, Tuple
+from defect_jax.schema import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.tasks.inpaint import filtering, making, measuring, sources
 from defect_jax.tasks.progress import Progress
 from defect_jax.workdir import Stopped
@@ -27,7 +27,8 @@ SCHEMA = {
     'geometry': {'mode': Choice(*geometry.MODES), 'crop': Tuple(Integer(0), 2),
                  'target': Optional(Tuple(Integer(0), 2)), 'feather': Integer(0, 1024), 'padding': Integer(0)},
     'masks': {'kind': Choice(*masks.KINDS), 'polygon': Optional(Tuple(Number(), 6)), 'file': Optional(Text()),
-              'size': Tuple(Number(above=0, high=1), 2), 'scale': Tuple(Number(above=0, high=100), 2)},
+              'size': Tuple(Number(above=0, high=1), 2), 'scale': Tuple(Number(above=0, high=100), 2),
+              'moved': Boolean()},
     'sampler': {'name': Choice(*schedulers.NAMES), 'steps': Integer(1), 'guidance': Number(1, 100),
                 'strength': Number(above=0, high=1), 'content': Choice('noise', 'original')},
     'filter': {'candidates': Integer(1, 100), 'quantile': Number(above=0, high=1)},
@@ -101,7 +102,21 @@ def _settings(config):
   for kind, key in (('polygon', 'polygon'), ('png', 'file')):
     if (m.kind == kind) != (m[key] is not None):
       raise UserError(f'masks.{key}: belongs to masks.kind = {kind}, which takes it; set both or neither')
-  return geometry.Settings(g.mode, g.crop, g.target, g.feather, g.padding)
+  settings = geometry.Settings(g.mode, g.crop, g.target, g.feather, g.padding)
+  if not m.moved:
+    _check_kept(m.kind, settings)
+  return settings
+
+
+def _check_kept(kind, settings):
+  if kind != 'real':
+    raise UserError(f'masks.moved = False: masks of the kind {kind} lie nowhere yet; set masks.kind=real, or leave it')
+  if settings.target is not None or len(settings.crop) != 2:
+    raise UserError('masks.moved = False: the mask says where the target area is and the crop is laid around it; leave '
+                    'geometry.target out and give geometry.crop as width,height')
+  if min(settings.crop) <= 2 * settings.feather:
+    raise UserError(f'geometry.feather = {settings.feather}: leaves nothing of a crop of {settings.crop} px; make it '
+                    'less')
 
 
 def _canvas(settings, model):

@@ -79,12 +79,12 @@ class Maker:
     rng, row = np.random.default_rng([self._config.seed, index]), self._row(index)
     photo, record = self._decode(row), self._sources[row].record
     shape = photo.shape[:2]
-    core = self._fixed(shape, record.file) if self._fixed else np.zeros(shape, bool)
-    marked = masks.bounds(core) if self._fixed else None
-    crop, target = geometry.place(shape, self._settings, rng, record.file, marked)
-    if not self._fixed:
-      area = (slice(target[1], target[1] + target[3]), slice(target[0], target[0] + target[2]))
-      core[area] = self._draw(rng, (target[3], target[2]), self._pairs[index % len(self._pairs)][0])
+    defect = self._pairs[index % len(self._pairs)][0]
+    core = self._laid(rng, shape, record.file, defect)
+    crop, target = geometry.place(shape, self._settings, rng, record.file, None if core is None else masks.bounds(core))
+    if core is None:
+      core, area = np.zeros(shape, bool), np.s_[target[1]:target[1] + target[3], target[0]:target[0] + target[2]]
+      core[area] = self._draw(rng, (target[3], target[2]), defect)
     alpha = np.zeros(shape, np.float32)
     part = (slice(crop[1], crop[1] + crop[3]), slice(crop[0], crop[0] + crop[2]))
     inside = (target[0] - crop[0], target[1] - crop[1], *target[2:])
@@ -93,14 +93,27 @@ class Maker:
     view = geometry.view(self._settings, crop, masks.bounds(alpha > 0), self.model.native, self.model.multiple)
     return photo, crop, target, alpha, view
 
+  def _laid(self, rng, shape, name, defect):
+    """The mask of a photo, where it follows from the photo; None where it is drawn within the target area."""
+    if self._fixed:
+      return self._fixed(shape, name)
+    if self._config.masks.moved:
+      return None
+    width, height = (side - 2 * self._settings.feather for side in self._settings.crop)
+    return masks.kept(self._mark(rng, defect), shape, (height, width))
+
+  def _mark(self, rng, defect):
+    marks = self._marks[defect]
+    return marks[int(rng.integers(len(marks)))]
+
   def _draw(self, rng, shape, defect):
+    """A mask within a target area of a shape."""
     kind, settings = self._config.masks.kind, self._config.masks
     if kind == 'box':
       return np.ones(shape, bool)
     if kind == 'random':
       return masks.random(rng, shape, *settings.size)
-    marks = self._marks[defect]
-    return masks.placed(rng, shape, marks[int(rng.integers(len(marks)))], *settings.scale)
+    return masks.placed(rng, shape, self._mark(rng, defect).marks, *settings.scale)
 
   def _encode(self, jobs):
     """An Encoded for each job; a photo with the same crop and mask is encoded once."""
