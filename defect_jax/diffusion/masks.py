@@ -141,13 +141,15 @@ def kept(mark, shape, largest):
 
   Returns bool `[height, width]` with at least one marked pixel; what touches an end of its photo touches it here.
   """
-  where = []
+  corner, sides = [], []
   for side, start, old, new, most in zip(mark.marks.shape, mark.corner, mark.shape, shape, largest, strict=True):
     length = min(max(1, round(side * new / old)), most)
-    rest = old - side  # what of the photo's side is not the mask's, of which `start` lies before it
-    where.append(slice(first := round(start * (new - length) / rest) if rest else 0, first + length))
+    free = old - side  # pixels beside the mask, `start` of which lie before it
+    corner.append(round(start * (new - length) / free) if free else 0)
+    sides.append(length)
+  (top, left), (height, width) = corner, sides
   mask = np.zeros(shape, bool)
-  mask[tuple(where)] = reduce(mark.marks, tuple(part.stop - part.start for part in where))
+  mask[top:top + height, left:left + width] = reduce(mark.marks, (height, width))
   return mask
 
 

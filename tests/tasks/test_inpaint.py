@@ -114,7 +114,7 @@ def test_a_mask_that_is_not_moved_marks_the_corner_that_its_defect_lies_in(inpai
   expected[-12:, :round(9 * 96 / 80)] = True  # photos twice as high and 1.2 times as wide
   for image in made:
     marked = imagecodecs.png_decode((tmp_path / 'run/set' / image.mask).read_bytes()) > 0
-    # Faded by two pixels, less than a pixel of the third: what is less than a level wide is marked, too.
+    # The edge fades over two pixels, which are marked, too.
     assert marked[expected].all() and not marked[:-14].any() and not marked[:, 13:].any()
     assert image.crop == (0, 56, 64, 64) and image.changed_outside_mask == 0
 
