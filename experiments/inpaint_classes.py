@@ -8,10 +8,11 @@ from them for as many steps; trains a classifier (a head on VGG16) on real areas
 three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
 defects of the asked class, each in that of --among good areas whose surroundings are most like the defect's own.
 Further rows ask with masks of the other classes, where only the prompt can tell. Others show the best of --candidates,
-as the filter of configs/inpaint.py chooses it by areas that were trained on. Controls: the real areas of the part dev;
-real ones of the pool as they are, as the pipeline's autoencoder gives them back, and cut and pasted; good areas as they
-are. A figure is the share that is named as asked; by chance it is 1 / 4. Finished jobs are not run again. Writes
-classes.json and classes.png to --root.
+as the filter of configs/inpaint.py chooses it by areas that were trained on. Others make real defects of the pool anew
+where they lie, once more by the text of good areas: what is named as the defect then is told by its surroundings alone.
+Controls: the real areas of the part dev; real ones of the pool as they are, as the pipeline's autoencoder gives them
+back, and cut and pasted; good areas as they are. A figure is the share that is named as asked; by chance it is 1 / 4.
+Finished jobs are not run again. Writes classes.json and classes.png to --root.
 """
 
 import csv
@@ -99,6 +100,9 @@ def fill(runs):
   kinds |= {f'{name}, best of {FLAGS.candidates}': (found.labels, run.selected(FLAGS.candidates))
             for name, run in runs.items()}
   kinds |= {f'{name}, masks of others': (others, run.filled(others)) for name, run in runs.items()}
+  kinds |= {f'{name}, where real ones lie': (found.labels, run.refilled()) for name, run in runs.items()}
+  kinds |= {f'{name}, where real ones lie, by the text of good areas':
+            (found.labels, run.refilled([areas.GOOD] * len(found.labels))) for name, run in runs.items()}
   kinds |= {f'real ones by the autoencoder {name}': (found.labels, run.reconstructed(found.donors))
             for name, run in runs.items()}
   return kinds | {'real ones of the pool': (found.labels, found.donors),

@@ -1,5 +1,6 @@
 """Finished runs of configs/inpaint_train.py, as the studies look at them: their areas, their places, their pipeline."""
 
+import dataclasses
 import functools
 
 import jax
@@ -46,9 +47,21 @@ class Finished:
   def _filler(self):
     return measures.Filler(self.config, self._model, self.texts, self.places), as_tree(self._model.params)
 
+  @functools.cached_property
+  def _refiller(self):
+    own = dataclasses.replace(self.places, images=self.places.donors)
+    return measures.Filler(self.config, self._model, self.texts, own), as_tree(self._model.params)
+
   def filled(self, labels=None):
-    """Places filled by the pipeline, float32 `[N, S, S, 3]`; `labels`: other defects to ask for than the masks'."""
-    filler, params = self._filler
+    """Places filled by the pipeline, float32 `[N, S, S, 3]`; `labels`: other classes to ask for than the masks'."""
+    return self._by(self._filler, labels)
+
+  def refilled(self, labels=None):
+    """As `filled`, but in the real defects' own areas, of which what is marked is made anew."""
+    return self._by(self._refiller, labels)
+
+  def _by(self, filler_and_params, labels):
+    filler, params = filler_and_params
     texts = None if labels is None else self.texts.rows(labels)
     return filler(params, len(self.places.labels), texts)
 

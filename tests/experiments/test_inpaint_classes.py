@@ -28,15 +28,21 @@ def test_masks_of_others_are_asked_for_another_class_than_theirs(study):
   found = types.SimpleNamespace(labels=['dent', 'scratch', 'hole'], pasted=lambda: 'pasted', images='good ones',
                                 donors='real ones')
   run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels, selected=lambda count: f'of {count}',
+                              refilled=lambda labels=None: f'in its own area: {labels}',
                               reconstructed=lambda images: f'{images} again')
   kinds = study.fill({'a': run, 'b': run})
+  own = 'where real ones lie'
   assert list(kinds) == ['a', 'b', 'a, best of 3', 'b, best of 3', 'a, masks of others', 'b, masks of others',
-                         'real ones by the autoencoder a', 'real ones by the autoencoder b', 'real ones of the pool',
+                         f'a, {own}', f'b, {own}', f'a, {own}, by the text of good areas',
+                         f'b, {own}, by the text of good areas', 'real ones by the autoencoder a', 'real ones by the autoencoder b', 'real ones of the pool',
                          'cut and paste', 'good areas as they are']
   assert kinds['a'] == (found.labels, None)
   assert kinds['b, best of 3'] == (found.labels, 'of 3')
   assert kinds['real ones by the autoencoder b'] == (found.labels, 'real ones again')
   assert kinds['b, masks of others'] == (['scratch', 'hole', 'dent'],) * 2
+  assert kinds[f'a, {own}'] == (found.labels, 'in its own area: None')
+  assert kinds[f'a, {own}, by the text of good areas'] == (
+      found.labels, "in its own area: ['good', 'good', 'good']")
 
 
 def test_areas_keep_the_part_of_their_photo(study, tmp_path, monkeypatch):
