@@ -8,7 +8,8 @@ from them for as many steps; trains a classifier (a head on VGG16) on real areas
 three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
 defects of the asked class, each in that of --among good areas whose surroundings are most like the defect's own.
 Further rows ask with masks of the other classes, where only the prompt can tell. Others show the best of --candidates,
-as the filter of configs/inpaint.py chooses it by areas that were trained on. Others make real defects of the pool anew
+as the filter of configs/inpaint.py chooses it by areas that were trained on, of all places, and of those where one
+passes. Others make real defects of the pool anew
 where they lie, once more by the text of good areas: what is named as the defect then is told by its surroundings alone.
 Controls: the real areas of the part dev; real ones of the pool as they are, as the pipeline's autoencoder gives them
 back, and cut and pasted; good areas as they are. A figure is the share that is named as asked; by chance it is 1 / 4.
@@ -19,6 +20,7 @@ import csv
 import json
 import os
 import shutil
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -92,22 +94,36 @@ def classifier(run):
   return root / 'classifier', jobs.run(config, root / 'classifier', settings)
 
 
+class Kind(typing.NamedTuple):
+  """Areas to be named: asked class of each, images `[n, S, S, 3]`, and the rows `[n]` of their places."""
+  asked: list
+  images: np.ndarray
+  rows: np.ndarray
+
+
 def fill(runs):
-  """{kind: (asked class of each, images)} of all that is to be named; `runs`: {name: Finished} of the same places."""
-  found = next(iter(runs.values())).places
+  """{name: Kind} of all that is to be named; `runs`: {name: Finished} of the same places."""
+  found, kinds = next(iter(runs.values())).places, {}
+  every, labels = np.arange(len(found.labels)), np.array(found.labels)
+
+  def add(name, images, rows=every, asked=found.labels):
+    kinds[name] = Kind(asked, images, rows)
+
   others = [FLAGS.classes[(FLAGS.classes.index(label) + 1) % len(FLAGS.classes)] for label in found.labels]
-  kinds = {name: (found.labels, run.filled()) for name, run in runs.items()}
-  kinds |= {f'{name}, best of {FLAGS.candidates}': (found.labels, run.selected(FLAGS.candidates))
-            for name, run in runs.items()}
-  kinds |= {f'{name}, masks of others': (others, run.filled(others)) for name, run in runs.items()}
-  kinds |= {f'{name}, where real ones lie': (found.labels, run.refilled()) for name, run in runs.items()}
-  kinds |= {f'{name}, where real ones lie, by the text of good areas':
-            (found.labels, run.refilled([areas.GOOD] * len(found.labels))) for name, run in runs.items()}
-  kinds |= {f'real ones by the autoencoder {name}': (found.labels, run.reconstructed(found.donors))
-            for name, run in runs.items()}
-  return kinds | {'real ones of the pool': (found.labels, found.donors),
-                  'cut and paste': (found.labels, found.pasted()),
-                  'good areas as they are': (found.labels, found.images)}
+  for name, run in runs.items():
+    best, passed = run.selected(FLAGS.candidates)
+    add(name, run.filled())
+    add(f'{name}, best of {FLAGS.candidates}', best)
+    if passed.any():
+      add(f'{name}, best of {FLAGS.candidates}, passed', best[passed], every[passed], list(labels[passed]))
+    add(f'{name}, masks of others', run.filled(others), asked=others)
+    add(f'{name}, where real ones lie', run.refilled())
+    add(f'{name}, where real ones lie, by the text of good areas', run.refilled([areas.GOOD] * len(every)))
+    add(f'{name}, real ones by its autoencoder', run.reconstructed(found.donors))
+  add('real ones of the pool', found.donors)
+  add('cut and paste', found.pasted())
+  add('good areas as they are', found.images)
+  return kinds
 
 
 def named(kinds, workdir):
@@ -115,21 +131,21 @@ def named(kinds, workdir):
   root = Path(FLAGS.root)
   for stale in ('made', 'named'):
     shutil.rmtree(root / stale, ignore_errors=True)
-  for place, (_, images) in enumerate(kinds.values()):
-    for row, image in enumerate(images):
+  for place, kind in enumerate(kinds.values()):
+    for row, image in enumerate(kind.images):
       write(root / 'made' / f'{place}' / f'{row:06d}.png', image)
   jobs.run('configs/classifier.py', root / 'named',
            {'mode': 'predict', 'classifier': workdir, 'photos': root / 'made', 'heatmaps': 'false'})
   with open(root / 'named' / 'predictions.csv', newline='') as file:
     rows = {row['file']: row['class'] for row in csv.DictReader(file)}
-  return {kind: [rows[f'{place}/{row:06d}.png'] for row in range(len(images))]
-          for place, (kind, (_, images)) in enumerate(kinds.items())}
+  return {name: [rows[f'{place}/{row:06d}.png'] for row in range(len(kind.images))]
+          for place, (name, kind) in enumerate(kinds.items())}
 
 
 def shares(asked, names):
-  """{class: share that is named as asked}."""
-  right = np.array(asked) == np.array(names)
-  return {name: float(right[np.array(asked) == name].mean()) for name in FLAGS.classes}
+  """{class: share that is named as asked}, None for a class that none is asked of."""
+  right, asked = np.array(asked) == np.array(names), np.array(asked)
+  return {name: float(right[asked == name].mean()) if name in asked else None for name in FLAGS.classes}
 
 
 def lines(table):
@@ -138,7 +154,12 @@ def lines(table):
   yield '|---' * (len(FLAGS.classes) + 2) + '|'
   for kind, row in table.items():
     kid = '–' if row['kid'] is None else '{:.3f} ({:.2f} to {:.2f})'.format(row['kid'], *row['kid_ci'])
-    yield f'| {kind} | ' + ' | '.join(f'{row["named"][name]:.2f}' for name in FLAGS.classes) + f' | {kid} |'
+    yield f'| {kind} | ' + ' | '.join(_cell(row, name) for name in FLAGS.classes) + f' | {kid} |'
+
+
+def _cell(row, name):
+  share = row['named'][name]
+  return '–' if share is None else f'{share:.2f} ({row["count"][name]})'
 
 
 def draw(kinds, found):
@@ -147,7 +168,8 @@ def draw(kinds, found):
   blocks = []
   for name in FLAGS.classes:
     rows = [row for row, label in enumerate(found.labels) if label == name][:_EACH]
-    blocks += [hidden[rows], *(images[rows] for kind, (_, images) in kinds.items() if not kind.startswith('good'))]
+    blocks += [hidden[rows], *(kind.images[rows] for which, kind in kinds.items()
+                               if len(kind.rows) == len(found.labels) and not which.startswith('good'))]
   grids.write_png(Path(FLAGS.root) / 'classes.png', grids.grid(blocks))
 
 
@@ -166,10 +188,12 @@ def main(_):
   confusion = np.array(summary['confusion'])
   real = {name: float(confusion[row, row] / confusion[row].sum())
           for row, name in enumerate(FLAGS.classes, 1)}
-  table = {'real ones, held out': {'named': real, 'kid': None, 'kid_ci': None}}
-  for kind, (asked, images) in kinds.items():
-    kid, interval = against.kid(images, first.places.marks)
-    table[kind] = {'named': shares(asked, names[kind]), 'kid': kid, 'kid_ci': interval}
+  count = {name: int(confusion[row].sum()) for row, name in enumerate(FLAGS.classes, 1)}
+  table = {'real ones, held out': {'named': real, 'count': count, 'kid': None, 'kid_ci': None}}
+  for name, kind in kinds.items():
+    kid, interval = against.kid(kind.images, first.places.marks[kind.rows])
+    count = {label: kind.asked.count(label) for label in FLAGS.classes}
+    table[name] = {'named': shares(kind.asked, names[name]), 'count': count, 'kid': kid, 'kid_ci': interval}
   print('\n'.join(lines(table)))
   draw(kinds, first.places)
   write_atomic(Path(FLAGS.root) / 'classes.json', json.dumps(table, indent=2) + '\n')

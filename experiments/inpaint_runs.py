@@ -75,8 +75,8 @@ class Finished:
                            for first in range(0, len(latents), size)])
 
   def selected(self, candidates):
-    """Places filled as `filled`, of so many candidates for each the one that reads as asked (selection.Reading),
-    by the quantile of configs/inpaint.py.
+    """(places filled as `filled`, of so many candidates for each the one that reads as asked, whether it passes `[N]`):
+    by selection.Reading, with the quantile of configs/inpaint.py.
 
     What reads as what is told by the areas that were trained on, one of each photo.
     """
@@ -88,8 +88,8 @@ class Finished:
     count = len(self.places.labels)
     made = [filler(params, count, candidate=number) for number in range(candidates)]
     features = [generation.features_of(square(images, self.places.marks)) for images in made]
-    chosen, _ = reading.choose(np.stack(features, 1), self.places.labels)
-    return np.stack(made, 1)[np.arange(count), chosen]
+    chosen, reasons = reading.choose(np.stack(features, 1), self.places.labels)
+    return np.stack(made, 1)[np.arange(count), chosen], np.array([of['passed'] > 0 for of in reasons])
 
   def against(self):
     """measures.Against of the real defects of the run."""

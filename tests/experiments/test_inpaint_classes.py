@@ -18,31 +18,36 @@ def study(experiment, monkeypatch):
   return module
 
 
+def test_a_class_that_is_not_asked_for_has_no_share(study):
+  assert study.shares(['dent', 'dent'], ['dent', 'hole']) == {'dent': 0.5, 'scratch': None, 'hole': None}
+
+
 def test_a_share_is_of_those_that_were_asked_for(study):
   asked = ['dent', 'scratch', 'hole', 'dent', 'scratch', 'hole']
   named = ['dent', 'scratch', 'good', 'good', 'scratch', 'dent']
   assert study.shares(asked, named) == {'dent': 0.5, 'scratch': 1.0, 'hole': 0.0}
 
 
-def test_masks_of_others_are_asked_for_another_class_than_theirs(study):
-  found = types.SimpleNamespace(labels=['dent', 'scratch', 'hole'], pasted=lambda: 'pasted', images='good ones',
-                                donors='real ones')
-  run = types.SimpleNamespace(places=found, filled=lambda labels=None: labels, selected=lambda count: f'of {count}',
-                              refilled=lambda labels=None: f'in its own area: {labels}',
+def test_what_is_asked_of_each_kind(study):
+  labels = ['dent', 'scratch', 'hole']
+  found = types.SimpleNamespace(labels=labels, pasted=lambda: 'pasted', images='good ones', donors='real ones')
+  best = np.array(['first', 'second', 'third'])
+  run = types.SimpleNamespace(places=found, filled=lambda asked=None: asked,
+                              selected=lambda count: (best, np.array([True, False, count == 3])),
+                              refilled=lambda asked=None: f'in its own area: {asked}',
                               reconstructed=lambda images: f'{images} again')
   kinds = study.fill({'a': run, 'b': run})
-  own = 'where real ones lie'
-  assert list(kinds) == ['a', 'b', 'a, best of 3', 'b, best of 3', 'a, masks of others', 'b, masks of others',
-                         f'a, {own}', f'b, {own}', f'a, {own}, by the text of good areas',
-                         f'b, {own}, by the text of good areas', 'real ones by the autoencoder a', 'real ones by the autoencoder b', 'real ones of the pool',
-                         'cut and paste', 'good areas as they are']
-  assert kinds['a'] == (found.labels, None)
-  assert kinds['b, best of 3'] == (found.labels, 'of 3')
-  assert kinds['real ones by the autoencoder b'] == (found.labels, 'real ones again')
-  assert kinds['b, masks of others'] == (['scratch', 'hole', 'dent'],) * 2
-  assert kinds[f'a, {own}'] == (found.labels, 'in its own area: None')
-  assert kinds[f'a, {own}, by the text of good areas'] == (
-      found.labels, "in its own area: ['good', 'good', 'good']")
+  for name in 'ab':
+    assert kinds[name].asked == labels and kinds[name].images is None  # by the places' own texts
+    assert kinds[f'{name}, best of 3'].images is best
+    passed = kinds[f'{name}, best of 3, passed']
+    assert (passed.asked, list(passed.images), list(passed.rows)) == (['dent', 'hole'], ['first', 'third'], [0, 2])
+    assert kinds[f'{name}, masks of others'][:2] == (['scratch', 'hole', 'dent'],) * 2
+    own = f'{name}, where real ones lie'
+    assert kinds[own][:2] == (labels, 'in its own area: None')
+    assert kinds[f'{own}, by the text of good areas'][:2] == (labels, "in its own area: ['good', 'good', 'good']")
+    assert kinds[f'{name}, real ones by its autoencoder'].images == 'real ones again'
+  assert [kinds[name].images for name in list(kinds)[-3:]] == ['real ones', 'pasted', 'good ones']
 
 
 def test_areas_keep_the_part_of_their_photo(study, tmp_path, monkeypatch):
@@ -66,11 +71,12 @@ def test_areas_keep_the_part_of_their_photo(study, tmp_path, monkeypatch):
 
 
 def test_a_table_has_as_many_columns_in_each_row(study):
-  table = {'real': {'named': {'dent': 1, 'scratch': 0.5, 'hole': 0}, 'kid': None, 'kid_ci': None},
-           'made': {'named': {'dent': 1, 'scratch': 0.5, 'hole': 0}, 'kid': 0.5, 'kid_ci': (0.25, 0.75)}}
+  named, count = {'dent': 1, 'scratch': 0.5, 'hole': None}, {'dent': 8, 'scratch': 4, 'hole': 0}
+  table = {'real': {'named': named, 'count': count, 'kid': None, 'kid_ci': None},
+           'made': {'named': named, 'count': count, 'kid': 0.5, 'kid_ci': (0.25, 0.75)}}
   lines = list(study.lines(table))
   assert len({line.count('|') for line in lines}) == 1
-  assert lines[3] == '| made | 1.00 | 0.50 | 0.00 | 0.500 (0.25 to 0.75) |'
+  assert lines[3] == '| made | 1.00 (8) | 0.50 (4) | – | 0.500 (0.25 to 0.75) |'
 
 
 def test_a_job_that_fails_ends_the_study_with_its_status(capfd):
