@@ -34,6 +34,9 @@ def verdict(summary):
   yield f'{summary["images"]} images by {summary["model"]}, {number(summary["images_per_second"])} a second.'
   if summary['model'] == 'random':
     yield 'The weights are random: the images show noise and are for trying the command only.'
+  if summary['passed'] is not None:
+    yield (f'The filter passes {summary["passed"]} images as reading like the asked defect; of the others, told by '
+           '"passed": 0 in the manifest, the best of what was tried is kept.')
   changed = summary['changed_outside_mask']
   if changed is not None:
     yield ('Outside the masks every pixel is that of the original.' if changed == 0 else

@@ -257,6 +257,15 @@ def test_made_images_of_held_out_training_photos_are_left_out(photos, made):
     open_material(config)
 
 
+def test_made_images_that_the_filter_did_not_pass_are_left_out(photos, made):
+  config = config_of(photos)
+  failed, passed = made(filter={'passed': 0}), made(filter={'passed': 2})
+  config.made.update(sets=(str(failed), str(passed)), ratio=0.5)
+  found = open_material(config)
+  assert {file.rpartition('/images')[0] for file in found.made.files} == {str(passed)}
+  assert found.notes == [f'{failed}: 12 of 12 images did not pass the filter of inpainting, so are not trained on']
+
+
 @pytest.mark.parametrize(('arguments', 'reason'), [
   (['--config.data.defects=dint'], "data.defects: no class 'dint'"),
   (['--config.mode=predict', '--config.classifier=nowhere'], 'photos: is not set'),

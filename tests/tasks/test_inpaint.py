@@ -16,6 +16,7 @@ from PIL import Image
 from defect_jax import main
 from defect_jax.data import parts
 from defect_jax.imagesets import manifest
+from defect_jax.tasks.inpaint import filtering
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,6 +118,31 @@ def test_a_mask_that_is_not_moved_marks_the_corner_that_its_defect_lies_in(inpai
     # The edge fades over two pixels, which are marked, too.
     assert marked[expected].all() and not marked[:-14].any() and not marked[:, 13:].any()
     assert image.crop == (0, 56, 64, 64) and image.changed_outside_mask == 0
+
+
+def test_further_places_are_tried_for_images_that_do_not_pass(inpaint, mixed, tmp_path, monkeypatch):
+  asked = []
+
+  def select(candidates, defects):
+    """Passes of each chunk of four the first image at once, the second in its third place, no other; keeps the last."""
+    asked.append([len(lot) for lot in candidates])
+    passes = {0: (0,), 1: (), 2: (1,)}[(len(asked) - 1) % 3]
+    return [1] * len(defects), [{'passed': int(row in passes)} for row in range(len(defects))]
+
+  settings = ('--config.count=8', '--config.batch=4', '--config.sampler.steps=1', '--config.geometry.target=24,24')
+  assert inpaint(mixed, 'plain', *settings) == 0
+  monkeypatch.setattr(filtering, 'selector', lambda config, records: select)
+  assert inpaint(mixed, 'run', *settings, '--config.filter.candidates=2', '--config.filter.places=3') == 0
+  plain, made = (manifest.read_manifest(tmp_path / name / 'set') for name in ('plain', 'run'))
+  assert asked == [[2] * 4] * 6
+  assert [(image.filter['place'], image.filter['passed']) for image in made] == [(0, 1), (2, 1), (0, 0), (0, 0)] * 2
+  # The first place is that of a run without a filter, the third another one.
+  assert [one.target == other.target for one, other in zip(plain, made, strict=True)] == [True, False, True, True] * 2
+  assert [image.source for image in made] == [image.source for image in plain]
+  summary = json.loads((tmp_path / 'run/summary.json').read_text())
+  assert (summary['passed'], summary['changed_outside_mask']) == (4, 0)
+  assert 'The filter passes 4 images' in (tmp_path / 'run/report.html').read_text()
+  assert json.loads((tmp_path / 'plain/summary.json').read_text())['passed'] is None
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The made images that a classifier is trained on: sound ones, as many as a ratio says, from all sets alike."""
 
+import collections
 import pathlib
 
 import numpy as np
@@ -18,7 +19,8 @@ def open_lot(config, real, classes, names, part_of, tested, held, notes):
   Args:
     config: of the task. real: Lot of the real photos that are trained on. classes: names, good first. names: of the
       defects. part_of, tested: as of soundness.refuse_unsound. held: files of photos that early stopping looks at: no
-      image of theirs is taken. notes: list that lines for the user are added to.
+      image of theirs is taken, nor one that the filter of inpainting did not pass. notes: list that lines for the user
+      are added to.
 
   Raises UserError for unsound sets, other classes, and a ratio that asks for more images than there are.
   """
@@ -26,16 +28,15 @@ def open_lot(config, real, classes, names, part_of, tested, held, notes):
   for root in config.made.sets:
     made = manifest.read_manifest(root)
     soundness.refuse_unsound(root, made, part_of, tested)
-    left_out = 0
+    left_out = collections.Counter()
     for image in made:
       usable = by_label.setdefault(_label(root, image, classes, names), {}).setdefault(root, [])
-      if held.isdisjoint(soundness.sources(image)):
-        usable.append(image)
+      if reason := _unusable(image, held):
+        left_out[reason] += 1
       else:
-        left_out += 1
-    if left_out:
-      notes.append(f'{root}: {left_out} of {len(made)} images were made of photos that early stopping looks at, so are '
-                   'not trained on')
+        usable.append(image)
+    notes += [f'{root}: {count} of {len(made)} images {reason}, so are not trained on'
+              for reason, count in left_out.items()]
   real_counts = {label: int(np.sum(real.labels == label)) for label in range(len(classes))}
   counts = made_counts(config.made.ratio, real_counts,
                        {label: {root: len(made) for root, made in by_root.items()}
@@ -44,6 +45,15 @@ def open_lot(config, real, classes, names, part_of, tested, held, notes):
             for number, (root, count) in enumerate(by_root.items())
             for row in _drawn(len(by_label[label][root]), count, (config.seed, label, number))]
   return _read(config, chosen, notes)
+
+
+def _unusable(image, held):
+  """Why a made image is not trained on; None for one that may be."""
+  if not held.isdisjoint(soundness.sources(image)):
+    return 'were made of photos that early stopping looks at'
+  if image.filter and image.filter.get('passed') == 0:
+    return 'did not pass the filter of inpainting'
+  return None
 
 
 def made_counts(ratio, real_counts, available):

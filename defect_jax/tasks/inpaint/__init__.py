@@ -31,7 +31,7 @@ SCHEMA = {
               'moved': Boolean()},
     'sampler': {'name': Choice(*schedulers.NAMES), 'steps': Integer(1), 'guidance': Number(1, 100),
                 'strength': Number(above=0, high=1), 'content': Choice('noise', 'original')},
-    'filter': {'candidates': Integer(1, 100), 'quantile': Number(above=0, high=1)},
+    'filter': {'candidates': Integer(1, 100), 'places': Integer(1, 100), 'quantile': Number(above=0, high=1)},
     'measure': {'part': Choice('dev', 'final'), 'size': Integer(32, 512)},
     'share': {'process': Integer(0), 'processes': Integer(1)}, 'set': Optional(Text()),
 }
@@ -85,6 +85,8 @@ def _produce(config, workdir, photo_folder, root, make, skipped):
   if not found.whole:
     print('this share is made; the set is whole once those of the other processes are', flush=True)
   summary |= measuring.measure(config, photo_folder, root, made)
+  filtered = [image.filter['passed'] > 0 for image in made if image.filter]
+  summary['passed'] = sum(filtered) if filtered else None
   summary['changed_outside_mask'] = max((image.changed_outside_mask for image in made), default=None)
   report.write(workdir.report_html, workdir.root.name, config, summary, root, photo_folder, made)
   return summary

@@ -31,8 +31,9 @@ def prompts_of(config):
 class Maker:
   """`make` of production.produce.
 
-  Image i is of source i // variants and of the pair i of defect and prompt, both in turn. Places and masks are drawn by
-  a generator of (seed, i), noise by a key of the same.
+  Image i is of source i // variants and of the pair i of defect and prompt, both in turn. Target area and mask are
+  drawn by a generator of (seed, i, place), noise by a key of the same and the candidate. With a filter, places are
+  tried until a candidate passes.
   """
 
   def __init__(self, config, settings, sources, fixed, marks, model, sampler, select=None):
@@ -53,30 +54,45 @@ class Maker:
 
   def __call__(self, indices):
     """(list of dicts of arrays by keys of writer.FOLDERS, list of dicts of a manifest's keys)."""
-    jobs = [self._job(int(index)) for index in indices]
-    encoded = self._encode(jobs)
-    pairs, count = [int(index) % len(self._pairs) for index in indices], self._config.filter.candidates
-    lineage = [self._lineage(int(index), job) for index, job in zip(indices, jobs, strict=True)]
-    lots = []  # a list of each image's files for each candidate
-    for candidate in range(count):
-      canvases = self._sampler(self._config.seed, np.uint32(indices) * np.uint32(count) + np.uint32(candidate), encoded,
-                               self._contexts[pairs], self._negative)
-      lots.append([_files(*job, canvas) for job, canvas in zip(jobs, canvases, strict=True)])
     if self._select is None:
-      return lots[0], lineage
+      (images,), lineage = self._candidates(indices, 0)
+      return images, lineage
+    pairs = self._selected(indices, 0)  # of images and their lines
+    for place in range(1, self._config.filter.places):
+      if all(_passed(line) for _, line in pairs):
+        break
+      pairs = [pair if _passed(pair[1]) or not _passed(other[1]) else other
+               for pair, other in zip(pairs, self._selected(indices, place), strict=True)]
+    images, lineage = zip(*pairs, strict=True)
+    return list(images), list(lineage)
+
+  def _candidates(self, indices, place):
+    """(a list of every image's files for each candidate, lineage) of one place of each image."""
+    jobs = [self._job(int(index), place) for index in indices]
+    encoded, pairs = self._encode(jobs), [int(index) % len(self._pairs) for index in indices]
+    count, places, lots = self._config.filter.candidates, self._config.filter.places, []
+    for candidate in range(count):
+      noise_of = (np.uint32(indices) * np.uint32(places) + np.uint32(place)) * np.uint32(count) + np.uint32(candidate)
+      canvases = self._sampler(self._config.seed, noise_of, encoded, self._contexts[pairs], self._negative)
+      lots.append([_files(*job, canvas) for job, canvas in zip(jobs, canvases, strict=True)])
+    return lots, [self._lineage(int(index), job) for index, job in zip(indices, jobs, strict=True)]
+
+  def _selected(self, indices, place):
+    """[(files, line)]: of each image's candidates in a place the one that the filter keeps."""
+    lots, lineage = self._candidates(indices, place)
     candidates = list(zip(*lots, strict=True))
     kept, reasons = self._select([[(of['file'], of['mask'], line['source']) for of in lot]
                                   for lot, line in zip(candidates, lineage, strict=True)],
                                  [line['class'] for line in lineage])
-    return ([lot[at] for lot, at in zip(candidates, kept, strict=True)],
-            [line | {'filter': reason} for line, reason in zip(lineage, reasons, strict=True)])
+    return [(lot[at], line | {'filter': reason | {'place': place}})
+            for lot, at, line, reason in zip(candidates, kept, lineage, reasons, strict=True)]
 
   def _row(self, index):
     return index // self._config.variants % len(self._sources)
 
-  def _job(self, index):
-    """(photo, crop, target, alpha `[H, W]`, View) of an image."""
-    rng, row = np.random.default_rng([self._config.seed, index]), self._row(index)
+  def _job(self, index, place):
+    """(photo, crop, target, alpha `[H, W]`, View) of a place of an image."""
+    rng, row = np.random.default_rng([self._config.seed, index, place]), self._row(index)
     photo, record = self._decode(row), self._sources[row].record
     shape = photo.shape[:2]
     defect = self._pairs[index % len(self._pairs)][0]
@@ -138,6 +154,10 @@ class Maker:
             'source_sha256': source.sha256, 'source_part': source.record.part, 'crop': job[1], 'target': job[2],
             'prompt': prompt, 'model': self.model.model, 'sampler': sampler.name, 'steps': sampler.steps,
             'guidance': sampler.guidance, 'strength': sampler.strength}
+
+
+def _passed(line):
+  return line['filter']['passed'] > 0
 
 
 def _files(photo, crop, target, alpha, view, canvas):
