@@ -124,10 +124,13 @@ def test_further_places_are_tried_for_images_that_do_not_pass(inpaint, mixed, tm
   asked = []
 
   def select(candidates, defects):
-    """Passes of each chunk of four the first image at once, the second in its third place, no other; keeps the last."""
+    """Passes of each chunk of four the first image in all places, the second in its third, of the others the third is
+    the surest in its second place, the fourth in its first."""
     asked.append([len(lot) for lot in candidates])
-    passes = {0: (0,), 1: (), 2: (1,)}[(len(asked) - 1) % 3]
-    return [1] * len(defects), [{'passed': int(row in passes)} for row in range(len(defects))]
+    place = (len(asked) - 1) % 3
+    passes, sure = {0: (0,), 1: (0,), 2: (0, 1)}[place], {2: (0.1, 0.7, 0.5), 3: (0.6, 0.3, 0.2)}
+    return [1] * len(defects), [{'passed': int(row in passes), 'artefact': (row, place) != (3, 0),
+                                 'probability': sure.get(row, (0.4, 0.5, 0.6))[place]} for row in range(len(defects))]
 
   settings = ('--config.count=8', '--config.batch=4', '--config.sampler.steps=1', '--config.geometry.target=24,24')
   assert inpaint(mixed, 'plain', *settings) == 0
@@ -135,9 +138,9 @@ def test_further_places_are_tried_for_images_that_do_not_pass(inpaint, mixed, tm
   assert inpaint(mixed, 'run', *settings, '--config.filter.candidates=2', '--config.filter.places=3') == 0
   plain, made = (manifest.read_manifest(tmp_path / name / 'set') for name in ('plain', 'run'))
   assert asked == [[2] * 4] * 6
-  assert [(image.filter['place'], image.filter['passed']) for image in made] == [(0, 1), (2, 1), (0, 0), (0, 0)] * 2
-  # The first place is that of a run without a filter, the third another one.
-  assert [one.target == other.target for one, other in zip(plain, made, strict=True)] == [True, False, True, True] * 2
+  assert [(image.filter['place'], image.filter['passed']) for image in made] == [(0, 1), (2, 1), (1, 0), (0, 0)] * 2
+  # The first place is that of a run without a filter, the others are other ones.
+  assert [one.target == other.target for one, other in zip(plain, made, strict=True)] == [True, False, False, True] * 2
   assert [image.source for image in made] == [image.source for image in plain]
   summary = json.loads((tmp_path / 'run/summary.json').read_text())
   assert (summary['passed'], summary['changed_outside_mask']) == (4, 0)

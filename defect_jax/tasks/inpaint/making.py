@@ -33,7 +33,7 @@ class Maker:
 
   Image i is of source i // variants and of the pair i of defect and prompt, both in turn. Target area and mask are
   drawn by a generator of (seed, i, place), noise by a key of the same and the candidate. With a filter, places are
-  tried until a candidate passes.
+  tried until a candidate passes; the best is kept where none does.
   """
 
   def __init__(self, config, settings, sources, fixed, marks, model, sampler, select=None):
@@ -61,7 +61,8 @@ class Maker:
     for place in range(1, self._config.filter.places):
       if all(_passed(line) for _, line in pairs):
         break
-      pairs = [pair if _passed(pair[1]) or not _passed(other[1]) else other
+      # The first that passes, so that an image does not depend on how long others of its batch are tried.
+      pairs = [pair if _passed(pair[1]) else max(pair, other, key=_merit)
                for pair, other in zip(pairs, self._selected(indices, place), strict=True)]
     images, lineage = zip(*pairs, strict=True)
     return list(images), list(lineage)
@@ -158,6 +159,12 @@ class Maker:
 
 def _passed(line):
   return line['filter']['passed'] > 0
+
+
+def _merit(pair):
+  """As selection.Reading ranks candidates, but one that passes is above all."""
+  reason = pair[1]['filter']
+  return reason['passed'] > 0, reason['probability'] + (not reason['artefact'])
 
 
 def _files(photo, crop, target, alpha, view, canvas):
