@@ -9,11 +9,11 @@ three classes; lets it name areas in which each pipeline has made a defect by it
 defects of the asked class, each in that of --among good areas whose surroundings are most like the defect's own.
 Further rows ask with masks of the other classes, where only the prompt can tell. Others show the best of --candidates,
 as the filter of configs/inpaint.py chooses it by areas that were trained on, of all places, and of those where one
-passes. Others make real defects of the pool anew
-where they lie, once more by the text of good areas: what is named as the defect then is told by its surroundings alone.
-Controls: the real areas of the part dev; real ones of the pool as they are, as the pipeline's autoencoder gives them
-back, and cut and pasted; good areas as they are. A figure is the share that is named as asked; by chance it is 1 / 4.
-Finished jobs are not run again. Writes classes.json and classes.png to --root.
+passes. Others make real defects of the pool anew where they lie, once more by the text of good areas: what is named as
+the defect then is told by its surroundings alone. Controls: the real areas of the part dev; real ones of the pool as
+they are, as the pipeline's autoencoder gives them back, and cut and pasted; good areas as they are. A figure is the
+share that is named as asked, of as many as are told in brackets; by chance it is 1 / 4. Finished jobs are not run
+again. Writes classes.json and classes.png to --root.
 """
 
 import csv

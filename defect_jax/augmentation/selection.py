@@ -56,7 +56,8 @@ class Reading:
       self._limits[name] = float(np.quantile(apart.min(1), quantile))
 
   def choose(self, features, wanted):
-    """Which candidate of each image to keep: of those that are no artefact the one most probably of the asked class.
+    """Which candidate of each image to keep: one that passes, which reads as the asked class and is no artefact, else one
+    that is no artefact; of several the one most probably of the class.
 
     Args: features: `[B, C, F]` of candidates. wanted: class of each image, `[B]`.
 
@@ -69,9 +70,10 @@ class Reading:
       chances = self._reader.predict_proba(of)
       reads_as, asked = classes[chances.argmax(1)], chances[:, classes == name][:, 0]
       real = distance <= self._limits[name]
-      at = int(np.argmax(np.where(real, 1 + asked, asked)))
+      passes = (reads_as == name) & real
+      at = int(np.argmax(passes * 1. + real + asked))
       chosen.append(at)
-      records.append({'candidates': len(of), 'kept': at, 'passed': int(((reads_as == name) & real).sum()),
+      records.append({'candidates': len(of), 'kept': at, 'passed': int(passes.sum()),
                       'reads_as': str(reads_as[at]), 'probability': round(float(asked[at]), 4),
                       'artefact': not real[at], 'distance': round(float(distance[at]), 4),
                       'most': round(self._limits[name], 4)})

@@ -1,5 +1,7 @@
 """Selection by hand."""
 
+import types
+
 import numpy as np
 import pytest
 from sklearn import linear_model
@@ -44,3 +46,13 @@ def test_a_made_defect_is_kept_that_reads_as_asked_and_is_no_artefact():
                         'distance': pytest.approx(0.9, abs=1e-3), 'most': 1.0}
   assert [(record['passed'], record['reads_as'], record['artefact']) for record in records[1:]] == [
     (0, 'dent', True), (0, 'good', True)]
+
+
+def test_one_that_passes_is_kept_though_another_is_surer(monkeypatch):
+  real = np.float32([[0], [1], [10], [11], [20], [21]])
+  reading = selection.Reading(real, ['dent'] * 2 + ['good'] * 2 + ['spot'] * 2, quantile=1.0)
+  chances = np.array([[0.45, 0.55, 0.0], [0.4, 0.3, 0.3]])  # of dent, good, spot: the first reads as good
+  monkeypatch.setattr(reading, '_reader', types.SimpleNamespace(classes_=np.array(['dent', 'good', 'spot']),
+                                                                predict_proba=lambda features: chances))
+  chosen, (record,) = reading.choose(np.float32([[[0.5], [0.6]]]), ['dent'])
+  assert (chosen.tolist(), record['passed'], record['reads_as']) == ([1], 1, 'dent')
