@@ -56,8 +56,8 @@ class Reading:
       self._limits[name] = float(np.quantile(apart.min(1), quantile))
 
   def choose(self, features, wanted):
-    """Which candidate of each image to keep: one that passes, that is, reads as the asked class and is no artefact, else
-    one that is no artefact; of several the one most probably of the class.
+    """Which candidate of each image to keep: one that passes, that is, reads as the asked class and is no artefact;
+    else one that is no artefact; of several the one most probably of the class.
 
     Args: features: `[B, C, F]` of candidates. wanted: class of each image, `[B]`.
 
