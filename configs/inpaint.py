@@ -65,9 +65,9 @@ def get_config(arg=None):
                                'content': 'noise'})
 
   # Candidates made for each mask, of which one is kept: of those that by VGG16's features read as the asked defect and
-  # are as near to real ones as `quantile` of these are to each other, the surest. Where none does, the next of `places`
-  # is tried: another target area, mask and noise in the same photo. Takes real defects with masks among the photos; the
-  # manifest records the reasons, and by `passed` 0 that no candidate read as asked.
+  # are as near to real ones as `quantile` of these are to those of other groups, the surest. Where none does, the next
+  # of `places` is tried: another target area, mask and noise in the same photo. Takes real defects with masks among the
+  # photos; the manifest records the reasons, and by `passed` 0 that no candidate read as asked.
   config.filter = ConfigDict({'candidates': 1, 'places': 1, 'quantile': 0.95})
 
   # Made defects against real ones of the same classes, each as a square around its mask, scaled to `size`.

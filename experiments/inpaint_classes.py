@@ -66,12 +66,10 @@ def export_real(run, folder):
   shutil.rmtree(making, ignore_errors=True)
   index = [('path', 'group')]
   for lot, part in ((run.train, data.part), (run.dev, run.config.measure.part)):
-    chosen, _ = areas.records(data.source, data.path, data.cell_type, part, data.classes, 0, run.config.seed)
-    groups = {record.file: record.group for of in chosen.values() for record in of}
     for row, (label, file) in enumerate(zip(lot.labels, lot.files, strict=True)):
       name = f'test/{label}/{part}_{row:06d}.png'
       write(making / name, lot.images[row])
-      index.append((name, groups[file]))
+      index.append((name, run.groups[file]))
   with open(making / 'index.csv', 'w', newline='') as file:
     csv.writer(file, lineterminator='\n').writerows(index)
   os.replace(making, folder)

@@ -37,13 +37,14 @@ class Reading:
   """Tells made defects that read as what was asked from those that read as something else, or as nothing real.
 
   What a made area reads as is said by a logistic regression on VGG16's features that was fitted to real areas. It is an
-  artefact where it is farther from the real ones of its class than most of these are from each other: the anomaly score
-  of nearest neighbours (as in Roth et al. 2022), here of whole areas.
+  artefact where it is farther from the real ones of its class than most of these are from those of other groups: the
+  anomaly score of nearest neighbours (as in Roth et al. 2022), here of whole areas. Photos of one group are so alike
+  that nothing new would be as near.
   """
 
-  def __init__(self, features, labels, quantile=0.95):
-    """Real areas: features `[N, F]`, labels of two classes or more, at least two of each; quantile of distances that
-    are no artefact."""
+  def __init__(self, features, labels, groups, quantile=0.95):
+    """Real areas: features `[N, F]`, labels of two classes or more, at least two of each, groups of what belongs
+    together (a class of one group has each area as its own); quantile of distances that are no artefact."""
     self._features, self._labels = np.float32(features), np.array(labels)
     self._reader = pipeline.make_pipeline(
         preprocessing.StandardScaler(),
@@ -51,8 +52,9 @@ class Reading:
     self._reader.fit(self._features, self._labels)
     self._limits = {}
     for name in sorted(set(labels)):
-      own = self._features[self._labels == name]
-      apart = _distances(own, own) + np.diag(np.full(len(own), np.inf, np.float32))
+      own, of = self._features[self._labels == name], np.array(groups)[self._labels == name]
+      same = of[:, None] == of
+      apart = np.where(np.eye(len(of), dtype=bool) if same.all() else same, np.inf, _distances(own, own))
       self._limits[name] = float(np.quantile(apart.min(1), quantile))
 
   def choose(self, features, wanted):

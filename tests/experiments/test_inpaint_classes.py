@@ -8,7 +8,7 @@ import pytest
 
 from defect_jax.data import parts
 from defect_jax.tasks.inpaint_train.material import Lot
-from experiments import jobs
+from experiments import inpaint_runs, jobs
 
 
 @pytest.fixture
@@ -54,14 +54,16 @@ def test_areas_keep_the_part_of_their_photo(study, tmp_path, monkeypatch):
   groups = [f'group {number}' for number in range(40)]
   records = {part: [parts.Record(f'{number}.png', 'dent', group, None) for number, group in enumerate(groups)
                     if parts.part_of(group) == part] for part in ('pool', 'dev')}
-  monkeypatch.setattr(study.areas, 'records', lambda source, path, kind, part, *_: ({'dent': records[part]}, []))
+  monkeypatch.setattr(inpaint_runs.areas, 'records', lambda source, path, kind, part, *_: ({'dent': records[part]}, []))
   lots = []
   for part in ('pool', 'dev'):
     files = [record.file for record in records[part] for _ in range(2)]  # two areas a photo
     lots.append(Lot(np.zeros((len(files), 4, 4, 3), np.uint8), None, ['dent'] * len(files), files))
   config = types.SimpleNamespace(seed=0, measure=types.SimpleNamespace(part='dev'), data=types.SimpleNamespace(
     source='folder', path='x', cell_type='mono', part='pool', classes=('dent',)))
-  study.export_real(types.SimpleNamespace(train=lots[0], dev=lots[1], config=config), tmp_path / 'areas')
+  run = inpaint_runs.Finished.__new__(inpaint_runs.Finished)  # without the files of a run
+  run.train, run.dev, run.config = *lots, config
+  study.export_real(run, tmp_path / 'areas')
   with open(tmp_path / 'areas/index.csv', newline='') as file:
     rows = list(csv.DictReader(file))
   assert len(rows) == 2 * sum(map(len, records.values()))
