@@ -45,13 +45,17 @@ class Finished:
     return pipeline.load(str(self.workdir.pipeline), self.config.dtype)
 
   @functools.cached_property
+  def _params(self):
+    return as_tree(self._model.params)
+
+  @functools.cached_property
   def _filler(self):
-    return measures.Filler(self.config, self._model, self.texts, self.places), as_tree(self._model.params)
+    return measures.Filler(self.config, self._model, self.texts, self.places)
 
   @functools.cached_property
   def _refiller(self):
     own = dataclasses.replace(self.places, images=self.places.donors)
-    return measures.Filler(self.config, self._model, self.texts, own), as_tree(self._model.params)
+    return measures.Filler(self.config, self._model, self.texts, own)
 
   def filled(self, labels=None):
     """Places filled by the pipeline, float32 `[N, S, S, 3]`; `labels`: other classes to ask for than the masks'."""
@@ -61,10 +65,9 @@ class Finished:
     """As `filled`, but in the real defects' own areas, of which what is marked is made anew."""
     return self._by(self._refiller, labels)
 
-  def _by(self, filler_and_params, labels):
-    filler, params = filler_and_params
+  def _by(self, filler, labels):
     texts = None if labels is None else self.texts.rows(labels)
-    return filler(params, len(self.places.labels), texts)
+    return filler(self._params, len(self.places.labels), texts)
 
   def reconstructed(self, images):
     """Images as the autoencoder gives them back, float32 `[N, S, S, 3]` in [0, 1] of such."""
@@ -81,16 +84,15 @@ class Finished:
 
     What reads as what is told by the areas that were trained on, one of each photo.
     """
-    filler, params = self._filler
     square = functools.partial(measures.squares, margin=self.config.measure.margin, size=self.config.measure.size)
     real = self.train.take([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
     reading = selection.Reading(generation.features_of(square(np.float32(real.images) / 255, real.marks)), real.labels,
                                 [self.groups[file] for file in real.files], inpaint.get_config().filter.quantile)
     count = len(self.places.labels)
-    made = [filler(params, count, candidate=number) for number in range(candidates)]
+    made = [self._filler(self._params, count, candidate=number) for number in range(candidates)]
     features = [generation.features_of(square(images, self.places.marks)) for images in made]
     chosen, reasons = reading.choose(np.stack(features, 1), self.places.labels)
-    return np.stack(made, 1)[np.arange(count), chosen], np.array([of['passed'] > 0 for of in reasons])
+    return np.stack(made, 1)[np.arange(count), chosen], np.array([selection.passed(of) for of in reasons])
 
   @functools.cached_property
   def groups(self):

@@ -82,6 +82,16 @@ class Reading:
     return np.array(chosen), records
 
 
+def passed(record):
+  """Whether one of the candidates of a record of Reading.choose passes, so that the kept one does."""
+  return record['passed'] > 0
+
+
+def merit(record):
+  """By what Reading.choose ranks candidates, of the kept one; the higher, the better."""
+  return passed(record), not record['artefact'], record['probability']
+
+
 def _distances(a, b):
   """Euclidean distances `[n, m]` of the rows of `[n, F]` and `[m, F]`."""
   squares = np.sum(a * a, 1)[:, None] + np.sum(b * b, 1) - 2 * a @ b.T

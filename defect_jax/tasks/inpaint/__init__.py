@@ -7,7 +7,7 @@ import jax
 from absl import logging
 
 from defect_jax import parallel
-from defect_jax.augmentation import production
+from defect_jax.augmentation import production, selection
 from defect_jax.config import UserError, config_hash
 from defect_jax.data import folder, prepared
 from defect_jax.diffusion import geometry, masks, pipeline, schedulers
@@ -85,7 +85,7 @@ def _produce(config, workdir, photo_folder, root, make, skipped):
   if not found.whole:
     print('this share is made; the set is whole once those of the other processes are', flush=True)
   summary |= measuring.measure(config, photo_folder, root, made)
-  filtered = [image.filter['passed'] > 0 for image in made if image.filter]
+  filtered = [selection.passed(image.filter) for image in made if image.filter]
   summary['passed'] = sum(filtered) if filtered else None
   summary['changed_outside_mask'] = max((image.changed_outside_mask for image in made), default=None)
   report.write(workdir.report_html, workdir.root.name, config, summary, root, photo_folder, made)

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from defect_jax.augmentation import selection
 from defect_jax.config import UserError
 from defect_jax.data import photos
 from defect_jax.diffusion import geometry, masks
@@ -59,10 +60,11 @@ class Maker:
       return images, lineage
     pairs = self._selected(indices, 0)  # of images and their lines
     for place in range(1, self._config.filter.places):
-      if all(_passed(line) for _, line in pairs):
+      if all(selection.passed(line['filter']) for _, line in pairs):
         break
       # The first that passes, so that an image does not depend on how long others of its batch are tried.
-      pairs = [pair if _passed(pair[1]) else max(pair, other, key=_merit)
+      pairs = [pair if selection.passed(pair[1]['filter']) else
+               max(pair, other, key=lambda of: selection.merit(of[1]['filter']))
                for pair, other in zip(pairs, self._selected(indices, place), strict=True)]
     images, lineage = zip(*pairs, strict=True)
     return list(images), list(lineage)
@@ -155,16 +157,6 @@ class Maker:
             'source_sha256': source.sha256, 'source_part': source.record.part, 'crop': job[1], 'target': job[2],
             'prompt': prompt, 'model': self.model.model, 'sampler': sampler.name, 'steps': sampler.steps,
             'guidance': sampler.guidance, 'strength': sampler.strength}
-
-
-def _passed(line):
-  return line['filter']['passed'] > 0
-
-
-def _merit(pair):
-  """As selection.Reading ranks candidates, but one that passes is above all."""
-  reason = pair[1]['filter']
-  return reason['passed'] > 0, reason['probability'] + (not reason['artefact'])
 
 
 def _files(photo, crop, target, alpha, view, canvas):
