@@ -66,10 +66,10 @@ def export_real(run, folder):
   shutil.rmtree(making, ignore_errors=True)
   index = [('path', 'group')]
   for lot, part in ((run.train, data.part), (run.dev, run.config.measure.part)):
-    for row, (label, file) in enumerate(zip(lot.labels, lot.files, strict=True)):
+    for row, (label, group) in enumerate(zip(lot.labels, lot.groups, strict=True)):
       name = f'test/{label}/{part}_{row:06d}.png'
       write(making / name, lot.images[row])
-      index.append((name, run.groups[file]))
+      index.append((name, group))
   with open(making / 'index.csv', 'w', newline='') as file:
     csv.writer(file, lineterminator='\n').writerows(index)
   os.replace(making, folder)

@@ -9,7 +9,6 @@ import numpy as np
 from configs import inpaint
 from defect_jax.augmentation import selection
 from defect_jax.config import UserError
-from defect_jax.data import areas
 from defect_jax.diffusion import pipeline
 from defect_jax.evaluation import generation
 from defect_jax.tasks.inpaint_train import material, measures
@@ -87,21 +86,12 @@ class Finished:
     square = functools.partial(measures.squares, margin=self.config.measure.margin, size=self.config.measure.size)
     real = self.train.take([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
     reading = selection.Reading(generation.features_of(square(np.float32(real.images) / 255, real.marks)), real.labels,
-                                [self.groups[file] for file in real.files], inpaint.get_config().filter.quantile)
+                                real.groups, inpaint.get_config().filter.quantile)
     count = len(self.places.labels)
     made = [self._filler(self._params, count, candidate=number) for number in range(candidates)]
     features = [generation.features_of(square(images, self.places.marks)) for images in made]
     chosen, reasons = reading.choose(np.stack(features, 1), self.places.labels)
     return np.stack(made, 1)[np.arange(count), chosen], np.array([selection.passed(of) for of in reasons])
-
-  @functools.cached_property
-  def groups(self):
-    """{file: group} of the photos of the pool and of those that are held out."""
-    data, found = self.config.data, {}
-    for part in (data.part, self.config.measure.part):
-      chosen, _ = areas.records(data.source, data.path, data.cell_type, part, data.classes, 0, self.config.seed)
-      found |= {record.file: record.group for of in chosen.values() for record in of}
-    return found
 
   def against(self):
     """measures.Against of the real defects of the run."""

@@ -27,13 +27,14 @@ class Area:
 
   Attributes:
     image: uint8 `[S, S, 3]`. mark: bool `[S, S]`, the defect; all False where the photo has no mask.
-    label: class. file: of the photo. salience: float32 `[S, S]`, where a defect most likely is (see salience.py); None
-      in good photos and where the defect is marked.
+    label: class. file, group: of the photo. salience: float32 `[S, S]`, where a defect most likely is (see
+      salience.py); None in good photos and where the defect is marked.
   """
   image: np.ndarray
   mark: np.ndarray
   label: str
   file: str
+  group: str
   salience: np.ndarray | None = None
 
 
@@ -199,4 +200,4 @@ def _area(photo, mark, where, box, size, record):
   image = photos.scale(photos.to_channels(photo[cut], 3), size)
   shown = np.zeros((size, size), bool) if mark is None else photos.scale_mask(mark[cut], size)
   salience = None if where is None else photos.scale(where[cut][..., None] / max(where.max(), 1e-6), size)[..., 0]
-  return Area(np.rint(image * 255).astype(np.uint8), shown, record.label, record.file, salience)
+  return Area(np.rint(image * 255).astype(np.uint8), shown, record.label, record.file, record.group, salience)

@@ -16,7 +16,7 @@ def record(root, label, number, photo, mark=None):
   if mark is not None:
     mask = root / f'{label}{number}_mask.png'
     Image.fromarray(np.uint8(mark) * 255).save(mask)
-  return parts.Record(file.name, label, file.name, file, mask)
+  return parts.Record(file.name, label, f'part of {file.name}', file, mask)
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def test_the_defect_lies_in_its_area_whole_and_at_the_right_scale(found):
   drawn, notes = areas.draw(found, {'dent': 7, 'good': 5}, VIEW, 0)
   assert notes == [] and [area.label for area in drawn] == ['dent'] * 7 + ['good'] * 5
   assert [area.file for area in drawn[:7]] == ['dent0.png'] * 3 + ['dent1.png'] * 2 + ['dent2.png'] * 2
+  assert all(area.group == f'part of {area.file}' for area in drawn)
   for area in drawn[:7]:
     # 24 px become 16: 12 x 6 px are 8 x 4, and what they cover in part counts.
     rows, columns = (np.flatnonzero(area.mark.any(axis)) for axis in (1, 0))

@@ -50,23 +50,19 @@ def test_what_is_asked_of_each_kind(study):
   assert [kinds[name].images for name in list(kinds)[-3:]] == ['real ones', 'pasted', 'good ones']
 
 
-def test_areas_keep_the_part_of_their_photo(study, tmp_path, monkeypatch):
+def test_areas_keep_the_part_of_their_photo(study, tmp_path):
   groups = [f'group {number}' for number in range(40)]
-  records = {part: [parts.Record(f'{number}.png', 'dent', group, None) for number, group in enumerate(groups)
-                    if parts.part_of(group) == part] for part in ('pool', 'dev')}
-  monkeypatch.setattr(inpaint_runs.areas, 'records', lambda source, path, kind, part, *_: ({'dent': records[part]}, []))
   lots = []
   for part in ('pool', 'dev'):
-    files = [record.file for record in records[part] for _ in range(2)]  # two areas a photo
-    lots.append(Lot(np.zeros((len(files), 4, 4, 3), np.uint8), None, ['dent'] * len(files), files))
-  config = types.SimpleNamespace(seed=0, measure=types.SimpleNamespace(part='dev'), data=types.SimpleNamespace(
-    source='folder', path='x', cell_type='mono', part='pool', classes=('dent',)))
+    of = [group for group in groups if parts.part_of(group) == part for _ in range(2)]  # two areas a photo
+    lots.append(Lot(np.zeros((len(of), 4, 4, 3), np.uint8), None, ['dent'] * len(of), of, of))
+  config = types.SimpleNamespace(measure=types.SimpleNamespace(part='dev'), data=types.SimpleNamespace(part='pool'))
   run = inpaint_runs.Finished.__new__(inpaint_runs.Finished)  # without the files of a run
   run.train, run.dev, run.config = *lots, config
   study.export_real(run, tmp_path / 'areas')
   with open(tmp_path / 'areas/index.csv', newline='') as file:
     rows = list(csv.DictReader(file))
-  assert len(rows) == 2 * sum(map(len, records.values()))
+  assert len(rows) == sum(map(len, lots))
   for row in rows:
     assert (tmp_path / 'areas' / row['path']).is_file()
     assert row['path'].startswith(f'test/dent/{parts.part_of(row["group"])}_')

@@ -17,7 +17,8 @@ def lot(labels, size=16):
   marks = np.zeros((len(labels), size, size), bool)
   for row in range(len(labels)):
     marks[row, 4:8, row:row + 5] = True
-  return material.Lot(images, marks, list(labels), [f'{row}.png' for row in range(len(labels))])
+  files = [f'{row}.png' for row in range(len(labels))]
+  return material.Lot(images, marks, list(labels), files, files)
 
 
 @pytest.fixture

@@ -29,8 +29,7 @@ def selector(config, records):
   counts = {name: min(len(found), _MOST) for name, found in chosen.items()}
   real, _ = areas.draw(chosen, counts, areas.View(view.size, (view.context, view.context), (0.5, 1.)), config.seed, 1.)
   features = generation.features_of(np.float32([area.image for area in real]) / 255)
-  groups = {record.file: record.group for found in chosen.values() for record in found}
-  reading = selection.Reading(features, [area.label for area in real], [groups[area.file] for area in real],
+  reading = selection.Reading(features, [area.label for area in real], [area.group for area in real],
                               config.filter.quantile)
 
   def select(candidates, defects):

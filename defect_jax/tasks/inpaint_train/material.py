@@ -17,12 +17,14 @@ class Lot:
   """Areas to learn from.
 
   Attributes:
-    images: uint8 `[N, S, S, 3]`. marks: bool `[N, S, S]`, what is made anew. labels: class of each. files: photos.
+    images: uint8 `[N, S, S, 3]`. marks: bool `[N, S, S]`, what is made anew. labels: class of each. files, groups: of
+      their photos.
   """
   images: np.ndarray
   marks: np.ndarray
   labels: list
   files: list
+  groups: list
 
   def __len__(self):
     return len(self.labels)
@@ -41,7 +43,8 @@ class Lot:
 
   def take(self, rows):
     """The Lot of some rows."""
-    return Lot(self.images[rows], self.marks[rows], *([of[row] for row in rows] for of in (self.labels, self.files)))
+    return Lot(self.images[rows], self.marks[rows],
+               *([of[row] for row in rows] for of in (self.labels, self.files, self.groups)))
 
 
 def open_lot(config, part, few_shot, count, flip):
@@ -64,7 +67,8 @@ def open_lot(config, part, few_shot, count, flip):
   good = np.array([area.label == areas.GOOD for area in drawn])
   if not good.all():  # masks as of defects, so that what the mask looks like does not tell whether one is there
     marks[good] = marks[rng.choice(np.flatnonzero(~good), good.sum())]
-  return Lot(images, marks, [area.label for area in drawn], [area.file for area in drawn]), notes + skipped
+  told = ([getattr(area, of) for area in drawn] for of in ('label', 'file', 'group'))
+  return Lot(images, marks, *told), notes + skipped
 
 
 def _counts(classes, count):
