@@ -161,14 +161,13 @@ def _cell(row, name):
 
 
 def draw(kinds, found):
-  """Writes what was made: a block of rows a class, the masks greyed out above each kind."""
-  hidden = np.where(found.marks[..., None], 0.5, found.images)
-  blocks = []
-  for name in FLAGS.classes:
-    rows = [row for row, label in enumerate(found.labels) if label == name][:_EACH]
-    blocks += [hidden[rows], *(kind.images[rows] for which, kind in kinds.items()
-                               if len(kind.rows) == len(found.labels) and not which.startswith('good'))]
-  grids.write_png(Path(FLAGS.root) / 'classes.png', grids.grid(blocks))
+  """Writes what was made: the masks greyed out above a row for each kind; a block of columns a class."""
+  columns = [row for name in FLAGS.classes for row in np.flatnonzero(np.array(found.labels) == name)[:_EACH]]
+  shown = {'asked for': np.where(found.marks[..., None], 0.5, found.images)}
+  shown |= {name: kind.images for name, kind in kinds.items()
+            if len(kind.rows) == len(found.labels) and not name.startswith('good')}
+  picture = grids.grid([images[columns] for images in shown.values()])
+  grids.write_png(Path(FLAGS.root) / 'classes.png', grids.with_names(picture, list(shown)))
 
 
 def main(_):

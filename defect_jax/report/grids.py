@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from defect_jax.atomic import write_atomic
 
@@ -11,6 +11,7 @@ COLUMNS = 9
 MOST = 25  # pairs in a grid of reconstructions
 _TILE = 96  # pixels: smaller images are enlarged to at least this side
 _GAP = 2
+_LETTERS = 16  # px
 _PAPER = 255
 
 
@@ -33,6 +34,18 @@ def grid(rows):
     for left, tile in enumerate(row):
       paper[top * pitch:top * pitch + side, left * pitch:left * pitch + side] = tile
   return paper[..., 0] if channels == 1 else paper
+
+
+def with_names(picture, names):
+  """A `grid` uint8 `[H, W, 3]` with the name of each of its rows on the left."""
+  drawing = ImageDraw.Draw(Image.new('RGB', (1, 1)))
+  margin = round(max(drawing.textlength(name, font_size=_LETTERS) for name in names)) + 2 * _LETTERS
+  paper = Image.new('RGB', (margin + picture.shape[1], picture.shape[0]), (_PAPER,) * 3)
+  paper.paste(Image.fromarray(picture), (margin, 0))
+  drawing, pitch = ImageDraw.Draw(paper), (picture.shape[0] + _GAP) / len(names)
+  for row, name in enumerate(names):
+    drawing.text((_LETTERS, (row + 0.5) * pitch), name, (0, 0, 0), anchor='lm', font_size=_LETTERS)
+  return np.asarray(paper)
 
 
 def image_grid(images):

@@ -79,3 +79,12 @@ def test_png_on_disk_holds_the_pixels_and_replaces_whole(tmp_path):
   grids.write_png(path, paper)
   np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(path.read_bytes()))), paper)
   assert [file.name for file in tmp_path.iterdir()] == ['grid.png']
+
+
+def test_names_stand_beside_their_rows_and_leave_the_grid_as_it_is():
+  picture = grids.grid([np.zeros((2, 96, 96, 3)), np.ones((2, 96, 96, 3)), np.zeros((1, 96, 96, 3))])
+  named = grids.with_names(picture, ['first row', '', 'third'])
+  margin = named.shape[1] - picture.shape[1]
+  np.testing.assert_array_equal(named[:, margin:], picture)
+  written = (named[:, :margin] < 255).any((1, 2))
+  assert written[:96].any() and not written[96:196].any() and written[196:].any()
