@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from defect_jax.atomic import write_atomic
 
@@ -38,13 +38,13 @@ def grid(rows):
 
 def with_names(picture, names):
   """A `grid` uint8 `[H, W, 3]` with the name of each of its rows on the left."""
-  drawing = ImageDraw.Draw(Image.new('RGB', (1, 1)))
-  margin = round(max(drawing.textlength(name, font_size=_LETTERS) for name in names)) + 2 * _LETTERS
+  font = ImageFont.load_default(_LETTERS)
+  margin = round(max(map(font.getlength, names))) + 2 * _LETTERS
   paper = Image.new('RGB', (margin + picture.shape[1], picture.shape[0]), (_PAPER,) * 3)
   paper.paste(Image.fromarray(picture), (margin, 0))
   drawing, pitch = ImageDraw.Draw(paper), (picture.shape[0] + _GAP) / len(names)
   for row, name in enumerate(names):
-    drawing.text((_LETTERS, (row + 0.5) * pitch), name, (0, 0, 0), anchor='lm', font_size=_LETTERS)
+    drawing.text((_LETTERS, (row + 0.5) * pitch), name, (0, 0, 0), font, 'lm')
   return np.asarray(paper)
 
 
