@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -80,7 +81,9 @@ def print_times(seconds, per=1):
 def print_result(name, ours, peer, packages, **more):
   """The last line. ours, peer: seconds, or None where not reached; ratio says how many times faster ours is."""
   ratio = peer / ours if ours and peer else None
-  machine = f'{platform.machine()}, {_processor()}, {os.cpu_count()} cores, {jax.default_backend()}'
+  device = jax.local_devices()[0]
+  computing = 'cpu' if device.platform == 'cpu' else f'{device.platform}: {jax.device_count()} x {device.device_kind}'
+  machine = f'{platform.machine()}, {_processor()}, {os.cpu_count()} cores, {computing}'
   versions = {package: importlib.metadata.version(package) for package in ('jax', *packages)}
   print(json.dumps({'name': name, 'ours': ours, 'peer': peer, 'ratio': ratio, **more, 'machine': machine,
                     'versions': versions}), flush=True)
@@ -89,6 +92,36 @@ def print_result(name, ours, peer, packages, **more):
 def print_load():
   """Timings of a machine that does other things tell little."""
   print(f'load of the machine before: {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores', flush=True)
+
+
+def torch_device():
+  """'cpu' or 'cuda', as JAX computes; None, and a line that says why, where PyTorch cannot take part."""
+  if importlib.util.find_spec('torch') is None:
+    return None
+  import torch
+  device = {'cpu': 'cpu', 'gpu': 'cuda'}.get(jax.default_backend())
+  if device is None or (device == 'cuda' and not torch.cuda.is_available()):
+    print(f'PyTorch is left out: the one that is installed cannot compute on the {jax.default_backend()}', flush=True)
+    return None
+  if device == 'cuda':  # as XLA multiplies float32 by default
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+  torch.set_num_threads(len(os.sched_getaffinity(0)))
+  return device
+
+
+def share_accelerator():
+  """Has JAX take memory as it is needed, so that a peer on the same accelerator finds some; before JAX begins."""
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+
+
+def peak_memory(device):
+  """{'peak_gb': of JAX, 'peak_gb_torch': of PyTorch on `device`}, of accelerators, where they tell it."""
+  known = jax.local_devices()[0].memory_stats() or {}
+  peaks = {'peak_gb': known['peak_bytes_in_use'] / 1e9} if 'peak_bytes_in_use' in known else {}
+  if device == 'cuda':
+    import torch
+    peaks['peak_gb_torch'] = torch.cuda.max_memory_allocated() / 1e9
+  return peaks
 
 
 def _processor():

@@ -3,13 +3,13 @@
   python -m experiments.bench_inpaint                       a small model, for the CPU
   python -m experiments.bench_inpaint --model=sd15 --side=512 --dtype=bfloat16 --images=4     for an accelerator
 
-All sides have the same random weights, DDIM, steps, guidance and starting noise, and must make the same pixels; each
-goes through the images in lots of the size that is fastest for it. diffusers' pipelines are called as shipped. PyTorch
-takes part where it is installed (the extra `torch`). Compile time is left out, and told beside.
+All sides have the same random weights, DDIM, steps, guidance and starting noise, and must make the same pixels, in
+float32 at least; each goes through the images in lots of the size that is fastest for it. diffusers' pipelines are
+called as shipped. PyTorch takes part where it is installed (the extra `torch`), on the device that JAX computes on.
+Compile time is left out, and told beside.
 """
 
 import copy
-import importlib.util
 import os
 import tempfile
 import time
@@ -30,7 +30,7 @@ flags.DEFINE_integer('side', 128, 'Pixels a side, a multiple of 64.', lower_boun
 flags.DEFINE_integer('images', 16, 'Images a round.', lower_bound=1)
 flags.DEFINE_integer('steps', 10, 'Steps of DDIM.', lower_bound=1)
 flags.DEFINE_float('guidance', 7.5, 'Guidance.')
-flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16; the peers run in float32.')
+flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16, of all sides.')
 flags.DEFINE_integer('rounds', 5, 'Rounds of each side.', lower_bound=1)
 flags.DEFINE_boolean('peers', True, 'Whether to run the peers.')
 _PROMPT = 'a scratch'
@@ -118,7 +118,7 @@ def torch_peer(pipe, size, compiled):
     made = []
     for lot in task.lots(size):
       mask = np.repeat(np.float32(task.mask)[None, ..., None], size, 0)
-      latents = torch.tensor(task.noise[lot][:, 0].transpose(0, 3, 1, 2))
+      latents = torch.tensor(task.noise[lot][:, 0].transpose(0, 3, 1, 2)).to(pipe.device, pipe.dtype)
       made.append(pipe([_PROMPT] * size, task.photos[lot].copy(), mask, height=FLAGS.side, width=FLAGS.side,
                        num_inference_steps=FLAGS.steps, guidance_scale=FLAGS.guidance, negative_prompt=[''] * size,
                        latents=latents, output_type='np').images)
@@ -137,9 +137,9 @@ def _warmed(run, name, compiled):
   return run
 
 
-def build_torch(folder):
-  """PyTorch's pipeline of the model, saved to `folder`; the masked photo's latents have no width, so nothing is drawn
-  for them and all sides compute the same."""
+def build_torch(folder, device):
+  """PyTorch's pipeline of the model on a device, saved to `folder` before; the masked photo's latents have no width, so
+  nothing is drawn for them and all sides compute the same."""
   os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
   import diffusers
   import torch
@@ -159,7 +159,7 @@ def build_torch(folder):
     scheduler=diffusers.DDIMScheduler.from_config(random_model.SCHEDULER))
   pipe.set_progress_bar_config(disable=True)
   pipe.save_pretrained(folder)
-  return pipe
+  return pipe.to(device, getattr(torch, FLAGS.dtype))
 
 
 def fastest(build, sizes, task, compiled):
@@ -181,18 +181,18 @@ def main(argv):
   del argv
   if FLAGS.quick:
     FLAGS.images, FLAGS.steps, FLAGS.rounds, FLAGS.side = 2, 2, 1, 64
+  bench.share_accelerator()
   bench.print_load()
-  compiled = {}
-  with_torch = FLAGS.peers and importlib.util.find_spec('torch') is not None
+  compiled, device = {}, bench.torch_device() if FLAGS.peers else None
   with tempfile.TemporaryDirectory() as folder:
-    pipe = build_torch(folder) if with_torch else None
-    model = pipeline.load(folder, FLAGS.dtype) if with_torch else pipeline.random(configs(), FLAGS.dtype)
+    pipe = build_torch(folder, device) if device else None
+    model = pipeline.load(folder, FLAGS.dtype) if device else pipeline.random(configs(), FLAGS.dtype)
   sizes = sorted({FLAGS.images, max(1, FLAGS.images // 4), 1}, reverse=True)
   variants, photos = Task(False), Task(True)
   builders = {'ours': lambda size, seen: ours(model, size, seen)}
   if FLAGS.peers:
     builders['Flax'] = lambda size, seen: flax_peer(model, size, seen)
-  if with_torch:
+  if device:
     builders['PyTorch'] = lambda size, seen: torch_peer(pipe, size, seen)
   chosen = {name: fastest(build, sizes, variants, compiled) for name, build in builders.items()}
   print(f'{FLAGS.model} model, {FLAGS.side} px, {FLAGS.steps} steps, guidance {FLAGS.guidance}, {FLAGS.images} images, '
@@ -212,15 +212,9 @@ def main(argv):
   more = {'different_photos': {name: second[name] / second['ours'] for name in second},
           'variants': {name: first[name] / first['ours'] for name in first}, 'compile_seconds': compiled,
           'images_per_second': FLAGS.images / first['ours']}
-  packages = ('jaxlib', 'flax', 'diffusers') + (('torch',) if with_torch else ())
-  bench.print_result('bench_inpaint', first['ours'], first.get('Flax'), packages, **more, **_memory())
-
-
-def _memory():
-  """Peak memory of the accelerator, where JAX tells it."""
-  known = jax.local_devices()[0].memory_stats() or {}
-  peak = known.get('peak_bytes_in_use')
-  return {'peak_gb': peak / 1e9} if peak else {}
+  packages = ('jaxlib', 'flax', 'diffusers') + (('torch',) if device else ())
+  bench.print_result('bench_inpaint', first['ours'], first.get('Flax'), packages, **more,
+                     **bench.peak_memory(device))
 
 
 if __name__ == '__main__':

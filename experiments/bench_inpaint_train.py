@@ -1,14 +1,15 @@
 """Training steps of the small inpainting pipeline of configs/inpaint_train.py, against the same in PyTorch.
 
   python -m experiments.bench_inpaint_train
-  python -m experiments.bench_inpaint_train --model=sd15 --dtype=bfloat16 --batch=8      for an accelerator, ours alone
+  python -m experiments.bench_inpaint_train --model=sd15 --dtype=bfloat16 --batch=8      for an accelerator
+  python -m experiments.bench_inpaint_train --model=sd15 --dtype=bfloat16 --batch=8 --lora
 
 Both sides have the same architecture (diffusers' modules), latents of areas that are encoded once, a loss weighted to
-the mask, gradients clipped by their norm, AdamW, running means of the parameters, and all threads. PyTorch takes part
-where it is installed (the extra `torch`). Compile time is left out, and told beside.
+the mask, gradients clipped by their norm, AdamW, running means of the parameters, and all threads. Of Stable Diffusion
+the UNet alone learns. PyTorch takes part where it is installed (the extra `torch`), on the device that JAX computes on.
+Compile time is left out, and told beside.
 """
 
-import importlib.util
 import os
 import time
 
@@ -29,13 +30,14 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum('model', 'small', ['small', 'sd15'], "The small pipeline, or Stable Diffusion 1.5's architecture.")
 flags.DEFINE_integer('batch', 16, 'Images a step.', lower_bound=4)
 flags.DEFINE_integer('size', 0, 'Pixels a side; 0: 64 of the small pipeline, 512 of Stable Diffusion.')
-flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16; PyTorch runs in float32.')
-flags.DEFINE_boolean('lora', False, 'LoRA of rank 8 instead of the whole UNet; ours alone.')
-flags.DEFINE_boolean('again', False, 'Gradient checkpointing; ours alone.')
+flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16, of what is computed; parameters are float32.')
+flags.DEFINE_boolean('lora', False, 'LoRA of rank 8 instead of the whole UNet; PyTorch then takes PEFT.')
+flags.DEFINE_boolean('again', False, 'Gradient checkpointing.')
 flags.DEFINE_integer('rounds', 10, 'Steps of each side.', lower_bound=1)
 _BANK = 64  # areas
 _WARM = 8  # steps of each side before the clock: memory settles only after some
 _TOKENS = 600  # of the small vocabulary
+_RANK = 8  # of LoRA
 
 
 def configs():
@@ -50,6 +52,11 @@ def configs():
       size, {'widths': (128, 256, 512, 512), 'blocks': 2, 'latent': 4},
       {'widths': (320, 640, 1280, 1280), 'blocks': 2, 'attention': (True, True, True, False), 'heads': 8},
       {'width': 768, 'blocks': 12, 'heads': 12}, 49408, 77)
+
+
+def _trains_text():
+  """Whether the text encoder learns too, as it does from scratch."""
+  return FLAGS.model == 'small' and not FLAGS.lora
 
 
 def material(parts):
@@ -69,11 +76,11 @@ def ours(parts, bank):
   length = parts['text_encoder']['max_position_embeddings']
   frozen = {'ids': np.ones((2, length), np.int32)}
   moved, join = {part: params[part] for part in ('unet', 'text_encoder')}, lambda moved, frozen: frozen | moved
-  if FLAGS.lora or FLAGS.model == 'sd15':
+  if not _trains_text():
     frozen['contexts'] = np.zeros((2, length, parts['unet']['cross_attention_dim']), np.float32)
     moved = {'unet': params['unet']}
   if FLAGS.lora:
-    frozen, moved = frozen | moved, {'lora': lora.init(params['unet'], 8, 0)}
+    frozen, moved = frozen | moved, {'lora': lora.init(params['unet'], _RANK, 0)}
     def join(moved, frozen):
       return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'])}
   loss = learning.Denoising(model, settings.outside, 0.1, join, FLAGS.again)
@@ -90,45 +97,75 @@ def ours(parts, bank):
   return step, feed.compile_seconds
 
 
-def torch_peer(parts, bank):
-  """Function that makes a step in PyTorch, all threads."""
-  os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
-  import diffusers
-  import torch
-  from transformers import CLIPTextConfig, CLIPTextModel
-  torch.manual_seed(0)
-  torch.set_num_threads(len(os.sched_getaffinity(0)))
-  settings = inpaint_train.get_config().optimizer
-  unet = diffusers.UNet2DConditionModel(**parts['unet'])
-  text = CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))
-  moved = torch.nn.ModuleDict({'unet': unet, 'text': text})
-  average = [of.detach().clone() for of in moved.parameters()]
-  optimizer = torch.optim.AdamW(moved.parameters(), settings.lr, weight_decay=1e-4)
-  signal2 = torch.tensor(np.float32(schedulers.signal2(small_model.SCHEDULER)))
-  known = {name: torch.tensor(of) for name, of in bank.items()}
-  nchw = {name: known[name].permute(0, 3, 1, 2).contiguous() for name in ('original', 'masked')}
-  ids = torch.ones((2, parts['text_encoder']['max_position_embeddings']), dtype=torch.long)
+class TorchPeer:
+  """The same steps in PyTorch, by diffusers' modules as its training scripts use them: eager, autocast for bfloat16,
+  PEFT's adapters for LoRA; `parameters`: of the UNet, its adapters among them."""
 
-  def step():
-    rows = torch.randint(_BANK, (FLAGS.batch,))
-    original, masked, mask = nchw['original'][rows], nchw['masked'][rows], known['mask'][rows][:, None]
-    time_of = torch.randint(len(signal2), (FLAGS.batch,))
-    signal, sigma = signal2[time_of].sqrt()[:, None, None, None], (1 - signal2[time_of]).sqrt()[:, None, None, None]
-    noise = torch.randn_like(original)
+  def __init__(self, parts, bank, device):
+    os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
+    import diffusers
+    import torch
+    self._torch, self._device = torch, device
+    torch.manual_seed(0)
+    with torch.device(device):
+      self._unet = diffusers.UNet2DConditionModel(**parts['unet'])
+      self._text = self._text_encoder(parts) if _trains_text() else None
+    if device == 'cuda':  # the faster layout there
+      self._unet.to(memory_format=torch.channels_last)
+    if FLAGS.lora:
+      self._add_lora()
+    if FLAGS.again:
+      self._unet.enable_gradient_checkpointing()
+    self.parameters = sum(of.numel() for of in self._unet.parameters())
+    known = {name: torch.tensor(of, device=device) for name, of in bank.items()}
+    self._bank = known | {name: known[name].permute(0, 3, 1, 2).contiguous() for name in ('original', 'masked')}
+    self._signal2 = torch.tensor(np.float32(schedulers.signal2(small_model.SCHEDULER)), device=device)
+    length = parts['text_encoder']['max_position_embeddings']
+    self._ids = torch.ones((2, length), dtype=torch.long, device=device)
+    self._contexts = torch.zeros((2, length, parts['unet']['cross_attention_dim']), device=device)
+    self._moved = [of for part in (self._unet, self._text) if part is not None for of in part.parameters()
+                   if of.requires_grad]
+    self._average = [of.detach().clone() for of in self._moved]
+    self._settings = inpaint_train.get_config().optimizer
+    self._optimizer = torch.optim.AdamW(self._moved, self._settings.lr, weight_decay=1e-4)
+
+  @staticmethod
+  def _text_encoder(parts):
+    from transformers import CLIPTextConfig, CLIPTextModel
+    return CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))
+
+  def _add_lora(self):
+    from peft import LoraConfig
+    self._unet.requires_grad_(False)
+    self._unet.add_adapter(LoraConfig(r=_RANK, lora_alpha=_RANK, init_lora_weights='gaussian',
+                                      target_modules=['to_q', 'to_k', 'to_v', 'to_out.0']))
+
+  def _loss(self):
+    torch, known, settings = self._torch, self._bank, self._settings
+    on = {'device': self._device}
+    rows = torch.randint(_BANK, (FLAGS.batch,), **on)
+    original, masked, mask = known['original'][rows], known['masked'][rows], known['mask'][rows][:, None]
+    time_of = torch.randint(len(self._signal2), (FLAGS.batch,), **on)
+    signal2 = self._signal2[time_of][:, None, None, None]
+    noise, signal, sigma = torch.randn_like(original), signal2.sqrt(), (1 - signal2).sqrt()
     seen = torch.cat([signal * original + sigma * noise, mask, masked], 1)
-    context = text(ids)[0][known['text'][rows].long()]
-    squares = (unet(seen, time_of, context).sample - (signal * noise - sigma * original)).square().mean(1, keepdim=True)
+    contexts = self._contexts if self._text is None else self._text(self._ids)[0]
+    out = self._unet(seen, time_of, contexts[known['text'][rows].long()]).sample
+    squares = (out.float() - (signal * noise - sigma * original)).square().mean(1, keepdim=True)
     weight = torch.where(mask > 0, 1., settings.outside)
-    loss = ((weight * squares).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(moved.parameters(), settings.clip)
-    optimizer.step()
-    with torch.no_grad():
-      torch._foreach_lerp_(average, list(moved.parameters()), 1 - settings.average)
-    return loss.item()
+    return ((weight * squares).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
 
-  return step, sum(of.numel() for of in unet.parameters())
+  def __call__(self):
+    torch = self._torch
+    with torch.autocast(self._device, torch.bfloat16, FLAGS.dtype == 'bfloat16'):
+      loss = self._loss()
+    self._optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(self._moved, self._settings.clip)
+    self._optimizer.step()
+    with torch.no_grad():
+      torch._foreach_lerp_(self._average, self._moved, 1 - self._settings.average)
+    return loss.item()
 
 
 def main(argv):
@@ -136,6 +173,7 @@ def main(argv):
   del argv
   if FLAGS.quick:
     FLAGS.rounds, FLAGS.batch = 2, 4
+  bench.share_accelerator()
   bench.print_load()
   parts = configs()
   bank = material(parts)
@@ -144,21 +182,18 @@ def main(argv):
   print(f'{FLAGS.model} model, {parts["vae"]["sample_size"]} px, {parts["unet"]["sample_size"]}^2 latents, batch '
         f'{FLAGS.batch}, {parallel.devices()} device(s); ready after {time.monotonic() - began:.0f} s, '
         f'{compile_seconds:.0f} of them compiling')
-  steps = {'ours': step}
-  with_torch = importlib.util.find_spec('torch') is not None and FLAGS.model == 'small' and not FLAGS.lora
-  if with_torch:
-    steps['PyTorch'], count = torch_peer(parts, bank)
+  steps, device = {'ours': step}, bench.torch_device()
+  if device:
+    steps['PyTorch'] = peer = TorchPeer(parts, bank, device)
     same = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(pipeline.shapes(parts)['unet']))
-    print(f'parameters of the UNet: {same:,} here, {count:,} in PyTorch')
+    print(f'parameters of the UNet: {same:,} here, {peer.parameters:,} in PyTorch')
   seconds = bench.alternate(steps, FLAGS.rounds, _WARM)
   bench.print_times(seconds, FLAGS.batch)
   medians = {name: float(np.median(values)) for name, values in seconds.items()}
-  packages = ('jaxlib', 'flax', 'diffusers') + (('torch',) if with_torch else ())
-  more = {'images_per_second': FLAGS.batch / medians['ours'], 'compile_seconds': compile_seconds}
-  stats = jax.local_devices()[0].memory_stats() or {}
-  if 'peak_bytes_in_use' in stats:
-    more['peak_gb'] = stats['peak_bytes_in_use'] / 1e9
-  bench.print_result('bench_inpaint_train', medians['ours'], medians.get('PyTorch'), packages, **more)
+  bench.print_result('bench_inpaint_train', medians['ours'], medians.get('PyTorch'),
+                     ('jaxlib', 'flax', 'diffusers') + (('torch',) if device else ()),
+                     images_per_second=FLAGS.batch / medians['ours'], compile_seconds=compile_seconds,
+                     **bench.peak_memory(device))
 
 
 if __name__ == '__main__':
