@@ -20,8 +20,8 @@ from defect_jax.config import parse_arg
 
 
 def get_config(arg=None):
-  """`tiny`: everything small, to see in seconds whether a machine and a set of photos work."""
-  arg = parse_arg(arg, tiny=False)
+  """`large`: for a GPU; `tiny`: everything small, to see in seconds whether a machine and a set of photos work."""
+  arg = parse_arg(arg, large=False, tiny=False)
   config = ConfigDict()
   config.task = 'inpaint_train'
   config.seed = 0
@@ -75,6 +75,16 @@ def get_config(arg=None):
                                'size': 64})
   config.save = ConfigDict({'dtype': 'float32'})
 
+  if arg.large:
+    data.areas = 12288
+    config.batch = 32
+    # Latents at half the side, not a quarter: they keep what the small autoencoder loses of thin defects.
+    model.autoencoder = ConfigDict({'widths': (32, 64), 'blocks': 1, 'latent': 4})
+    model.unet.widths = (64, 128, 256)
+    config.autoencoder.batch = 16
+    config.autoencoder.steps = ConfigDict({'total': 4000, 'log': 50, 'eval': 1000, 'checkpoint': 1000})
+    config.optimizer.warmup = 200
+    config.steps = ConfigDict({'total': 6000, 'log': 50, 'eval': 1000, 'checkpoint': 1000})
   if arg.tiny:
     config.batch = 8
     data.size = 32

@@ -109,11 +109,6 @@ def torch_device():
   return device
 
 
-def share_accelerator():
-  """Has JAX take memory as it is needed, so that a peer on the same accelerator finds some; before JAX begins."""
-  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
-
-
 def peak_memory(device):
   """{'peak_gb': of JAX, 'peak_gb_torch': of PyTorch on `device`}, of accelerators, where they tell it."""
   known = jax.local_devices()[0].memory_stats() or {}

@@ -181,7 +181,6 @@ def main(argv):
   del argv
   if FLAGS.quick:
     FLAGS.images, FLAGS.steps, FLAGS.rounds, FLAGS.side = 2, 2, 1, 64
-  bench.share_accelerator()
   bench.print_load()
   compiled, device = {}, bench.torch_device() if FLAGS.peers else None
   with tempfile.TemporaryDirectory() as folder:

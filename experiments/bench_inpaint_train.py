@@ -173,7 +173,6 @@ def main(argv):
   del argv
   if FLAGS.quick:
     FLAGS.rounds, FLAGS.batch = 2, 4
-  bench.share_accelerator()
   bench.print_load()
   parts = configs()
   bank = material(parts)

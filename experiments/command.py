@@ -1,5 +1,6 @@
 """How an experiment is started from the command line: what it refuses is one line and exit status 2."""
 
+import os
 import sys
 
 from absl import app, flags
@@ -8,7 +9,11 @@ from defect_jax.config import UserError
 
 
 def run(main):
-  """app.run, but a UserError, or a flag that cannot be read, ends in a line instead of a traceback."""
+  """app.run, but a UserError, or a flag that cannot be read, ends in a line instead of a traceback.
+
+  JAX takes an accelerator's memory as it is needed, so that the jobs an experiment starts, and peers, find some.
+  """
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
   try:
     app.run(main, flags_parser=_parse)
   except UserError as error:

@@ -2,18 +2,19 @@
 
   python -m experiments.inpaint_classes
   python -m experiments.inpaint_classes --weights=runs/inpaint_train/pipeline
+  python -m experiments.inpaint_classes --large                                   on a GPU
 
-On magnetic tiles with masks, three classes: trains a pipeline from scratch, and, where --weights are given, goes on
-from them for as many steps; trains a classifier (a head on VGG16) on real areas of the pool, good ones and the
-three classes; lets it name areas in which each pipeline has made a defect by its prompt. The masks are those of real
-defects of the asked class, each in that of --among good areas whose surroundings are most like the defect's own.
-Further rows ask with masks of the other classes, where only the prompt can tell. Others show the best of --candidates,
-as the filter of configs/inpaint.py chooses it by areas that were trained on, of all places, and of those where one
-passes. Others make real defects of the pool anew where they lie, once more by the text of good areas: what is named as
-the defect then is told by its surroundings alone. Controls: the real areas of the part dev; real ones of the pool as
-they are, as the pipeline's autoencoder gives them back, and cut and pasted; good areas as they are. A figure is the
-share that is named as asked, of as many as are told in brackets; by chance it is 1 / 4. Finished jobs are not run
-again. Writes classes.json and classes.png to --root.
+On magnetic tiles with masks, three classes: trains a pipeline from scratch, where --weights are given goes on from them
+for as many steps, and by --large trains the larger one of configs/inpaint_train.py:large; trains a classifier (a head
+on VGG16) on real areas of the pool, good ones and the three classes; lets it name areas in which each pipeline has made
+a defect by its prompt. The masks are those of real defects of the asked class, each in that of --among good areas whose
+surroundings are most like the defect's own. Further rows ask with masks of the other classes, where only the prompt can
+tell. Others show the best of --candidates, as the filter of configs/inpaint.py chooses it by areas that were trained
+on, of all places, and of those where one passes. Others make real defects of the pool anew where they lie, once more by
+the text of good areas: what is named as the defect then is told by its surroundings alone. Controls: the real areas of
+the part dev; real ones of the pool as they are, as the pipeline's autoencoder gives them back, and cut and pasted; good
+areas as they are. A figure is the share that is named as asked, of as many as are told in brackets; by chance it is 1 /
+4. Finished jobs are not run again. Writes classes.json and classes.png to --root.
 """
 
 import csv
@@ -26,7 +27,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from configs import inpaint_train
 from defect_jax.atomic import write_atomic
+from defect_jax.config import UserError
 from defect_jax.data import areas
 from defect_jax.imagesets import writer
 from defect_jax.report import grids
@@ -38,6 +41,9 @@ flags.DEFINE_list('classes', ['blowhole', 'break', 'crack'], 'The defects.')
 flags.DEFINE_string('weights', None, 'A pipeline to go on from, such as one of solar cells.')
 flags.DEFINE_integer('autoencoder_steps', 3600, 'Steps of the autoencoder of a pipeline from scratch.', lower_bound=100)
 flags.DEFINE_integer('train_steps', 3600, 'Steps of each pipeline in its latents.', lower_bound=100)
+flags.DEFINE_boolean('large', False, 'Whether to train a large pipeline too, as it is configured, for a GPU.')
+flags.DEFINE_multi_string('set', [], 'key=value below config of the pipeline from scratch; another one wants another '
+                          '--root.')
 flags.DEFINE_integer('images', 240, 'Made areas of each pipeline, in turn by class.', lower_bound=4)
 flags.DEFINE_float('guidance', 3.0, 'Guidance.', lower_bound=1)
 flags.DEFINE_integer('among', 64, "Good areas of which the one most like the defect's own is taken.", lower_bound=1)
@@ -49,12 +55,21 @@ _EACH = 6  # areas of a class in the picture
 _JUDGE = {'model.views': 2, 'steps.total': 3000}
 
 
-def train(name, **settings):
-  """inpaint_runs.Finished of a run of configs/inpaint_train.py."""
+def settings_of(words):
+  """{key: value} of --set; UserError for what is none."""
+  pairs = [word.partition('=') for word in words]
+  if wrong := [word for word, (key, equals, _) in zip(words, pairs, strict=True) if not (key and equals)]:
+    raise UserError(f'--set={wrong[0]}: give key=value, such as --set=data.areas=12288')
+  return {key: value for key, _, value in pairs}
+
+
+def train(name, size='', **settings):
+  """inpaint_runs.Finished of a run of configs/inpaint_train.py; `size`: its argument, or '' for the small pipeline."""
   photos = {'data.source': 'folder', 'data.path': FLAGS.data, 'data.classes': ','.join([*FLAGS.classes, areas.GOOD])}
-  steps = {} if FLAGS.tiny else {'steps.total': FLAGS.train_steps}
-  jobs.run(f'configs/inpaint_train.py{":tiny" * FLAGS.tiny}', Path(FLAGS.root) / name, photos | steps | settings)
-  return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images, FLAGS.guidance, FLAGS.among)
+  config = f'configs/inpaint_train.py:{",".join(filter(None, (size, "tiny" * FLAGS.tiny)))}'.rstrip(':')
+  jobs.run(config, Path(FLAGS.root) / name, photos | settings)
+  usual = inpaint_train.get_config('tiny' if FLAGS.tiny else None).data.areas  # so that all have the same places
+  return inpaint_runs.Finished(Path(FLAGS.root) / name, FLAGS.images, FLAGS.guidance, FLAGS.among, usual)
 
 
 def export_real(run, folder):
@@ -174,10 +189,14 @@ def main(_):
   if FLAGS.tiny:
     FLAGS.images = 12
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/inpaint_classes_tiny'
-  steps = {} if FLAGS.tiny else {'autoencoder.steps.total': FLAGS.autoencoder_steps}
-  runs = {'from scratch': train('scratch', **steps)}
+  steps = {} if FLAGS.tiny else {'steps.total': FLAGS.train_steps}
+  first = {} if FLAGS.tiny else {'autoencoder.steps.total': FLAGS.autoencoder_steps}
+  first |= settings_of(FLAGS.set)
+  runs = {'from scratch': train('scratch', **steps, **first)}
   if FLAGS.weights:
-    runs['going on'] = train('tuned', **{'weights': FLAGS.weights, 'tune.text': 'true'})
+    runs['going on'] = train('tuned', **steps, **{'weights': FLAGS.weights, 'tune.text': 'true'})
+  if FLAGS.large:
+    runs['large'] = train('large', 'large')
   first = runs['from scratch']
   workdir, summary = classifier(first)
   kinds, against = fill(runs), first.against()

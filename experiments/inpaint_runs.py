@@ -23,9 +23,9 @@ class Finished:
   of those that are held out. places: measures.Places.
   """
 
-  def __init__(self, root, images=None, guidance=None, among=1):
-    """images, guidance: how many places, and how they are filled; as the run had it, if None. among: see
-    measures.places. UserError for any other folder."""
+  def __init__(self, root, images=None, guidance=None, among=1, areas=None):
+    """images, guidance, areas: how many places, how they are filled, and how many areas of the pool they are taken
+    from; as the run had it, if None. among: see measures.places. UserError for any other folder."""
     self.workdir = Workdir(root)
     self.config, self.summary = self.workdir.read_config(), self.workdir.read_summary()
     if self.config is None or self.summary is None or self.config.task != 'inpaint_train':
@@ -34,7 +34,7 @@ class Finished:
       self.config.measure.guidance = guidance or self.config.measure.guidance
     self.texts = material.Texts(self.config)
     data = self.config.data
-    self.train, _ = material.open_lot(self.config, data.part, data.few_shot, data.areas, flip=True)
+    self.train, _ = material.open_lot(self.config, data.part, data.few_shot, areas or data.areas, flip=True)
     self.dev, _ = material.open_lot(self.config, self.config.measure.part, 0, None, flip=False)
     self.places = measures.places(self.train.good(), self.train.defects(), self.texts,
                                   images or self.config.measure.images, self.config.seed, among)

@@ -15,7 +15,8 @@ def attend(query, key, value, scores=SCORES):
 
   Args:
     query `[B, Q, H, D]`, key and value `[B, K, H, D]`: H heads of D features.
-    scores: bytes that the scores may take at a time; more are made slice by slice of the queries.
+    scores: bytes that the scores may take at a time; more are made slice by slice of the queries, and once more in a
+      backward pass, which would else keep all slices.
 
   Returns `[B, Q, H, D]`, of the dtype of `value`. Scores and their softmax are float32.
   """
@@ -31,7 +32,7 @@ def attend(query, key, value, scores=SCORES):
     piece = -(-queries // pieces)
     padded = jnp.pad(query, [(0, 0), (0, pieces * piece - queries), (0, 0)])
     split = padded.reshape(-1, pieces, piece, features).swapaxes(0, 1)
-    found = jax.lax.map(lambda part: _attend(part, key, value), split)  # [pieces, B H, piece, D]
+    found = jax.lax.map(jax.checkpoint(lambda part: _attend(part, key, value)), split)  # [pieces, B H, piece, D]
     found = found.swapaxes(0, 1).reshape(-1, pieces * piece, features)[:, :queries]
   return found.reshape(batch, heads, queries, features).swapaxes(1, 2)
 

@@ -5,6 +5,8 @@ import inspect
 import json
 import subprocess
 import sys
+import types
+from importlib.machinery import ModuleSpec
 
 import jax
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from defect_jax.models.vae import Standard, Vae
 from defect_jax.training import routing
-from experiments import bench_step
+from experiments import bench, bench_step
 from experiments.bench_time_to_target import Run, same_end, timed
 
 
@@ -64,6 +66,16 @@ def test_all_steps_are_timed_when_the_log_interval_does_not_divide_them():
   assert asked == [10, 10, 5]
   assert (len(kld), len(mse), len(seconds)) == (25, 25, 25)
   assert np.all(np.diff(seconds) > 0)
+
+
+@pytest.mark.parametrize('backend', ['tpu', 'gpu'])
+def test_pytorch_that_cannot_compute_where_jax_does_is_left_out(backend, monkeypatch, capsys):
+  torch = types.ModuleType('torch')
+  torch.__spec__, torch.cuda = ModuleSpec('torch', None), types.SimpleNamespace(is_available=lambda: False)
+  monkeypatch.setitem(sys.modules, 'torch', torch)
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  assert bench.torch_device() is None
+  assert f'the one that is installed cannot compute on the {backend}\n' in capsys.readouterr().out
 
 
 @pytest.mark.slow

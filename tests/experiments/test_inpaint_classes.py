@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 
+from defect_jax.config import UserError
 from defect_jax.data import parts
 from defect_jax.tasks.inpaint_train.material import Lot
 from experiments import jobs
@@ -16,6 +17,27 @@ def study(experiment, monkeypatch):
   module = experiment('inpaint_classes')
   monkeypatch.setattr(module, 'FLAGS', types.SimpleNamespace(classes=['dent', 'scratch', 'hole'], candidates=3))
   return module
+
+
+@pytest.mark.parametrize(('tiny', 'size', 'config'), [
+    (False, '', 'configs/inpaint_train.py'), (True, '', 'configs/inpaint_train.py:tiny'),
+    (False, 'large', 'configs/inpaint_train.py:large'), (True, 'large', 'configs/inpaint_train.py:large,tiny')])
+def test_a_large_pipeline_has_the_places_of_the_small_one(study, monkeypatch, tmp_path, tiny, size, config):
+  study.FLAGS.__dict__.update(tiny=tiny, data='photos', root=tmp_path, images=9, guidance=2., among=4)
+  started, opened = [], []
+  monkeypatch.setattr(study.jobs, 'run', lambda *of: started.append(of))
+  monkeypatch.setattr(study.inpaint_runs, 'Finished', lambda *of: opened.append(of))
+  study.train('a', size, **{'steps.total': 7})
+  (of, workdir, settings), = started
+  assert (of, workdir, settings['steps.total']) == (config, tmp_path / 'a', 7)
+  assert settings['data.classes'] == 'dent,scratch,hole,good'
+  assert opened == [(tmp_path / 'a', 9, 2., 4, 64 if tiny else 3072)]
+
+
+def test_further_settings_are_read_and_others_refused(study):
+  assert study.settings_of(['data.areas=64', 'weights=a=b']) == {'data.areas': '64', 'weights': 'a=b'}
+  with pytest.raises(UserError, match='--set=areas: give key=value'):
+    study.settings_of(['data.areas=64', 'areas'])
 
 
 def test_a_class_that_is_not_asked_for_has_no_share(study):
