@@ -78,7 +78,7 @@ def get_config(arg=None):
   if arg.large:
     data.areas = 12288
     config.batch = 32
-    # Latents at half the side, not a quarter: they keep what the small autoencoder loses of thin defects.
+    # Latents at half the side, not a quarter, lose less of thin defects.
     model.autoencoder = ConfigDict({'widths': (32, 64), 'blocks': 1, 'latent': 4})
     model.unet.widths = (64, 128, 256)
     config.autoencoder.batch = 16
