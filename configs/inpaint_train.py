@@ -67,7 +67,7 @@ def get_config(arg=None):
   # save memory.
   config.optimizer = ConfigDict({'lr': 0.001, 'warmup': 50, 'clip': 1.0, 'average': 0.995, 'outside': 0.1,
                                  'accumulate': 1, 'again': False})
-  config.steps = ConfigDict({'total': 3600, 'log': 10, 'eval': 600, 'checkpoint': 100})
+  config.steps = ConfigDict({'total': 2600, 'log': 10, 'eval': 650, 'checkpoint': 100})
 
   # Defects made in good photos against real ones of the part, each as a square around what is marked, `margin` times
   # its size.
