@@ -10,6 +10,7 @@ the UNet alone learns. PyTorch takes part where it is installed (the extra `torc
 Compile time is left out, and told beside.
 """
 
+import importlib.util
 import os
 import time
 
@@ -20,6 +21,7 @@ from absl import flags
 
 from configs import inpaint_train
 from defect_jax import parallel
+from defect_jax.config import UserError
 from defect_jax.diffusion import learning, lora, pipeline, random_model, schedulers, small_model
 from defect_jax.tasks.inpaint_train import stages
 from defect_jax.training.descent import Descent
@@ -110,7 +112,7 @@ class TorchPeer:
     with torch.device(device):
       self._unet = diffusers.UNet2DConditionModel(**parts['unet'])
       self._text = self._text_encoder(parts) if _trains_text() else None
-    if device == 'cuda':  # the faster layout there
+    if device == 'cuda':  # as PyTorch advises for convolutions there
       self._unet.to(memory_format=torch.channels_last)
     if FLAGS.lora:
       self._add_lora()
@@ -135,6 +137,8 @@ class TorchPeer:
     return CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))
 
   def _add_lora(self):
+    if importlib.util.find_spec('peft') is None:
+      raise UserError('--lora: PyTorch is installed without PEFT, which its side takes; install the extra torch')
     from peft import LoraConfig
     self._unet.requires_grad_(False)
     self._unet.add_adapter(LoraConfig(r=_RANK, lora_alpha=_RANK, init_lora_weights='gaussian',

@@ -190,9 +190,8 @@ def main(_):
     FLAGS.images = 12
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/inpaint_classes_tiny'
   steps = {} if FLAGS.tiny else {'steps.total': FLAGS.train_steps}
-  first = {} if FLAGS.tiny else {'autoencoder.steps.total': FLAGS.autoencoder_steps}
-  first |= settings_of(FLAGS.set)
-  runs = {'from scratch': train('scratch', **steps, **first)}
+  own = {} if FLAGS.tiny else {'autoencoder.steps.total': FLAGS.autoencoder_steps}
+  runs = {'from scratch': train('scratch', **steps | own | settings_of(FLAGS.set))}
   if FLAGS.weights:
     runs['going on'] = train('tuned', **steps, **{'weights': FLAGS.weights, 'tune.text': 'true'})
   if FLAGS.large:
