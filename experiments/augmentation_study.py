@@ -15,14 +15,16 @@ better by 3 points. Settings of classifier and generators are chosen on dev; fin
 Arms: `real` (no augmentation), `+classic` (flips, turns, shifts, brightness, contrast), and on top of the latter made
 images: `+cutpaste` (pieces of the defective photos on good ones), `+vae_joint` (conventional VAE, prior), `+vae_split`
 (E1, E2, D; mosaics), `+inpaint` (a latent diffusion trained from scratch on the cell's photos), `+vae_split+inpaint`
-(half each). Generators see the cell's few-shot photos and good ones of the pool, nothing else. Each is trained once a
-seed and shared by its arms. Early stopping takes a fifth of the training photos away; made images of these are left
-out. Finished jobs are not run again. The inpainting arms are run where they are named in --arms, and need
-configs/inpaint_train.py.
+(half each). Where --photos lists several numbers, `+classic` of the others is compared with that of the first: what as
+many real photos would have given. Generators see the cell's few-shot photos and good ones of the pool, nothing else.
+Each is trained once a seed and shared by its arms. Early stopping takes a fifth of the training photos away; made
+images of these are left out. Finished jobs are not run again. The inpainting arms are run where they are named in
+--arms, and need configs/inpaint_train.py.
 
 Writes <part>.json and <part>_<set>.png to --root and prints a table in Markdown.
 """
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -86,15 +88,24 @@ def measured(name, photos, arm, ratio, candidates):
   return labels[0], np.array(chances), {key: float(np.mean([of[key] for of in figures])) for key in figures[0]}
 
 
-def compare(name, photos, ratio, candidates):
-  """Rows of a set, so many photos, a ratio and a filter: a dict an arm."""
-  results = {arm: measured(name, photos, arm, ratio, candidates) for arm in FLAGS.arms}
-  for arm, (labels, ours, figures) in results.items():
-    row = {'set': name, 'photos': photos, 'ratio': ratio if cells.ARMS[arm] else None, 'arm': arm,
-           'candidates': candidates if cells.filtered(arm) else None, 'seeds': len(ours), 'tested': len(labels),
-           'figures': figures}
-    if arm != _BASE and _BASE in results:
-      against = paired.differences(labels, ours, results[_BASE][1])
+def compare(name, counts, ratios, filters):
+  """Rows of a set: a dict for each number of real defective photos, arm, ratio and filter, none twice.
+
+  An arm's differences are to `+classic` of as many real photos; those of `+classic` itself to that of the first of
+  `counts`: what real photos instead of made ones would give.
+  """
+  results = {}
+  for photos, ratio, candidates, arm in itertools.product(counts, ratios, filters, FLAGS.arms):
+    asked = photos, arm, ratio if cells.ARMS[arm] else None, candidates if cells.filtered(arm) else None
+    if asked not in results:
+      results[asked] = measured(name, *asked)
+  for (photos, arm, ratio, candidates), (labels, ours, figures) in results.items():
+    row = {'set': name, 'photos': photos, 'ratio': ratio, 'arm': arm, 'candidates': candidates, 'seeds': len(ours),
+           'tested': len(labels), 'figures': figures}
+    base = photos if arm != _BASE else counts[0] if photos != counts[0] else None
+    if theirs := results.get((base, _BASE, None, None)):
+      against = paired.differences(labels, ours, theirs[1])
+      row['against'] = f'{_BASE}, {base or "all"} photos'
       row['differences'] = {key: {'mean': of.mean, 'interval': of.interval, 'by_seed': of.by_seed,
                                   'verdict': of.verdict} for key, of in against.items()}
     yield row
@@ -102,13 +113,14 @@ def compare(name, photos, ratio, candidates):
 
 def lines(rows):
   """The rows in Markdown."""
-  yield (f'| set | photos | ratio | arm | {" | ".join(classification.NAMES)} | balanced accuracy against {_BASE}, '
-         'points (95 %) | verdict |')
-  yield '|---' * (6 + len(classification.NAMES)) + '|'
+  yield (f'| set | photos | ratio | arm | {" | ".join(classification.NAMES)} | balanced accuracy, points (95 %) '
+         '| against | verdict |')
+  yield '|---' * (7 + len(classification.NAMES)) + '|'
   for row in rows:
     of = row.get('differences', {}).get('balanced_accuracy')
-    words = ['–', '–'] if of is None else [
-        '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * value for value in (of['mean'], *of['interval']))), of['verdict']]
+    words = ['–', '–', '–'] if of is None else [
+        '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * value for value in (of['mean'], *of['interval']))),
+        row['against'], of['verdict']]
     ratio = '–' if row['ratio'] is None else f'{row["ratio"]:g}'
     figures = [f'{row["figures"][key]:.3f}' for key in classification.NAMES]
     yield '| ' + ' | '.join([row['set'], str(row['photos'] or 'all'), ratio, _arm(row), *figures, *words]) + ' |'
@@ -127,7 +139,7 @@ def draw(rows, path):
       ratio = '' if row['ratio'] is None else f', ratio {row["ratio"]:g}'
       shown[f'{_arm(row)}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * of['mean'], 100 * high
   if shown:
-    figure = plots.intervals(shown, label='points of balanced accuracy', level=(0, f'as {_BASE}'))
+    figure = plots.intervals(shown, label='points of balanced accuracy', level=(0, 'no difference'))
     write_atomic(path, plots.png(figure))
 
 
@@ -153,8 +165,7 @@ def main(_):
   filters = [None if of == 'config' else _numbers('candidates', [of], int, 1)[0] for of in FLAGS.candidates]
   every = []
   for name in FLAGS.sets:
-    rows = [row for photos in counts for ratio in ratios for candidates in filters
-            for row in compare(name, photos, ratio, candidates)]
+    rows = list(compare(name, counts, ratios, filters))
     draw(rows, Path(FLAGS.root) / f'{FLAGS.part}_{name}.png')
     every += rows
   print('\n'.join(lines(every)))

@@ -1,15 +1,13 @@
-"""Training images a second of the residual classifier, against a PyTorch loop of the same network on the same CPU.
+"""Training images a second of the residual classifier, against a PyTorch loop of the same network on the same device.
 
   python -m experiments.bench_classifier
 
 Both train from the same parameters on the same batches of solar cells, already in memory, by AdamW on the cross
 entropy, without augmentation, and must come to the same losses. Ours is the step as the task runs it (pmap, running
 mean of the parameters); the peer (torch_classifier.py) runs with the faster of its two memory layouts. They take turns;
-compile time is left out. Without PyTorch, the extra `torch`, ours alone is timed. --augment times ours with the
-config's augmentation too.
+compile time is left out. Forward passes alone tell on which side of the gradient a difference lies. Without PyTorch,
+the extra `torch`, ours alone is timed. --augment times ours with the config's augmentation too.
 """
-
-import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -56,25 +54,32 @@ class Ours:
     self._feed = ResidentFeed(descent, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
                               learning.rows, in_turn(config.batch, len(labels)))
     self._state, self.losses = parallel.replicate(descent.init(params, {})), []
+    self._inputs, self._logits = jnp.asarray(images[:config.batch]), jax.jit(
+        lambda inputs: model.logits(params, standard, inputs))
 
   def __call__(self, steps=None):
     self._state, metrics = self._feed.advance(self._state, steps or FLAGS.per_turn)
     self.losses += metrics['train/loss'].tolist()
 
+  def forward(self):
+    """The network alone, as often as a turn has steps."""
+    for _ in range(FLAGS.per_turn):
+      self._logits(self._inputs).block_until_ready()
+
 
 class Peer:
   """PyTorch's loop on the same batches."""
 
-  def __init__(self, config, model, params, standard, images, labels, channels_last):
+  def __init__(self, config, model, params, standard, images, labels, device, channels_last):
     import torch
 
     from experiments import torch_classifier
     self._torch, self._batch, self.losses = torch, config.batch, []
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images = (images - np.asarray(standard.center)) / np.asarray(standard.scale)
-    self._images = torch.tensor(images.transpose(0, 3, 1, 2).copy()).contiguous(memory_format=layout)
-    self._labels = torch.tensor(labels.astype(np.int64))
-    self._network = torch_classifier.Classifier(model).load(params).to(memory_format=layout)
+    self._images = torch.tensor(images.transpose(0, 3, 1, 2).copy()).to(device, memory_format=layout)
+    self._labels = torch.tensor(labels.astype(np.int64), device=device)
+    self._network = torch_classifier.Classifier(model).load(params).to(device, memory_format=layout)
     self._optimizer = torch_classifier.optimizer_of(self._network, config.optimizer)
 
   def __call__(self, steps=None):
@@ -86,6 +91,12 @@ class Peer:
       loss.backward()
       self._optimizer.step()
       self.losses.append(float(loss.detach()))
+
+  def forward(self):
+    """As Ours.forward."""
+    with self._torch.no_grad():
+      for _ in range(FLAGS.per_turn):
+        float(self._network(self._images[:self._batch])[0, 0])
 
 
 def main(argv):
@@ -100,21 +111,20 @@ def main(argv):
   model = cnn.Classifier('resnet', 2, images.shape[1:], config.model.widths, config.model.blocks)
   shared = config, model, jax.device_get(model.init(jax.random.key(0))), learning.standard_of('resnet', images), \
       images, labels
-  turns = {'ours': Ours(*shared)}
+  sides, peers = {'ours': Ours(*shared)}, {}
   if FLAGS.augment:
-    turns['ours, augmented'] = Ours(*shared, augment=True)
-  if importlib.util.find_spec('torch'):
-    turns |= {f'PyTorch, {words}': Peer(*shared, last) for words, last in (('NCHW', False), ('NHWC', True))}
-  seconds = bench.alternate(turns, FLAGS.rounds)
-  steps = FLAGS.per_turn
-  bench.print_times(seconds, steps)
-  peers = [name for name in turns if name.startswith('PyTorch')]
-  for name in peers:
-    apart = np.abs(np.subtract(turns['ours'].losses[:10], turns[name].losses[:10])).max()
+    sides['ours, augmented'] = Ours(*shared, augment=True)
+  if device := bench.torch_device():
+    peers = {f'PyTorch, {words}': Peer(*shared, device, last) for words, last in (('NCHW', False), ('NHWC', True))}
+  forward = {f'{name}, forward alone': side.forward for name, side in ({'ours': sides['ours']} | peers).items()}
+  seconds = bench.alternate(sides | peers | forward, FLAGS.rounds)
+  bench.print_times(seconds, FLAGS.per_turn)
+  for name, peer in peers.items():
+    apart = np.abs(np.subtract(sides['ours'].losses[:10], peer.losses[:10])).max()
     print(f'losses of the first 10 steps of ours and of {name} differ by at most {apart:.1e}')
-  median = {name: float(np.median(of)) / steps for name, of in seconds.items()}
-  peer = min((median[name] for name in peers), default=None)
-  bench.print_result('bench_classifier', median['ours'], peer, ('jaxlib', 'flax', *(('torch',) if peers else ())),
+  median = {name: float(np.median(of)) / FLAGS.per_turn for name, of in seconds.items()}
+  bench.print_result('bench_classifier', median['ours'], min((median[name] for name in peers), default=None),
+                     ('jaxlib', 'flax', *(('torch',) if peers else ())),
                      images_per_second={name: config.batch / of for name, of in median.items()})
 
 

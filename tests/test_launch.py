@@ -92,7 +92,7 @@ def test_first_call_installs_and_the_second_starts_at_once(house):
 def test_tests_run_in_the_repository(house):
   script(house.parent / 'tools' / 'python3.11', PYTHON.replace('"ran $*', '"in $PWD ran $*'))
   _, out, _ = launch(house, 'test', '--slow', '-k', 'a b')
-  assert out == f'in {house} ran -m pytest --slow -k a b JAX_PLATFORMS=\n'
+  assert out == f'in {house} ran -m pytest -n 2 --dist loadfile --slow -k a b JAX_PLATFORMS=\n'
 
 
 def test_an_interrupted_or_failed_install_is_done_again(house):

@@ -39,15 +39,33 @@ def test_arms_are_compared_with_classic_augmentation(study, monkeypatch):
       asked.append((arm, ratio, model, part))
       return {}, BETTER if arm == '+vae_split' else FAIR
   monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell())
-  base, arm = study.compare('elpv', 25, 1., 8)
+  base, arm = study.compare('elpv', [25], [1.], [8])
   assert 'differences' not in base and base['figures']['balanced_accuracy'] == pytest.approx(5 / 8)
   assert arm['figures']['balanced_accuracy'] == pytest.approx(7 / 8)
   assert arm['differences']['balanced_accuracy']['mean'] == pytest.approx(1 / 4)
-  assert set(asked) == {('+classic', 1., 'resnet', 'dev'), ('+vae_split', 1., 'resnet', 'dev')} and len(asked) == 6
+  assert set(asked) == {('+classic', None, 'resnet', 'dev'), ('+vae_split', 1., 'resnet', 'dev')} and len(asked) == 6
   shown = list(study.lines([base, arm]))
-  assert len(shown) == 4 and '| – | – |' in shown[2] and '| +25.0 (' in shown[3]
+  assert len(shown) == 4 and shown[2].endswith('| – | – | – |') and '| +25.0 (' in shown[3]
   assert '| +classic |' in shown[2] and '| +vae_split, best of 8 |' in shown[3]
+  assert '| +classic, 25 photos |' in shown[3]
   assert shown[0].count('|') == shown[1].count('|') == shown[2].count('|') == shown[3].count('|')
+
+
+def test_more_real_photos_are_compared_with_fewer_and_nothing_is_told_twice(study, monkeypatch):
+  class Cell:
+    def __init__(self, photos):
+      self.photos = photos
+
+    def classify(self, arm, *_):
+      return {}, BETTER if (self.photos, arm) == (50, '+classic') else FAIR
+  monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell(photos))
+  found = list(study.compare('elpv', [25, 50], [1., 2.], [1]))
+  told = [(row['photos'], row['arm'], row['ratio'], row.get('against')) for row in found]
+  assert told == [(25, '+classic', None, None), (25, '+vae_split', 1., '+classic, 25 photos'),
+                  (25, '+vae_split', 2., '+classic, 25 photos'), (50, '+classic', None, '+classic, 25 photos'),
+                  (50, '+vae_split', 1., '+classic, 50 photos'), (50, '+vae_split', 2., '+classic, 50 photos')]
+  gains = [row['differences']['balanced_accuracy']['mean'] for row in found[1:]]
+  assert gains == pytest.approx([0, 0, 1 / 4, -1 / 4, -1 / 4])
 
 
 def test_seeds_that_were_measured_on_different_photos_are_not_mixed(study, monkeypatch):
