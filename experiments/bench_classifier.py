@@ -54,8 +54,8 @@ class Ours:
     self._feed = ResidentFeed(descent, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
                               learning.rows, in_turn(config.batch, len(labels)))
     self._state, self.losses = parallel.replicate(descent.init(params, {})), []
-    self._inputs, self._logits = jnp.asarray(images[:config.batch]), jax.jit(
-        lambda inputs: model.logits(params, standard, inputs))
+    self._inputs = jnp.asarray(images[:config.batch])
+    self._logits = parallel.compiled(jax.jit(lambda of: model.logits(params, standard, of)).lower(self._inputs))
 
   def __call__(self, steps=None):
     self._state, metrics = self._feed.advance(self._state, steps or FLAGS.per_turn)
