@@ -10,7 +10,6 @@ the UNet alone learns. PyTorch takes part where it is installed (the extra `torc
 Compile time is left out, and told beside.
 """
 
-import importlib.util
 import os
 import time
 
@@ -21,7 +20,6 @@ from absl import flags
 
 from configs import inpaint_train
 from defect_jax import parallel
-from defect_jax.config import UserError
 from defect_jax.diffusion import learning, lora, pipeline, random_model, schedulers, small_model
 from defect_jax.tasks.inpaint_train import stages
 from defect_jax.training.descent import Descent
@@ -137,8 +135,7 @@ class TorchPeer:
     return CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))
 
   def _add_lora(self):
-    if importlib.util.find_spec('peft') is None:
-      raise UserError('--lora: PyTorch is installed without PEFT, which its side takes; install the extra torch')
+    command.check_installed('peft', 'torch')
     from peft import LoraConfig
     self._unet.requires_grad_(False)
     self._unet.add_adapter(LoraConfig(r=_RANK, lora_alpha=_RANK, init_lora_weights='gaussian',

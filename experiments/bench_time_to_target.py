@@ -151,6 +151,7 @@ def print_run(side, run, targets):
 def main(argv):
   """Prints a table and the result."""
   del argv
+  command.check_installed('torch', 'torch')
   config = vae_split.get_config('tiny' if FLAGS.quick else None)
   steps, runs, trial = (latent.WINDOW, 1, 3) if FLAGS.quick else (FLAGS.steps, FLAGS.runs, 50)
   bench.print_load()

@@ -1,5 +1,6 @@
 """How an experiment is started from the command line: what it refuses is one line and exit status 2."""
 
+import importlib.util
 import os
 import sys
 
@@ -25,6 +26,13 @@ def check_known(flag, names, known):
   """UserError where a flag lists a name that is not known."""
   if unknown := [name for name in names if name not in known]:
     raise UserError(f'--{flag}: {unknown[0]} is none of them; there are {", ".join(known)}')
+
+
+def check_installed(package, extra):
+  """UserError where a package of one of setup.cfg's extras is not installed."""
+  if importlib.util.find_spec(package) is None:
+    raise UserError(f"{package} is not installed; install the extra that has it: ./launch.sh python -m pip install -e "
+                    f"'.[{extra}]'")
 
 
 def _parse(arguments):

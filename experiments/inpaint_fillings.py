@@ -50,6 +50,7 @@ def fillings(run):
 def main(argv):
   """Prints the table."""
   del argv
+  command.check_installed('skimage', 'study')
   run = inpaint_runs.Finished(FLAGS.run)
   found, by_name, against = run.places, fillings(run), run.against()
   table = {name: against.kid(made, found.marks) for name, made in by_name.items()}
