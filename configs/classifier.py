@@ -67,10 +67,11 @@ def get_config(arg=None):
   # probabilities come from, and how many evaluations may pass without a better one; share 0: no early stopping,
   # patience 0: all steps.
   config.validation = ConfigDict({'share': 0.2, 'patience': 8})
-  # Predicts by the mean over mirrored copies, by the flips of data.augment: up to four times as long.
+  # Predicts by the mean over mirrored copies, by the flips of data.augment: up to four times as long; so does a named
+  # classifier whose config says so.
   config.mirrored = False
   # Share of photos that are defective where it is used, which probabilities take into account; none: each class is as
-  # frequent as the others.
+  # frequent as the others, or what the named classifier's config says.
   config.prevalence = placeholder(float)
   config.threshold = 0.5  # of predict: probability of a defect from which a photo is ng
   config.heatmaps = True  # predict writes one for each photo: where the probability would change

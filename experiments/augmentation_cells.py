@@ -74,7 +74,7 @@ class Cell:
     listed = sets.list_photos(self.data['source'], self.data.get('path'), self.data.get('cell_type', 'mono'))
     pool = [record for record in listed if record.part == 'pool']
     defective = [record for record in pool if record.label in self.data['defects']]
-    drawn = set(parts.choose_few(defective, self.photos, self.seed))
+    drawn = set(parts.choose_few(defective, self.photos or len(defective), self.seed))
     return ([record for record in pool if record.label == 'good'],
             [record for record in defective if record.file in drawn])
 
@@ -132,14 +132,14 @@ class Cell:
   def classify(self, arm, ratio, model, part):
     """(summary, rows of predictions.csv) of an arm on a part.
 
-    It is trained in its dev run; the run on the final part takes it from there.
+    It is trained in its dev run, which is asked for each time so that one of other settings is refused; the run on the
+    final part takes it from there.
     """
     name = f'{model}{arm}' + (f'_ratio_{ratio:g}' if ARMS[arm] else '') + (self._suffix() if filtered(arm) else '')
     settings = self.settings() | {'measure.part': part, 'data.merge': 'true'}
     dev = self.root / 'dev' / name
     if part == 'final':
-      if not (dev / 'summary.json').is_file():
-        self.classify(arm, ratio, model, 'dev')
+      self.classify(arm, ratio, model, 'dev')
       settings |= {'classifier': dev}
     elif ARMS[arm]:
       settings |= {'made.ratio': float(ratio), 'made.sets': ','.join(str(self.made(of)) for of in ARMS[arm])}

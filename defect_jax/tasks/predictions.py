@@ -44,7 +44,8 @@ def predict(workdir, records, view, scored, limit, row_of, more=()):
   Returns ({file: row}, how many photos this session did). Photos that cannot be read have the verdict error.
   """
   columns = (*COLUMNS, *more)
-  rows = _read_part(workdir.predictions_part, limit, columns)
+  known = {record.file for record in records}  # a photo that is gone since an earlier session is not told of
+  rows = {file: row for file, row in _read_part(workdir.predictions_part, limit, columns).items() if file in known}
   pending = [record for record in records if record.file not in rows]
   progress = Progress(workdir, len(records), len(rows))
   broken, waiting = [], []

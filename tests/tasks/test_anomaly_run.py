@@ -150,24 +150,42 @@ def test_broken_photos_become_rows_and_another_threshold_other_verdicts(evaluate
   assert [row['verdict'] for row in rows.values()].count('ng') == 23 and not any(r['heatmap'] for r in rows.values())
 
 
-def test_a_stopped_prediction_goes_on(evaluated, job, parts_photos, tmp_path, monkeypatch):
-  arguments = ('--config.mode=predict', f'--config.vae={evaluated}', f'--config.photos={parts_photos / "test/dent"}',
-               '--config.batch=4')
-  append, seen = Workdir.append_metrics, []
+@pytest.fixture
+def stopped(job, monkeypatch):
+  """Runs the job until it has told of its first photos."""
+  append = Workdir.append_metrics
 
   def stopping(workdir, row):
-    seen.append(row['step'])
     workdir.stop_requested = True
     append(workdir, row)
 
-  with monkeypatch.context() as patch:
-    patch.setattr(Workdir, 'append_metrics', stopping)
-    assert job(tmp_path / 'run', *arguments) == 3
+  def call(workdir, *arguments):
+    with monkeypatch.context() as patch:
+      patch.setattr(Workdir, 'append_metrics', stopping)
+      assert job(workdir, *arguments) == 3
+  return call
+
+
+def test_a_stopped_prediction_goes_on(evaluated, job, stopped, parts_photos, tmp_path):
+  arguments = ('--config.mode=predict', f'--config.vae={evaluated}', f'--config.photos={parts_photos / "test/dent"}',
+               '--config.batch=4')
+  stopped(tmp_path / 'run', *arguments)
   kept = (tmp_path / 'run/predictions.part.csv').read_text().splitlines()
   assert 0 < len(kept) < 24 and not (tmp_path / 'run/predictions.csv').exists()
   assert job(tmp_path / 'run', *arguments) == job(tmp_path / 'whole', *arguments) == 0
   assert (tmp_path / 'run/predictions.csv').read_bytes() == (tmp_path / 'whole/predictions.csv').read_bytes()
   assert not (tmp_path / 'run/predictions.part.csv').exists()
+
+
+def test_a_photo_that_is_gone_when_it_goes_on_is_not_told_of(evaluated, job, stopped, parts_photos, tmp_path):
+  shutil.copytree(parts_photos / 'test/dent', tmp_path / 'photos')
+  arguments = '--config.mode=predict', f'--config.vae={evaluated}', f'--config.photos={tmp_path / "photos"}'
+  stopped(tmp_path / 'run', *arguments)
+  first = (tmp_path / 'run/predictions.part.csv').read_text().partition(',')[0]
+  (tmp_path / 'photos' / first).unlink()
+  assert job(tmp_path / 'run', *arguments) == 0
+  assert sorted(rows_of(tmp_path / 'run')) == sorted(path.name for path in (tmp_path / 'photos').iterdir())
+  assert summary_of(tmp_path / 'run')['photos'] == 23
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [

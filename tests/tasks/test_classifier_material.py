@@ -27,6 +27,15 @@ def test_photos_of_two_classes_in_one_group_stay_together():
   assert held[::2].tolist() == held[1::2].tolist() and held.sum() == 4
 
 
+def test_no_class_is_held_out_as_a_whole():
+  # Each of ten groups has a good photo and a scratch, two of them a dent too: to hold both out would leave none.
+  labels = np.array([0] * 10 + [1] * 10 + [2] * 2)
+  groups = [f'g{number}' for number in (*range(10), *range(10), 0, 1)]
+  for seed in range(40):
+    held = hold_out(labels, groups, 0.2, seed)
+    assert [(held[labels == label].any(), held[labels == label].all()) for label in range(3)] == [(True, False)] * 3
+
+
 def test_nothing_is_held_out_where_that_is_asked():
   assert not hold_out(np.array([0, 1]), ['a', 'b'], 0, 0).any()
 

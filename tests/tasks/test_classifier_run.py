@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import shutil
 import signal
@@ -255,6 +256,42 @@ def test_made_images_of_held_out_training_photos_are_left_out(photos, made):
   config.made.sets = (str(of_held),)
   with pytest.raises(UserError, match='has 0 usable ones'):
     open_material(config)
+
+
+def test_a_held_out_photo_is_known_under_another_name(photos, made):
+  config = config_of(photos)
+  held = next(file for file in open_material(config).validation.files if 'dent' in file)
+  digest = hashlib.sha256((photos / held).read_bytes()).hexdigest()
+  config.made.update(sets=(str(made(source='elsewhere.png', source_sha256=digest)), str(made())), ratio=0.5)
+  found = open_material(config)
+  assert len(found.made) == 10 and 'photos that early stopping looks at' in found.notes[0]
+
+
+def test_a_copy_of_a_tested_photo_is_not_trained_on(photos, tmp_path):
+  config = config_of(photos)
+  before = open_material(config)
+  folder, tested = tmp_path / 'photos', before.test.files[0]
+  shutil.copytree(photos, folder)
+  name = next(name for number in range(99) if parts.part_of(name := f'ok/copy{number}.png') == 'pool')
+  shutil.copyfile(folder / tested, folder / name)
+  config.data.path = str(folder)
+  found = open_material(config)
+  assert found.notes == [f'1 photos of the pool are tested too, under another name, so are not trained on; such as '
+                         f'{name}, which is {tested}']
+  assert name not in found.real.files + found.validation.files
+  assert sorted(found.real.files + found.validation.files) == sorted(before.real.files + before.validation.files)
+
+
+def test_when_early_stopping_looks_is_part_of_the_training(evaluated, job, capsys):
+  assert job(evaluated, '--config.steps.eval=5') == 2
+  assert 'steps.eval' in capsys.readouterr().err
+
+
+def test_a_classifier_that_is_not_at_its_end_is_not_opened(evaluated, tmp_path):
+  shutil.copytree(evaluated, tmp_path / 'run')
+  (tmp_path / 'run/summary.json').unlink()
+  with pytest.raises(UserError, match='is not at its end; run its command again first'):
+    fitted.open_fitted(tmp_path / 'run')
 
 
 def test_made_images_that_the_filter_did_not_pass_are_left_out(photos, made):

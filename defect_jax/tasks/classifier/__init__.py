@@ -3,9 +3,14 @@
 from defect_jax.tasks.classifier import evaluating, predicting
 from defect_jax.tasks.classifier.schema import SCHEMA
 
-__all__ = ['SCHEMA', 'run']
+__all__ = ['FIXED_STEPS', 'SCHEMA', 'run']
 
 _MODES = {'evaluate': evaluating.run, 'predict': predicting.run}
+
+
+def FIXED_STEPS(config):
+  """Early stopping chooses among the steps at which it looks at held-out photos."""
+  return ('steps.eval',) if config.validation.share else ()
 
 
 def run(config, workdir):

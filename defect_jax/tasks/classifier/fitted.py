@@ -129,6 +129,8 @@ def open_fitted(root, prevalence=None, mirrored=False):
   except (OSError, ValueError, KeyError) as error:
     raise UserError(f'classifier: {root} has no usable {workdir.classifier_json.name} ({error}); run it to its end '
                     'first') from error
+  if workdir.read_summary() is None:
+    raise UserError(f'classifier: {root} is not at its end; run its command again first')
   model, found = model_of(config, len(kept['classes'])), checkpoint.read(workdir)
   if found is None:
     raise UserError(f'classifier: {root} has no usable checkpoint; train it with the same command again')

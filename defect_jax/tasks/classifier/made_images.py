@@ -2,6 +2,7 @@
 
 import collections
 import pathlib
+import typing
 
 import numpy as np
 
@@ -13,14 +14,19 @@ from defect_jax.tasks.classifier.lots import GOOD, Lot, geometry_of, label_of
 _OF_WHOLE_PHOTOS = ('inpaint',)  # methods whose images are photos of the source's size
 
 
+class Held(typing.NamedTuple):
+  """Photos that early stopping looks at: their files, and the SHA-256 by which a copy of another name is known."""
+  files: set
+  digests: set
+
+
 def open_lot(config, real, classes, names, part_of, tested, held, notes):
   """Lot of made images.
 
   Args:
     config: of the task. real: Lot of the real photos that are trained on. classes: names, good first. names: of the
-      defects. part_of, tested: as of soundness.refuse_unsound. held: files of photos that early stopping looks at: no
-      image of theirs is taken, nor one that the filter of inpainting did not pass. notes: list that lines for the user
-      are added to.
+      defects. part_of, tested: as of soundness.refuse_unsound. held: Held, of which no image is taken, nor one that
+      the filter of inpainting did not pass. notes: list that lines for the user are added to.
 
   Raises UserError for unsound sets, other classes, and a ratio that asks for more images than there are.
   """
@@ -49,7 +55,7 @@ def open_lot(config, real, classes, names, part_of, tested, held, notes):
 
 def _unusable(image, held):
   """Why a made image is not trained on; None for one that may be."""
-  if not held.isdisjoint(soundness.sources(image)):
+  if image.source_sha256 in held.digests or not held.files.isdisjoint(soundness.sources(image)):
     return 'were made of photos that early stopping looks at'
   if image.filter and image.filter.get('passed') == 0:
     return 'did not pass the filter of inpainting'

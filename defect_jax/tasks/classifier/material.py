@@ -35,19 +35,20 @@ def open_material(config):
   names = _defects(config.data.defects, sorted({record.label for of in listed for record in of.records} - {GOOD}))
   classes = [GOOD, DEFECT] if config.data.merge else [GOOD, *names]
   notes = []
-  pool = [lot for of in listed for lot in of.pool(names, classes, notes)]
-  if not pool:
+  opened = [pair for of in listed for pair in of.pool(names, classes, notes)]
+  if not opened:
     raise UserError('data: the part pool has no photos of these classes; add photos')
-  pool = Lot.joined(pool)
+  pool, digests = Lot.joined([lot for lot, _ in opened]), np.concatenate([of for _, of in opened])
   test, tested = _tested(listed, names, classes, config.measure.part, notes)
+  pool, digests = _untested(pool, digests, tested, notes)
   _check_classes(pool, classes, 'pool')
   held = hold_out(pool.labels, pool.groups, config.validation.share, config.seed)
   real, validation = pool.only(~held), pool.only(held)
   records = [record for of in listed for record in of.records]
   # Of two sets with a file of one name the held-out one counts: better a refusal than a leak.
   part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part != 'pool')}
-  held_files = {file for row, file in enumerate(pool.files) if held[row]}
-  made = made_images.open_lot(config, real, classes, names, part_of, tested, held_files, notes)
+  held_out = made_images.Held({pool.files[row] for row in np.flatnonzero(held)}, set(digests[held]))
+  made = made_images.open_lot(config, real, classes, names, part_of, tested, held_out, notes)
   material = Material(classes, real, validation, test, made, list(dict.fromkeys(notes)))
   _check_memory(config, material)
   return material
@@ -66,17 +67,19 @@ def hold_out(labels, groups, share, seed):
   held, groups = set(), np.array(groups)
   if not share:
     return np.zeros(len(labels), bool)
-  for label in sorted(np.unique(labels), key=lambda label: int(np.sum(labels == label))):
+  groups_of = {label: set(groups[labels == label].tolist()) for label in np.unique(labels)}
+  for label in sorted(groups_of, key=lambda label: int(np.sum(labels == label))):
     own = groups[labels == label]
-    order = sorted(set(own.tolist()), key=lambda group: parts.digest(f'{seed}/validation/{group}'))
+    order = sorted(groups_of[label], key=lambda group: parts.digest(f'{seed}/validation/{group}'))
     wanted, have = max(1, math.floor(share * len(own))), int(np.isin(own, list(held)).sum())
-    for group in order[:-1]:
+    for group in order:
       if have >= wanted:
         break
-      if group not in held:
+      # A group that would leave nothing of some class to train on stays.
+      if group not in held and not any(of <= held | {group} for of in groups_of.values()):
         held.add(group)
         have += int(np.sum(own == group))
-    if not 0 < have < len(own):
+    if not have:
       raise UserError(f'validation.share = {share:g}: a class has {len(own)} photos of {len(order)} groups, too few to '
                       'hold some out and train on others; set it to 0, or take more photos')
   return np.isin(groups, list(held))
@@ -90,11 +93,13 @@ class _Listed:
     self.records = sets.list_photos(source, path, config.data.cell_type)
 
   def pool(self, names, classes, notes):
-    """Lots of good photos and of few-shot defective ones of the pool; fewer where the set lacks a kind."""
+    """(Lot, SHA-256 of each) of good photos and of few-shot defective ones of the pool; fewer where the set lacks a
+    kind."""
     data = self._config.data
     for wanted, count in (((GOOD,), data.good), (names, data.few_shot)):
       if self._has(wanted, 'pool'):
-        yield self._lot(self._open(wanted, 'pool', count), classes, notes)
+        photos = self._open(wanted, 'pool', count)
+        yield self._lot(photos, classes, notes), photos.sha256
 
   def test(self, names, classes, part, notes):
     """(Lot, {SHA-256: file}) of all photos of the classes in a part, or None."""
@@ -138,6 +143,16 @@ def _tested(listed, names, classes, part, notes):
   test = Lot.joined([lot for lot, _ in found])
   _check_classes(test, classes, part)
   return test, {sha: file for _, by_sha in found for sha, file in by_sha.items()}
+
+
+def _untested(pool, digests, tested, notes):
+  """(Lot, digests) of the pool without photos that are tested under another name."""
+  known = np.array([of in tested for of in digests])
+  if known.any():
+    row = int(np.argmax(known))
+    notes.append(f'{known.sum()} photos of the pool are tested too, under another name, so are not trained on; such as '
+                 f'{pool.files[row]}, which is {tested[digests[row]]}')
+  return pool.only(~known), digests[~known]
 
 
 def _check_classes(lot, classes, part):
