@@ -124,7 +124,7 @@ def _checked(root, count, config_hash):
   """Made by index, of all that is recorded; UserError where the folder holds anything else."""
   # Before the parts are read: a process that is at work has its part before its first image.
   names = [f'{folder}/{name}' for folder in writer.FOLDERS.values() for name in _names(root / folder)]
-  parts, made = _parts(root), _read(root)
+  parts, made = _parts(root), recorded(root)
   others = [part.name for part in parts if part.name.split('.')[1] != config_hash]
   others += [image.file for image in made.values() if image.config_hash != config_hash]
   if others:
@@ -165,7 +165,7 @@ def _claimed(root, config_hash, process):
 
 def _merged(root, count, config_hash, process):
   """Makes manifest.jsonl of the parts where all images are recorded; whether the set is whole."""
-  parts, made = _parts(root), _read(root)
+  parts, made = _parts(root), recorded(root)
   if len(made) < count:
     return False
   if parts:
@@ -185,8 +185,11 @@ def _parts(root):
   return sorted(root.glob('manifest.*.jsonl'))
 
 
-def _read(root):
-  """Made by index, of parts and manifest; in this order, since another process may be making one of the other."""
+def recorded(root):
+  """Made by index, all that is recorded in a set's folder, of its parts and its manifest.
+
+  In this order, since another process may be making one of the other.
+  """
   made = {}
   for part in _parts(root):
     made |= _read_part(part)

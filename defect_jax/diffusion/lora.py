@@ -5,12 +5,14 @@ W' = W + scale * A B (Hu et al. 2022, equation 3). Saved as diffusers saves them
 """
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
 import jax
 import numpy as np
 from flax import traverse_util
+from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from defect_jax.atomic import write_atomic
@@ -55,7 +57,7 @@ def read(name, unet):
   """The adapters in a file, or in FILE of a folder, for a UNet's tree; UserError where they are not of this model."""
   path = Path(name) / FILE if os.path.isdir(name) else Path(name)
   try:
-    arrays = load_file(path)
+    arrays, strength = load_file(path), _strength(path)
   except Exception as error:  # whatever damaged bytes make the decoder raise
     detail = ' '.join(str(error).split())
     raise UserError(f'lora: {path} cannot be read ({detail}); name a {FILE} or its folder') from error
@@ -69,11 +71,20 @@ def read(name, unet):
         a.shape[1] != b.shape[0]):
       raise UserError(f'lora: {path}: {_dotted(dense)} does not fit the weights, where it is {list(kernel.shape)}; it '
                       'is of another model')
-    adapters[dense] = {'a': a, 'b': b}
+    adapters[dense] = {'a': a, 'b': np.float32(strength) * b}
   if arrays or not adapters:
     raise UserError(f'lora: {path} holds {next(iter(arrays), "nothing")}, for which the attention of the UNet has no '
                     'place; it is of another model or another kind of adapters')
   return adapters
+
+
+def _strength(path):
+  """alpha / rank, by which diffusers multiplies adapters whose file tells both in its header; 1 where it does not."""
+  with safe_open(path, 'np') as file:
+    told = json.loads((file.metadata() or {}).get('lora_adapter_metadata', '{}'))
+  if any(told.get(f'unet.{key}') for key in ('rank_pattern', 'alpha_pattern', 'use_rslora')):
+    raise ValueError('its adapters are of several ranks or strengths, which this version does not know')
+  return told['unet.lora_alpha'] / told['unet.r'] if {'unet.lora_alpha', 'unet.r'} <= told.keys() else 1.
 
 
 def digest(adapters):

@@ -200,6 +200,8 @@ def load(name, dtype='float32', adapters=None):
   `adapters`: a file or folder of LoRA weights that are merged into it.
   """
   if name == weights.RANDOM:
+    if adapters:
+      raise UserError(f'lora: {adapters} belongs to other weights than random ones; name these, or leave it out')
     return random(dtype=dtype)
   folder = weights.folder_of(name)
   weights.config(folder, 'model_index.json')

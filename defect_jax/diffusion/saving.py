@@ -28,7 +28,7 @@ def save(folder, model, params, dtype='float32', notes=None):
   Raises DiskFull or another OSError.
   """
   folder = Path(folder)
-  making = folder.with_name(f'.{folder.name}.making')
+  making, before = (folder.with_name(f'.{folder.name}.{word}') for word in ('making', 'before'))
   shutil.rmtree(making, ignore_errors=True)
   try:
     with disk_full_named(folder):
@@ -36,10 +36,13 @@ def save(folder, model, params, dtype='float32', notes=None):
       _write(making, model, params, dtype)
       for name, text in (notes or {}).items():
         (making / name).write_text(text)
-      shutil.rmtree(folder, ignore_errors=True)
+      shutil.rmtree(before, ignore_errors=True)
+      if folder.exists():
+        os.replace(folder, before)  # a moment between two renames, not the time that deleting takes
       os.replace(making, folder)
   finally:
-    shutil.rmtree(making, ignore_errors=True)
+    for leftover in (making, before):
+      shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write(folder, model, params, dtype):

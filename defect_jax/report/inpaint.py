@@ -60,9 +60,10 @@ def figure(root, photo_folder, made):
   draw, scale = ImageDraw.Draw(before), before.width / photo.shape[1]
   for (left, top, across, down), colour, away in ((made.crop, _ORANGE, 2), (made.target, _RED, 0)):
     # The crop's box is drawn around it, so that it is seen where the target area is all of the crop.
-    corner = [scale * left - away, scale * top - away, scale * (left + across) - 1 + away,
-              scale * (top + down) - 1 + away]
-    draw.rectangle(corner, outline=colour, width=2)
+    first = scale * left - away, scale * top - away
+    last = scale * (left + across) - 1 + away, scale * (top + down) - 1 + away
+    # A box of less than a pixel here is drawn as one.
+    draw.rectangle([*first, *map(max, first, last)], outline=colour, width=2)
   paper = Image.new('RGB', (3 * before.width + 2 * _GAP, before.height), 'white')
   for place, panel in enumerate(panels):
     ImageDraw.Draw(panel).rectangle([0, 0, panel.width - 1, panel.height - 1], outline=_EDGE)

@@ -1,5 +1,7 @@
 """LoRA: beginning as nothing, merged as by hand, saved by diffusers' names, and a file of another model is one line."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +57,24 @@ def test_files_have_diffusers_names_and_give_the_adapters_back(folder, tmp_path)
   for path, pair in back.items():
     np.testing.assert_array_equal(pair['a'], adapters[path]['a'])
     np.testing.assert_array_equal(pair['b'], 2 * adapters[path]['b'])
+
+
+def test_a_strength_in_the_header_counts(folder, tmp_path):
+  unet, adapters = folder[1]['unet'], drawn(folder[1]['unet'])
+  lora.write(tmp_path, adapters)
+  arrays = load_file(tmp_path / lora.FILE)
+
+  def read(**told):
+    header = {'lora_adapter_metadata': json.dumps({f'unet.{key}': value for key, value in told.items()})}
+    save_file(arrays, tmp_path / lora.FILE, header)
+    return lora.read(tmp_path, unet)
+
+  for told, strength in (({'r': 4, 'lora_alpha': 16, 'rank_pattern': {}}, 4), ({'r': 4, 'lora_alpha': 4}, 1)):
+    for path, pair in read(**told).items():
+      np.testing.assert_array_equal(pair['a'], adapters[path]['a'])
+      np.testing.assert_array_equal(pair['b'], strength * adapters[path]['b'])
+  with pytest.raises(UserError, match='its adapters are of several ranks'):
+    read(r=4, lora_alpha=4, alpha_pattern={'to_q': 2})
 
 
 def test_merged_on_load_makes_the_images_of_the_adapters_beside_the_weights(folder, tmp_path):

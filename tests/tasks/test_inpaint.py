@@ -1,9 +1,11 @@
 """The inpaint job: photos of every kind keep depth and mode, broken ones are skipped, mistakes are one line."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import imagecodecs
@@ -13,10 +15,12 @@ import tifffile
 from absl import flags
 from PIL import Image
 
+from configs import inpaint as inpaint_config
 from defect_jax import main
 from defect_jax.data import parts
 from defect_jax.imagesets import manifest
-from defect_jax.tasks.inpaint import filtering
+from defect_jax.report import inpaint as report
+from defect_jax.tasks.inpaint import filtering, measuring
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -148,6 +152,44 @@ def test_further_places_are_tried_for_images_that_do_not_pass(inpaint, mixed, tm
   assert json.loads((tmp_path / 'plain/summary.json').read_text())['passed'] is None
 
 
+def test_a_set_of_other_photos_is_not_gone_on_with(inpaint, mixed, tmp_path, capsys):
+  shutil.copytree(mixed, tmp_path / 'others')
+  for path in (tmp_path / 'others').iterdir():
+    path.write_bytes(path.read_bytes() + b'\0')  # another file, which shows the same
+  arguments = '--config.count=2', '--config.sampler.steps=1', f'--config.set={tmp_path}/set'
+  assert inpaint(mixed, 'run', *arguments) == 0
+  before = {path: path.read_bytes() for path in (tmp_path / 'set').rglob('*') if path.is_file()}
+  assert inpaint(tmp_path / 'others', 'again', *arguments) == 2
+  assert 'was made of' in (line := capsys.readouterr().err) and 'begin another run' in line
+  assert {path: path.read_bytes() for path in (tmp_path / 'set').rglob('*') if path.is_file()} == before
+
+
+def test_a_defect_without_photos_does_not_hide_the_others(tmp_path, caplog):
+  config, mask = inpaint_config.get_config('tiny'), np.zeros((64, 64), np.uint8)
+  mask[20:40, 20:40] = 255
+  (tmp_path / 'test/dent').mkdir(parents=True)
+  (tmp_path / 'ground_truth/dent').mkdir(parents=True)
+  held_out = [number for number in range(99) if parts.part_of(f'test/dent/{number}.png') == 'dev'][:2]
+  for number in held_out:
+    Image.fromarray(mask // 2).save(tmp_path / f'test/dent/{number}.png')
+    Image.fromarray(mask).save(tmp_path / f'ground_truth/dent/{number}_mask.png')
+  for defects, wanted in ((('dent',), 2), (('dent', 'scratch'), 2), (('scratch',), 0)):
+    config.defects = defects
+    found = measuring.measure(config, tmp_path, tmp_path, [])
+    assert found['measured_against'] == f'{wanted} real defects of the part dev'
+  assert 'of scratch' in caplog.text
+
+
+def test_a_target_area_smaller_than_a_pixel_of_the_page_is_shown(tmp_path):
+  photo = np.full((100, 2000), 100, np.uint8)
+  for name in ('photo.png', 'made.png', 'difference.png'):
+    Image.fromarray(photo).save(tmp_path / name)
+  made = types.SimpleNamespace(source='photo.png', file='made.png', difference_file='difference.png',
+                               crop=(900, 0, 100, 100), target=(1000, 50, 1, 1))
+  shown = np.int64(report.figure(tmp_path, tmp_path, made))
+  assert (shown[..., 0] - shown[..., 1]).max() > 200  # the red of the target area
+
+
 @pytest.mark.slow
 def test_two_processes_with_a_set_in_common_make_the_set_of_one(inpaint, mixed, tmp_path):
   count = ('--config.count=10', '--config.sampler.steps=1', '--config.geometry.mode=masked')
@@ -188,6 +230,13 @@ def masked_by(levels):
    'leave geometry.target out'),
   (['--config.masks.moved=false', '--config.masks.kind=real', '--config.geometry.feather=32'],
    'geometry.feather = 32: leaves nothing of a crop'),
+  (['--config.masks.kind=polygon', '--config.masks.polygon=1,2,9,2,9,9', '--config.geometry.target=16,16'],
+   'geometry.target = (16, 16): anywhere in the crop it would miss the mask'),
+  (['--config.masks.kind=polygon', '--config.masks.polygon=1,2,9,2,9,9', '--config.geometry.target=20,20,16,16'],
+   'the target area holds nothing of the mask'),
+  (['--config.lora=nowhere'], 'lora: nowhere belongs to other weights than random ones'),
+  (['--config.share.processes=2'], 'share.processes = 2: several processes fill one set'),
+  (['--config.prompts=a {defect.x}'], 'prompts: '), (['--config.prompts=a {defect[x]}'], 'prompts: '),
   (['--config.prompts=a {thing}'], 'prompts: '), (['--config.classes=fine'], "classes: no photos of class 'fine'"),
   (['--config.photos=none'], 'photos: is not set'),
   (['--config.photos=default', f'--config.weights={ROOT}'], 'photos = default: these are the surfaces that'),

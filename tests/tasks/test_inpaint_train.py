@@ -97,6 +97,7 @@ def test_good_areas_are_masked_as_defects_are(photos, cache):
   (['--config.optimizer.accumulate=3'], 'optimizer.accumulate = 3'),
   (['--config.optimizer.warmup=12'], 'optimizer.warmup = 12'), (['--config.batch=2'], 'batch = 2'),
   (['--config.optimizer.lr=-1'], 'optimizer.lr'), (['--config.weights=nowhere'], 'there is no folder nowhere'),
+  (['--config.tune.method=lora'], 'tune: is about given weights'),
   (['--config.data.path=void'], 'void does not exist'), (['--config.data.context=4,1'], 'data.context')])
 def test_mistakes_are_one_line_and_leave_nothing(command, tmp_path, capsys, more, reason):
   assert command('run', *more) == 2

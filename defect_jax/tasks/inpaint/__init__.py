@@ -67,6 +67,7 @@ def run(config, workdir):
 
 
 def _produce(config, workdir, photo_folder, root, make, skipped):
+  make.check(production.recorded(root).values())
   began = time.monotonic()
   progress = Progress(workdir, began, config.batch)
   progress.compile_seconds = make.compile()
@@ -104,6 +105,11 @@ def _settings(config):
   for kind, key in (('polygon', 'polygon'), ('png', 'file')):
     if (m.kind == kind) != (m[key] is not None):
       raise UserError(f'masks.{key}: belongs to masks.kind = {kind}, which takes it; set both or neither')
+  if m.kind in ('polygon', 'png') and g.target is not None and len(g.target) == 2:
+    raise UserError(f'geometry.target = {g.target}: anywhere in the crop it would miss the mask of masks.kind = '
+                    f'{m.kind}; give it as left,top,width,height, or leave it out')
+  if s.processes > 1 and config.set is None:
+    raise UserError(f'share.processes = {s.processes}: several processes fill one set; name its folder in set')
   settings = geometry.Settings(g.mode, g.crop, g.target, g.feather, g.padding)
   if not m.moved:
     _check_kept(m.kind, settings)

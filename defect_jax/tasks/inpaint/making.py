@@ -23,7 +23,7 @@ def prompts_of(config):
     for defect in config.defects:
       try:
         pairs.append((defect, template.format(defect=defect)))
-      except (KeyError, IndexError, ValueError) as error:
+      except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         raise UserError(f'prompts: {template!r} is no template ({type(error).__name__}: {error}); {{defect}} is what '
                         'can be filled in') from error
   return pairs
@@ -52,6 +52,15 @@ class Maker:
   def compile(self):
     """Compiles what takes long to compile; returns the seconds."""
     return self._sampler.compile(*self._contexts.shape[1:]).compile_seconds
+
+  def check(self, made):
+    """UserError where one of some Made is of another photo, or by other weights, than this would make of its index."""
+    for image in made:
+      source = self._sources[self._row(image.index)]
+      if (image.source, image.source_sha256, image.model) != (source.record.file, source.sha256, self.model.model):
+        raise UserError(f'image {image.index} was made of {image.source} by {image.model}, and now it would be made of '
+                        f'{source.record.file} by {self.model.model}; put photos and weights back as they were, or '
+                        'begin another run')
 
   def __call__(self, indices):
     """(list of dicts of arrays by keys of writer.FOLDERS, list of dicts of a manifest's keys)."""

@@ -4,7 +4,7 @@ import numpy as np
 from absl import logging
 
 from defect_jax.config import UserError
-from defect_jax.data import photos, regions, sets
+from defect_jax.data import folder, photos, regions, sets
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import writer
 
@@ -18,18 +18,22 @@ def measure(config, photo_folder, root, made):
   """
   view = regions.Geometry(size=config.measure.size, channels=3, region='mask')
   real, pool = (_real(config, photo_folder, view, part) for part in (config.measure.part, config.part))
+  against = {'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
   if not made or not len(real):
-    return _NONE | {'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
+    return _NONE | against
   squares = [_square(root, image, view) for image in made]
   squares = np.stack([square for square in squares if square is not None])
-  return generation.measure(squares, pool, real, config.seed) | {
-      'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
+  return generation.measure(squares, pool, real, config.seed) | against
 
 
 def _real(config, photo_folder, view, part):
+  """Squares of the real defects of a part; of those that are asked for some may be of no photo yet."""
+  known = {record.label for record in folder.list_photos(photo_folder, 'photos', plain=True)}
+  if missing := [name for name in config.defects if name not in known]:
+    logging.warning('there are no real defects to measure against of %s', ', '.join(missing))
   try:
-    return sets.open_set(source='folder', path=str(photo_folder), part=part, classes=config.defects,
-                         geometry=view, max_broken=1.).images()
+    return sets.open_set(source='folder', path=str(photo_folder), part=part, geometry=view, max_broken=1.,
+                         classes=[name for name in config.defects if name in known] or missing).images()
   except UserError as error:
     logging.info('no real defects of part %s to measure against: %s', part, error)
     return np.zeros((0, view.size, view.size, 3), np.float32)

@@ -24,7 +24,10 @@ class Source:
 
   def decode(self):
     """The photo as decoded; UserError where the file is not the one it was when the run began."""
-    data = photos.read(self.record.photo, self.record.file)
+    try:
+      data = photos.read(self.record.photo, self.record.file)
+    except photos.PhotoError as error:
+      raise UserError(f'{error}; put the photo back or begin another run') from error
     if hashlib.sha256(data).hexdigest() != self.sha256:
       raise UserError(f'{self.record.file}: changed since the run began; put the photo back or begin another run')
     return photos.decode(data, self.record.file)
@@ -87,8 +90,11 @@ def _opened(record, settings, fixed):
   try:
     data = photos.read(record.photo, record.file)
     shape = photos.decode(data, record.file).shape[:2]
-    marked = masks.bounds(fixed(shape, record.file)) if fixed else None
-    geometry.place(shape, settings, np.random.default_rng(0), record.file, marked)
+    mask = fixed(shape, record.file) if fixed else None
+    _, (left, top, width, height) = geometry.place(shape, settings, np.random.default_rng(0), record.file,
+                                                   None if mask is None else masks.bounds(mask))
+    if mask is not None and not mask[top:top + height, left:left + width].any():
+      raise photos.PhotoError(record.file, 'the target area holds nothing of the mask')
   except photos.PhotoError as error:
     return str(error)
   return Source(record, hashlib.sha256(data).hexdigest())

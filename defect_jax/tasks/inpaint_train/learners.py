@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 
 import numpy as np
+from absl import logging
 
 from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
@@ -82,6 +83,9 @@ def of_weights(config, texts):
   if config.data.size % model.multiple:
     raise UserError(f'data.size = {config.data.size}: must be a multiple of {model.multiple} for {config.weights}; it '
                     f'was made for {model.native}')
+  if config.data.size != model.native:
+    logging.warning('data.size = %d: %s was made for areas of %d px, to which inpainting scales them; set it to that, '
+                    'unless memory does not allow it', config.data.size, config.weights, model.native)
   exact = model if config.dtype == 'float32' else pipeline.load(config.weights)  # small steps vanish in bfloat16
   params, tune = as_tree(exact.params), config.tune
   if tune.method == 'full':

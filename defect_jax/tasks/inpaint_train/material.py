@@ -105,7 +105,7 @@ class Texts:
     self._templates, self._classes = config.prompts, config.data.classes
     try:
       self.all = [template.format(defect=name) for name in self._classes for template in self._templates] + [_EMPTY]
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
       raise UserError(f'prompts: {config.prompts} are no templates ({type(error).__name__}: {error}); {{defect}} is '
                       'what can be filled in') from error
 

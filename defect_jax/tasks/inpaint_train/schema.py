@@ -45,5 +45,7 @@ def check(config):
   for key, pair in (('masks.size', config.masks.size), ('masks.dilate', config.masks.dilate)):
     if len(pair) != 2 or pair[0] > pair[1]:
       raise UserError(f'{key} = {pair}: give two numbers, the smaller first')
+  if config.weights is None and (config.tune.method != 'full' or config.tune.text):
+    raise UserError('tune: is about given weights; name them in weights, or leave tune.method=full and tune.text=false')
   if config.optimizer.warmup >= config.steps.total:
     raise UserError(f'optimizer.warmup = {config.optimizer.warmup}: must be below the {config.steps.total} steps')
