@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from made_photos import make_photos
+from made_photos import make_dents, make_photos, make_set
 
 from defect_jax import main
 
@@ -23,6 +23,19 @@ def photos(tmp_path_factory):
   root = tmp_path_factory.mktemp('photos')
   make_photos(root)
   return root
+
+
+@pytest.fixture(scope='session')
+def dents(tmp_path_factory):
+  root = tmp_path_factory.mktemp('dents') / 'photos'
+  make_dents(root)
+  return root
+
+
+@pytest.fixture(scope='session')
+def made(tmp_path_factory):
+  """make_set in a folder of its own."""
+  return lambda *count, **changes: make_set(tmp_path_factory.mktemp('made') / 'set', *count, **changes)
 
 
 @pytest.fixture(scope='session')

@@ -3,7 +3,10 @@
 import numpy as np
 from PIL import Image
 
+from defect_jax.config import load
 from defect_jax.data import parts
+from defect_jax.imagesets import writer
+from defect_jax.imagesets.manifest import Made
 
 
 def names(part, count, label='dent'):
@@ -31,3 +34,38 @@ def make_photos(root, pool=13, dev=3):
   for number, name in enumerate(names('pool', pool) + names('dev', dev)):
     write(root / name, bumps(number))
   return [root / name for name in names('pool', pool)]
+
+
+def dented(seed):
+  """A photo with a bright square."""
+  photo = bumps(seed)
+  top, left = np.random.default_rng(seed).integers(4, 22, 2)
+  photo[top:top + 6, left:left + 6] = 255
+  return photo
+
+
+def make_dents(root):
+  """A folder of 60 good photos and 40 dents, over all parts."""
+  for number in range(60):
+    write(root / f'ok/{number:03d}.png', bumps(number))
+  for number in range(40):
+    write(root / f'ng/dent/{number:03d}.png', dented(1000 + number))
+
+
+def make_set(root, count=12, **changes):
+  """A set of so many made dents, with `changes` of Made; returns its folder."""
+  (root / 'images').mkdir(parents=True)
+  lines = []
+  for index in range(count):
+    file = writer.write_image(root, index, dented(2000 + index))
+    lines.append(Made(**{'file': file, 'label': 'dent', 'method': 'vae', 'index': index, 'seed': 0, 'source': None,
+                         'source_sha256': None, 'source_part': 'pool', 'config_hash': 'c0ffee'} | changes).line())
+  (root / 'manifest.jsonl').write_text(''.join(lines))
+  return root
+
+
+def config_of(root):
+  """The config of a small classifier of a folder, as far as its photos go."""
+  config = load('configs/classifier.py:tiny')
+  config.data.update(source='folder', path=str(root), few_shot=0, good=0, defects=())
+  return config

@@ -1,13 +1,18 @@
-"""Which photos a classifier holds out, and how many made images it takes."""
+"""Which photos a classifier holds out, and which made images it takes, and how many."""
+
+import hashlib
+import shutil
 
 import numpy as np
 import pytest
+from made_photos import config_of
 
 from defect_jax.config import UserError
+from defect_jax.data import parts
 from defect_jax.tasks.classifier.learning import members_of
 from defect_jax.tasks.classifier.lots import label_of
 from defect_jax.tasks.classifier.made_images import made_counts
-from defect_jax.tasks.classifier.material import hold_out
+from defect_jax.tasks.classifier.material import hold_out, open_material
 
 
 def test_whole_groups_of_every_class_are_held_out():
@@ -69,3 +74,52 @@ def test_classes_are_numbered_and_defects_merged():
 def test_members_are_listed_by_class():
   members, counts = members_of(np.array([1, 0, 1, 1]))
   assert counts.tolist() == [1, 3] and members[1].tolist() == [0, 2, 3] and members[0, 0] == 1
+
+
+def test_made_images_of_held_out_training_photos_are_left_out(dents, made):
+  config = config_of(dents)
+  plain = open_material(config)
+  held = next(file for file in plain.validation.files if 'dent' in file)
+  of_held, of_none = made(source=held), made()
+  config.made.update(sets=(str(of_held), str(of_none)), ratio=0.5)
+  both = open_material(config)
+  assert len(both.made) == 10 and {file.rpartition('/images')[0] for file in both.made.files} == {str(of_none)}
+  assert both.notes == [f'{of_held}: 12 of 12 images were made of photos that early stopping looks at, so are not '
+                        'trained on']
+  assert both.validation.files == plain.validation.files and both.test.files == plain.test.files
+  config.made.sets = (str(of_held),)
+  with pytest.raises(UserError, match='has 0 usable ones'):
+    open_material(config)
+
+
+def test_a_held_out_photo_is_known_under_another_name(dents, made):
+  config = config_of(dents)
+  held = next(file for file in open_material(config).validation.files if 'dent' in file)
+  digest = hashlib.sha256((dents / held).read_bytes()).hexdigest()
+  config.made.update(sets=(str(made(source='elsewhere.png', source_sha256=digest)), str(made())), ratio=0.5)
+  found = open_material(config)
+  assert len(found.made) == 10 and 'photos that early stopping looks at' in found.notes[0]
+
+
+def test_a_copy_of_a_tested_photo_is_not_trained_on(dents, tmp_path):
+  config = config_of(dents)
+  before = open_material(config)
+  folder, tested = tmp_path / 'photos', before.test.files[0]
+  shutil.copytree(dents, folder)
+  name = next(name for number in range(99) if parts.part_of(name := f'ok/copy{number}.png') == 'pool')
+  shutil.copyfile(folder / tested, folder / name)
+  config.data.path = str(folder)
+  found = open_material(config)
+  assert found.notes == [f'1 photos of the pool are tested too, under another name, so are not trained on; such as '
+                         f'{name}, which is {tested}']
+  assert name not in found.real.files + found.validation.files
+  assert sorted(found.real.files + found.validation.files) == sorted(before.real.files + before.validation.files)
+
+
+def test_made_images_that_the_filter_did_not_pass_are_left_out(dents, made):
+  config = config_of(dents)
+  failed, passed = made(filter={'passed': 0}), made(filter={'passed': 2})
+  config.made.update(sets=(str(failed), str(passed)), ratio=0.5)
+  found = open_material(config)
+  assert {file.rpartition('/images')[0] for file in found.made.files} == {str(passed)}
+  assert found.notes == [f'{failed}: 12 of 12 images did not pass the filter of inpainting, so are not trained on']

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import hashlib
 import json
 import shutil
 import signal
@@ -11,14 +10,12 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from made_photos import bumps, write
+from made_photos import config_of
 from sklearn import metrics
 
 from defect_jax import main
-from defect_jax.config import UserError, load
+from defect_jax.config import UserError
 from defect_jax.data import parts
-from defect_jax.imagesets import writer
-from defect_jax.imagesets.manifest import Made
 from defect_jax.tasks.classifier import fitted
 from defect_jax.tasks.classifier.material import open_material
 from defect_jax.workdir import Workdir
@@ -28,31 +25,12 @@ SMALL = ('--config.model.widths=4,8', '--config.data.few_shot=0', '--config.data
          '--config.steps.eval=10', '--config.steps.checkpoint=10', '--config.model.dropout=0.0')
 
 
-def dented(seed):
-  """A photo with a bright square."""
-  photo = bumps(seed)
-  top, left = np.random.default_rng(seed).integers(4, 22, 2)
-  photo[top:top + 6, left:left + 6] = 255
-  return photo
-
-
 @pytest.fixture(scope='module')
-def photos(tmp_path_factory):
-  """A folder: 60 good photos, 40 dents, over all parts."""
-  root = tmp_path_factory.mktemp('classifier') / 'photos'
-  for number in range(60):
-    write(root / f'ok/{number:03d}.png', bumps(number))
-  for number in range(40):
-    write(root / f'ng/dent/{number:03d}.png', dented(1000 + number))
-  return root
-
-
-@pytest.fixture(scope='module')
-def job(photos):
+def job(dents):
   """Runs the job in this process: (workdir, further arguments) -> exit status."""
   handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-  def call(workdir, *arguments, path=photos):
+  def call(workdir, *arguments, path=dents):
     flags.FLAGS.unparse_flags()
     flags.FLAGS['workdir'].value = None
     return main.main(['--config=configs/classifier.py:tiny', f'--workdir={workdir}', '--config.data.source=folder',
@@ -64,32 +42,6 @@ def job(photos):
   jax.config.update('jax_disable_most_optimizations', False)
   for number, handler in handlers.items():
     signal.signal(number, handler)
-
-
-@pytest.fixture(scope='module')
-def made(photos, tmp_path_factory):
-  """Makes a set of images of some class: (number, **changes of Made) -> folder."""
-
-  def call(count=12, **changes):
-    root = tmp_path_factory.mktemp('made') / 'set'
-    (root / 'images').mkdir(parents=True)
-    lines = []
-    for index in range(count):
-      file = writer.write_image(root, index, dented(2000 + index))
-      lines.append(Made(**{'file': file, 'label': 'dent', 'method': 'vae', 'index': index, 'seed': 0,
-                           'source': None, 'source_sha256': None, 'source_part': 'pool', 'config_hash': 'c0ffee'}
-                        | changes).line())
-    (root / 'manifest.jsonl').write_text(''.join(lines))
-    return root
-
-  return call
-
-
-def config_of(photos):
-  """The config of `job` as far as photos go."""
-  config = load('configs/classifier.py:tiny')
-  config.data.update(source='folder', path=str(photos), few_shot=0, good=0, defects=())
-  return config
 
 
 @pytest.fixture(scope='module')
@@ -108,11 +60,11 @@ def rows_of(workdir):
     return {row['file']: row for row in csv.DictReader(file)}
 
 
-def test_figures_are_those_of_the_rows(evaluated, photos, check_outputs):
+def test_figures_are_those_of_the_rows(evaluated, dents, check_outputs):
   check_outputs(evaluated)
   summary, rows = summary_of(evaluated), rows_of(evaluated)
-  dev = [path for path in photos.rglob('*.png') if parts.part_of(path.relative_to(photos).as_posix()) == 'dev']
-  assert rows.keys() == {path.relative_to(photos).as_posix() for path in dev}
+  dev = [path for path in dents.rglob('*.png') if parts.part_of(path.relative_to(dents).as_posix()) == 'dev']
+  assert rows.keys() == {path.relative_to(dents).as_posix() for path in dev}
   truth, called = ([row[key] for row in rows.values()] for key in ('truth', 'class'))
   assert summary['confusion'] == metrics.confusion_matrix(truth, called, labels=['good', 'dent']).tolist()
   assert summary['balanced_accuracy'] == pytest.approx(metrics.balanced_accuracy_score(truth, called))
@@ -126,8 +78,8 @@ def test_figures_are_those_of_the_rows(evaluated, photos, check_outputs):
   assert 'Confusion' in page and 'Made images' in page and 'Precision and recall' in page
 
 
-def test_what_is_measured_is_what_predict_says(evaluated, job, photos, tmp_path, check_outputs):
-  shutil.copytree(photos, tmp_path / 'photos')
+def test_what_is_measured_is_what_predict_says(evaluated, job, dents, tmp_path, check_outputs):
+  shutil.copytree(dents, tmp_path / 'photos')
   (tmp_path / 'photos/ok/003.png').write_bytes(b'')
   assert job(tmp_path / 'run', '--config.mode=predict', f'--config.classifier={evaluated}',
              f'--config.photos={tmp_path / "photos"}') == 0
@@ -223,12 +175,12 @@ def test_without_held_out_photos_there_is_no_temperature(job, tmp_path):
   assert summary['photos']['real']['dent'] == 6 and sum(summary['photos']['validation'].values()) == 0
 
 
-def test_a_made_image_of_a_tested_photo_is_refused(job, photos, made, tmp_path, capsys):
+def test_a_made_image_of_a_tested_photo_is_refused(job, dents, made, tmp_path, capsys):
   """The leak test: the very set that passes is refused once its source stands among the tested photos."""
-  source = next(file for file in open_material(config_of(photos)).real.files if 'dent' in file)
+  source = next(file for file in open_material(config_of(dents)).real.files if 'dent' in file)
   leaky = made(source=source)
   assert job(tmp_path / 'fine', f'--config.made.sets={leaky}', '--config.made.ratio=0.1') == 0
-  shutil.copytree(photos, tmp_path / 'photos')
+  shutil.copytree(dents, tmp_path / 'photos')
   group = next(name for name in map(str, range(99)) if parts.part_of(name) == 'dev')
   with open(tmp_path / 'photos/index.csv', 'w') as index:
     print('path,group', file=index)
@@ -242,46 +194,6 @@ def test_a_made_image_of_a_tested_photo_is_refused(job, photos, made, tmp_path, 
   assert not (tmp_path / 'run').exists()
 
 
-def test_made_images_of_held_out_training_photos_are_left_out(photos, made):
-  config = config_of(photos)
-  plain = open_material(config)
-  held = next(file for file in plain.validation.files if 'dent' in file)
-  of_held, of_none = made(source=held), made()
-  config.made.update(sets=(str(of_held), str(of_none)), ratio=0.5)
-  both = open_material(config)
-  assert len(both.made) == 10 and {file.rpartition('/images')[0] for file in both.made.files} == {str(of_none)}
-  assert both.notes == [f'{of_held}: 12 of 12 images were made of photos that early stopping looks at, so are not '
-                        'trained on']
-  assert both.validation.files == plain.validation.files and both.test.files == plain.test.files
-  config.made.sets = (str(of_held),)
-  with pytest.raises(UserError, match='has 0 usable ones'):
-    open_material(config)
-
-
-def test_a_held_out_photo_is_known_under_another_name(photos, made):
-  config = config_of(photos)
-  held = next(file for file in open_material(config).validation.files if 'dent' in file)
-  digest = hashlib.sha256((photos / held).read_bytes()).hexdigest()
-  config.made.update(sets=(str(made(source='elsewhere.png', source_sha256=digest)), str(made())), ratio=0.5)
-  found = open_material(config)
-  assert len(found.made) == 10 and 'photos that early stopping looks at' in found.notes[0]
-
-
-def test_a_copy_of_a_tested_photo_is_not_trained_on(photos, tmp_path):
-  config = config_of(photos)
-  before = open_material(config)
-  folder, tested = tmp_path / 'photos', before.test.files[0]
-  shutil.copytree(photos, folder)
-  name = next(name for number in range(99) if parts.part_of(name := f'ok/copy{number}.png') == 'pool')
-  shutil.copyfile(folder / tested, folder / name)
-  config.data.path = str(folder)
-  found = open_material(config)
-  assert found.notes == [f'1 photos of the pool are tested too, under another name, so are not trained on; such as '
-                         f'{name}, which is {tested}']
-  assert name not in found.real.files + found.validation.files
-  assert sorted(found.real.files + found.validation.files) == sorted(before.real.files + before.validation.files)
-
-
 def test_when_early_stopping_looks_is_part_of_the_training(evaluated, job, capsys):
   assert job(evaluated, '--config.steps.eval=5') == 2
   assert 'steps.eval' in capsys.readouterr().err
@@ -292,15 +204,6 @@ def test_a_classifier_that_is_not_at_its_end_is_not_opened(evaluated, tmp_path):
   (tmp_path / 'run/summary.json').unlink()
   with pytest.raises(UserError, match='is not at its end; run its command again first'):
     fitted.open_fitted(tmp_path / 'run')
-
-
-def test_made_images_that_the_filter_did_not_pass_are_left_out(photos, made):
-  config = config_of(photos)
-  failed, passed = made(filter={'passed': 0}), made(filter={'passed': 2})
-  config.made.update(sets=(str(failed), str(passed)), ratio=0.5)
-  found = open_material(config)
-  assert {file.rpartition('/images')[0] for file in found.made.files} == {str(passed)}
-  assert found.notes == [f'{failed}: 12 of 12 images did not pass the filter of inpainting, so are not trained on']
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [
@@ -322,7 +225,7 @@ def test_sets_of_other_classes_and_of_too_few_images_are_refused(job, made, tmp_
   assert 'made.ratio = 5: asks for' in capsys.readouterr().err and not (tmp_path / 'run').exists()
 
 
-def test_photos_of_one_class_are_refused(job, photos, tmp_path, capsys):
-  shutil.copytree(photos / 'ok', tmp_path / 'photos/ok')
+def test_photos_of_one_class_are_refused(job, dents, tmp_path, capsys):
+  shutil.copytree(dents / 'ok', tmp_path / 'photos/ok')
   assert job(tmp_path / 'run', path=tmp_path / 'photos') == 2
   assert 'all good, so there is nothing to tell apart' in capsys.readouterr().err
