@@ -12,9 +12,10 @@ import jax
 import numpy as np
 import pytest
 
+from defect_jax.config import UserError
 from defect_jax.models.vae import Standard, Vae
 from defect_jax.training import routing
-from experiments import bench, bench_step
+from experiments import bench, bench_step, command
 from experiments.bench_time_to_target import Run, same_end, timed
 
 
@@ -66,6 +67,12 @@ def test_all_steps_are_timed_when_the_log_interval_does_not_divide_them():
   assert asked == [10, 10, 5]
   assert (len(kld), len(mse), len(seconds)) == (25, 25, 25)
   assert np.all(np.diff(seconds) > 0)
+
+
+def test_a_missing_extra_is_named():
+  command.check_installed('numpy', 'study')
+  with pytest.raises(UserError, match=r"no_such_package is not installed; .* -e '\.\[study\]'"):
+    command.check_installed('no_such_package', 'study')
 
 
 @pytest.mark.parametrize('backend', ['tpu', 'gpu'])
