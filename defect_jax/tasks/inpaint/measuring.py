@@ -17,7 +17,8 @@ def measure(config, photo_folder, root, made):
   Args: photo_folder: where the real ones are. root: of the set. made: list of Made.
   """
   view = regions.Geometry(size=config.measure.size, channels=3, region='mask')
-  real, pool = (_real(config, photo_folder, view, part) for part in (config.measure.part, config.part))
+  classes = _known(config, photo_folder)
+  real, pool = (_real(classes, photo_folder, view, part) for part in (config.measure.part, config.part))
   against = {'measured_against': f'{len(real)} real defects of the part {config.measure.part}'}
   if not made or not len(real):
     return _NONE | against
@@ -26,14 +27,19 @@ def measure(config, photo_folder, root, made):
   return generation.measure(squares, pool, real, config.seed) | against
 
 
-def _real(config, photo_folder, view, part):
-  """Squares of the real defects of a part; of those that are asked for some may be of no photo yet."""
-  known = {record.label for record in folder.list_photos(photo_folder, 'photos', plain=True)}
-  if missing := [name for name in config.defects if name not in known]:
-    logging.warning('there are no real defects to measure against of %s', ', '.join(missing))
+def _known(config, photo_folder):
+  """Those of the asked defects that there are photos of, all of them where there are of none."""
+  there = {record.label for record in folder.list_photos(photo_folder, 'photos', plain=True)}
+  known = [name for name in config.defects if name in there]
+  if known and len(known) < len(config.defects):
+    logging.warning('measured against real defects of %s alone: there are none of the others', ', '.join(known))
+  return known or config.defects
+
+
+def _real(classes, photo_folder, view, part):
   try:
-    return sets.open_set(source='folder', path=str(photo_folder), part=part, geometry=view, max_broken=1.,
-                         classes=[name for name in config.defects if name in known] or missing).images()
+    return sets.open_set(source='folder', path=str(photo_folder), part=part, classes=classes, geometry=view,
+                         max_broken=1.).images()
   except UserError as error:
     logging.info('no real defects of part %s to measure against: %s', part, error)
     return np.zeros((0, view.size, view.size, 3), np.float32)
