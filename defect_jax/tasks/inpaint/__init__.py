@@ -67,11 +67,12 @@ def run(config, workdir):
 
 
 def _produce(config, workdir, photo_folder, root, make, skipped):
-  make.check(production.recorded(root).values())
+  own = config_hash(config)
+  make.check(image for image in production.recorded(root).values() if image.config_hash == own)
   began = time.monotonic()
   progress = Progress(workdir, began, config.batch)
   progress.compile_seconds = make.compile()
-  found = production.produce(root, config.count, config.batch, make, config_hash(config), progress,
+  found = production.produce(root, config.count, config.batch, make, own, progress,
                              config.share.process, config.share.processes, lambda: workdir.stop_requested,
                              making.inspector(photo_folder))
   if found.done < found.total:
