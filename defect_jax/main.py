@@ -64,11 +64,21 @@ def stop_on_signals(workdir):
     signal.signal(number, handle)
 
 
+def _check_total(config, workdir):
+  """UserError where a run has gone beyond the steps that are asked for."""
+  total = config.get('steps', {}).get('total')
+  done = max((row.get('step', 0) for row in workdir.read_metrics()), default=0) if total else 0
+  if total and done > total:
+    raise UserError(f'steps.total = {total}: {workdir.root} has come to step {done}; give at least as many, or another '
+                    '--workdir')
+
+
 def run(config, workdir):
   """Runs a task to its summary.json, or says that it stands there already."""
   task = find_task(config)
   check(config, task.SCHEMA)
   workdir.check(config, task.FIXED_STEPS(config) if hasattr(task, 'FIXED_STEPS') else ())
+  _check_total(config, workdir)
   if workdir.finished():
     print(f'{workdir.root}: finished already, see summary.json; a higher --config.steps.total goes on')
     return

@@ -111,6 +111,17 @@ def test_steps_are_fixed_where_a_schedule_depends_on_them(command, tmp_path, mon
     main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 9}}), workdir)
 
 
+def test_fewer_steps_than_are_done_are_refused(command, tmp_path, monkeypatch):
+  command(count)
+  workdir = Workdir(tmp_path / 'runs' / 'job')
+  (workdir.root / 'metrics.jsonl').write_text('{"step": 8, "seconds": 1.0}\n')
+  before = files(workdir.root)
+  monkeypatch.setattr(main, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=count))
+  with pytest.raises(UserError, match=r'steps\.total = 7: .* has come to step 8'):
+    main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 7}}), workdir)
+  assert files(workdir.root) == before
+
+
 @pytest.mark.parametrize(('error', 'status', 'state', 'line'), [
   (UserError('photos: no photo\nof the class'), 2, 'failed', 'error: photos: no photo of the class'),
   (Stopped('saved at step 2; the same command goes on'), 3, 'stopping', 'saved at step 2; the same command goes on'),

@@ -31,7 +31,8 @@ def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, turn=Fa
       image = pix.random_flip_left_right(flip_x, image)
     if flip_vertical:
       image = pix.random_flip_up_down(flip_y, image)
-    for_turn, for_angle, for_contrast = (jax.random.fold_in(key, number) for number in range(3))
+    # 4: below that a fold is the split of that number, whose flip would go with one direction of the rotation.
+    for_turn, for_angle, for_contrast = (jax.random.fold_in(key, number) for number in (0, 4, 2))
     if turn:
       by = jax.random.randint(for_turn, (), 0, 4)
       image = jax.lax.switch(by, [lambda x, k=k: pix.rot90(x, k) for k in range(4)], image)

@@ -34,14 +34,22 @@ def list_photos(cell_type='mono', root=None):
   root = pathlib.Path(root) if root else _package_folder()
   try:
     lines = (root / 'labels.csv').read_text().splitlines()
-  except OSError as error:
-    raise UserError(f'{root / "labels.csv"}: cannot be read ({error.strerror}); leave data.path empty for the '
+  except (OSError, ValueError) as error:
+    raise UserError(f'{root / "labels.csv"}: cannot be read ({error}); leave data.path empty for the '
                     'photos of the elpv-dataset package') from error
-  rows = [line.split() for line in lines if line.strip()]
-  return [
-      parts.Record(file=file, label=_CLASSES[round(3 * float(probability))], group=file, photo=root / file)
-      for file, probability, kind in rows if cell_type in (kind, 'all')
-  ]
+  return [record for number, line in enumerate(lines, 1) if line.strip()
+          if (record := _record(root, number, line, cell_type))]
+
+
+def _record(root, number, line, cell_type):
+  """The Record of a line of labels.csv, None for one of another cell type."""
+  try:
+    file, probability, kind = line.split()
+    label = _CLASSES[round(3 * float(probability))]
+  except (ValueError, LookupError) as error:
+    raise UserError(f'{root / "labels.csv"}: line {number} is not "file probability type" with spaces between, as in '
+                    'the elpv-dataset; for photos of your own take data.source=folder') from error
+  return parts.Record(file=file, label=label, group=file, photo=root / file) if cell_type in (kind, 'all') else None
 
 
 def _package_folder():

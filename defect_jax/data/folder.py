@@ -1,7 +1,10 @@
 """A person's own photos: MVTec AD layout, or plain ok/ and ng/."""
 
 import csv
+import os
 import pathlib
+
+from absl import logging
 
 from defect_jax.config import UserError
 from defect_jax.data import parts, prepared
@@ -70,10 +73,37 @@ def _subfolders(folder):
 
 
 def _photos_below(folder, root):
-  """Photos of a class folder; hidden files (as macOS leaves them) are no photos."""
-  every = folder.glob('*') if folder == root / 'ng' else folder.rglob('*')
-  return [path for path in every
-          if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file()]
+  """Photos of a class folder."""
+  found = photos_below(folder)
+  return [path for path in found if path.parent == folder] if folder == root / 'ng' else found
+
+
+def photos_below(folder):
+  """Paths of the photos in a folder and those below it, linked ones too.
+
+  Hidden files (as macOS leaves them) are no photos. What has a name that no manifest or table could hold is left out,
+  with a warning.
+  """
+  found, seen = [], set()
+  for top, folders, files in os.walk(folder, followlinks=True):
+    if (real := os.path.realpath(top)) in seen:  # a link back to where it lies
+      folders.clear()
+      continue
+    seen.add(real)
+    folders.sort()  # of two links to one folder the first counts, on every machine
+    found += [path for name in files if _is_photo(path := pathlib.Path(top) / name)]
+  return found
+
+
+def _is_photo(path):
+  if path.suffix.lower() not in SUFFIXES or path.name.startswith('.') or not path.is_file():
+    return False
+  try:
+    str(path).encode()
+  except UnicodeEncodeError:
+    logging.warning('skipped %s: its name is not UTF-8; rename it', ascii(path.name))
+    return False
+  return True
 
 
 def _groups(root, found):
@@ -98,8 +128,11 @@ def _groups(root, found):
 
 
 def _read_index(index):
-  with open(index, newline='', encoding='utf-8-sig') as file:
-    rows = list(csv.DictReader(file))
+  try:
+    with open(index, newline='', encoding='utf-8-sig') as file:
+      rows = list(csv.DictReader(file))
+  except (OSError, ValueError, csv.Error) as error:
+    raise UserError(f'{index}: cannot be read ({error}); save it as CSV in UTF-8') from error
   if not rows or not {'path', 'group'} <= rows[0].keys():
     raise UserError(f'{index}: needs rows with the columns path and group')
   by_path = {}

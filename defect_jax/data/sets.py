@@ -85,6 +85,10 @@ def open_set(*, source, path=None, part, classes=None, few_shot=None, seed=0, ge
   listed = list_photos(source, path, cell_type)
   chosen, notes = choose(listed, part, classes, few_shot, seed)
   sources, unreadable = _fingerprints(chosen)
+  check_broken(unreadable, len(chosen), max_broken)
+  if len(sources) < 2:
+    raise UserError(f'data: only {len(sources)} of {len(chosen)} photos in part {part} can be read; at least 2 are '
+                    'needed')
   builder = elpv.Elpv if source == 'elpv' else folder.Folder
   data, entries = prepared.prepare(builder, sources, geometry, cache)
   broken = unreadable + [(entry.file, entry.reason) for entry in entries if entry.reason]

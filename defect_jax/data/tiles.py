@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from defect_jax.config import UserError
 from defect_jax.data import photos, regions, sets
 
 
@@ -132,4 +133,6 @@ def draw(images, view, most, seed):
       elif at < most:
         kept[at] = view.cut(image, start).copy()
       seen += 1
+  if not kept:
+    raise UserError('data: none of the photos can be used; see what is said of them above')
   return np.stack(kept)

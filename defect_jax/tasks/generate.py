@@ -29,9 +29,10 @@ SCHEMA = {
 def run(config, workdir):
   """Makes `config.count` images and returns the summary. Raises UserError, Stopped or DiskFull."""
   vae = trained.open_vae(config.vae)
-  _check_part(vae.config.data.part, config.measure.part)
+  _check_part(vae.config.data.part)
   photos, real = vae.photos(), real_photos(vae, config.measure.part)
   for_kid = real_photos(vae, config.measure.part, classes=kid_classes(config, vae))
+  _check_model(workdir.image_set, config_hash(config), model_of(vae))
   images = photos.images()
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
@@ -67,12 +68,19 @@ def sampler_of(config, posterior, images):
                        components=settings.components, seed=config.seed, brightness=np.mean(images, (1, 2, 3)))
 
 
-def _check_part(trained_on, part):
-  """What is made comes from neither the photos that are opened once, for publishing, nor those it is measured on."""
-  if trained_on == 'final':
-    raise UserError('vae: it was trained on photos of the part final, which nothing may be made from; train it on pool')
-  if trained_on == part:
-    raise UserError(f'measure.part = {part}: the VAE was trained on photos of this part; train it on pool')
+def _check_part(trained_on):
+  """What is made comes neither from the photos that are opened once, for publishing, nor from those that tell copies
+  and realism."""
+  if trained_on != 'pool':
+    raise UserError(f'vae: it was trained on photos of the part {trained_on}, which nothing may be made from; train it '
+                    'on pool')
+
+
+def _check_model(root, own, model):
+  """UserError where images of a config with the hash `own` were made by another VAE than `model`."""
+  for image in production.recorded(root).values():
+    if image.config_hash == own and image.model != model:
+      raise UserError(f'vae: image {image.index} was made by {image.model}, and this is {model} now; begin another run')
 
 
 def kid_classes(config, vae):
@@ -111,11 +119,16 @@ def _selector(config, vae, images):
   return select
 
 
+def model_of(vae):
+  """What a manifest says of a trained.Trained."""
+  return f'{config_hash(vae.config)[:12]} step {vae.step}'
+
+
 def maker(config, vae, sampler, photos, select=None):
   """`make` of production.produce; `select` picks one of `config.sampler.candidates` a image."""
   key = jax.random.key(config.seed)
   label = ' '.join(vae.config.data.defects)
-  model = f'{config_hash(vae.config)[:12]} step {vae.step}'
+  model = model_of(vae)
 
   @jax.jit
   def images(indices):

@@ -25,8 +25,7 @@ def list_photos(root):
   root = pathlib.Path(root)
   if not root.is_dir():
     raise UserError(f'photos: {root} is not a folder; name the folder of the photos that are to be predicted')
-  found = sorted(path for path in root.rglob('*')
-                 if path.suffix.lower() in folder.SUFFIXES and not path.name.startswith('.') and path.is_file())
+  found = sorted(folder.photos_below(root))
   if not found:
     raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
   files = [path.relative_to(root).as_posix() for path in found]
@@ -118,12 +117,13 @@ def text(rows):
 
 
 def _read_part(path, limit, columns):
-  """Rows of a session that was stopped; of the threshold as it is now, and without what it half wrote."""
+  """Rows of a session that was stopped; of the threshold as it is now, and without what it half wrote or could not
+  read: a photo may have been put right since."""
   if not os.path.exists(path):
     return {}
   kept = path.read_text()
   whole = kept[:kept.rfind('\n') + 1]
   rows = {row[0]: tuple(row) for row in csv.reader(io.StringIO(whole))
-          if len(row) == len(columns) and row[2] == shown_limit(limit)}
+          if len(row) == len(columns) and row[2] == shown_limit(limit) and row[3] != 'error'}
   write_atomic(path, text(rows.values()))
   return rows

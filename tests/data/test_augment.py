@@ -87,6 +87,16 @@ def test_contrast_keeps_the_mean_and_stays_within_its_bounds():
   assert 0.8 <= factors.min() < 0.85 and 1.15 < factors.max() <= 1.2
 
 
+def test_a_flip_says_nothing_of_the_rotation():
+  image = np.zeros((16, 16, 1), np.float32)
+  image[1, 8] = 1  # above the middle: it goes to the left or to the right
+  keys = jax.random.split(jax.random.key(0), 64)
+  flipped = augment(np.stack([image] * 64), keys, flip_vertical=True)[:, 14, 8, 0] > 0
+  turned = augment(np.stack([image] * 64), keys, rotate=40)
+  left = turned[:, :, :8].sum((1, 2, 3)) > turned[:, :, 9:].sum((1, 2, 3))
+  assert {(bool(a), bool(b)) for a, b in zip(flipped, left, strict=True)} == {(a, b) for a in (0, 1) for b in (0, 1)}
+
+
 def test_a_rotation_leaves_the_centre_where_it_is():
   image = np.zeros((9, 9, 1), np.float32)
   image[4, 4] = 1

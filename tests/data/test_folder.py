@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,6 +36,35 @@ def test_ok_ng_layout(tmp_path):
   assert listed(tmp_path) == {
       'ok/1.png': ('good', None), 'ok/line2/1.png': ('good', None),
       'ng/1.bmp': ('ng', 'ground_truth/ng/1_mask.png'), 'ng/dent/1.png': ('dent', 'ground_truth/dent/1_mask.png')}
+
+
+def test_linked_folders_are_walked_once(tmp_path):
+  touch(tmp_path, 'store/3.png', 'photos/ok/1.png', 'photos/ok/2.png')
+  (tmp_path / 'photos/ok/day').symlink_to(tmp_path / 'store')
+  (tmp_path / 'photos/ok/twice').symlink_to(tmp_path / 'store')
+  (tmp_path / 'photos/ok/back').symlink_to(tmp_path / 'photos/ok')
+  assert listed(tmp_path / 'photos').keys() == {'ok/1.png', 'ok/2.png', 'ok/day/3.png'}
+
+
+def test_a_name_that_is_not_utf8_is_left_out_and_told(tmp_path, caplog):
+  touch(tmp_path, 'ok/1.png', 'ok/grün.png')
+  (tmp_path / 'ok/1.png').rename(os.fsdecode(bytes(tmp_path / 'ok') + b'/gr\xfcn.png'))
+  assert listed(tmp_path).keys() == {'ok/grün.png'}
+  assert 'its name is not UTF-8; rename it' in caplog.text
+
+
+def test_an_index_that_cannot_be_read_is_named(tmp_path):
+  touch(tmp_path, 'ok/1.png')
+  (tmp_path / 'index.csv').write_bytes('path,group\nok/grün.png,a\n'.encode('cp1252'))
+  with pytest.raises(UserError, match=r'index\.csv: '):
+    folder.list_photos(tmp_path)
+
+
+@pytest.mark.parametrize('line', ['images/1.png,1.0,mono', 'images/1.png 2.0 mono', 'images/1.png nan mono'])
+def test_labels_of_another_format_are_named(tmp_path, line):
+  (tmp_path / 'labels.csv').write_text(f'images/0.png 0.0 mono\n{line}\n')
+  with pytest.raises(UserError, match=r'labels\.csv: line 2 is not "file probability type"'):
+    elpv.list_photos(root=tmp_path)
 
 
 def test_without_an_index_each_photo_is_its_own_group(tmp_path):

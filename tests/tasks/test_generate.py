@@ -1,6 +1,7 @@
 """The generate job on the VAE of the small job: its set, its figures, its refusals."""
 
 import json
+import re
 import shutil
 import signal
 
@@ -116,7 +117,7 @@ def test_refusals_leave_nothing(generate, tmp_path, capsys, arguments, reason):
 
 @pytest.mark.parametrize(('part', 'reason'), [
   ('final', 'trained on photos of the part final'),
-  ('dev', 'measure.part = dev: the VAE was trained on photos of this')])
+  ('dev', 'trained on photos of the part dev')])
 def test_a_vae_of_another_part_is_refused(generate, finished, tmp_path, capsys, part, reason):
   shutil.copytree(finished[0], tmp_path / 'vae')
   config = json.loads((tmp_path / 'vae/config.json').read_text())
@@ -125,6 +126,16 @@ def test_a_vae_of_another_part_is_refused(generate, finished, tmp_path, capsys, 
   assert generate('run', vae=tmp_path / 'vae') == 2
   err = capsys.readouterr().err
   assert reason in err and err.count('\n') == 1 and not (tmp_path / 'run').exists()
+
+
+def test_a_set_is_not_gone_on_with_by_another_vae(generate, finished, tmp_path, capsys):
+  shutil.copytree(finished[0], tmp_path / 'vae')
+  assert generate('run', '--config.count=4', vae=tmp_path / 'vae') == 0
+  (tmp_path / 'run/summary.json').unlink()
+  newest = max((tmp_path / 'vae/checkpoints').iterdir(), key=lambda path: int(path.name))
+  shutil.rmtree(newest)  # the VAE as it was some steps before
+  assert generate('run', '--config.count=4', vae=tmp_path / 'vae') == 2
+  assert re.search('vae: image 0 was made by .* step 40, and this is .* step 32 now', capsys.readouterr().err)
 
 
 def test_files_that_are_not_of_the_run_are_refused(generate, tmp_path, capsys):

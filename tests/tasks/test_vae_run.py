@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from made_photos import bumps, names, write
 
 from defect_jax.atomic import write_atomic
 from defect_jax.training import checkpoint
@@ -125,6 +126,17 @@ def test_a_changed_key_is_refused(copied, command, capsys, argument, key):
   err = capsys.readouterr().err
   assert err.startswith('error: ') and err.count('\n') == 1 and f'{key} differ' in err
   assert {p: p.read_bytes() for p in copied.rglob('*') if p.is_file()} == before
+
+
+def test_a_run_does_not_go_on_with_other_photos(copied, job, photos, tmp_path):
+  shutil.copytree(photos, tmp_path / 'others')
+  write(tmp_path / 'others' / names('pool', 1)[0], bumps(1000))
+  config = copied / 'config.json'
+  config.write_text(config.read_text().replace(str(photos), str(tmp_path / 'others')))  # as if they had been there
+  process = job(copied, '--config.steps.total=48', f'--config.data.path={tmp_path / "others"}')
+  _, err = process.communicate()
+  assert process.returncode == 2 and err.count('\n') == 1
+  assert err.startswith('error: data: the photos are others than those that the run began with')
 
 
 def test_more_steps_go_on_after_setting_a_damaged_checkpoint_aside(copied, finished, job):

@@ -27,7 +27,7 @@ def open_vae(config):
   if not config.vae:
     return None
   saved = _anomaly_config(config.vae)
-  vae = trained.open_vae(saved.vae or Workdir(config.vae).vae) if saved else trained.open_vae(config.vae)
+  vae = trained.open_vae(_network(config.vae))
   for key in ('on', 'reduce') if saved else ():
     if saved.tiles[key] != config.tiles[key]:
       raise UserError(f'tiles.{key} = {config.tiles[key]}: {config.vae} was trained with {saved.tiles[key]}; set it so')
@@ -42,6 +42,14 @@ def open_vae(config):
     raise UserError(f'vae: {config.vae} was trained on photos of {", ".join(vae.config.data.defects)}, so takes them '
                     'for normal; train it with --config.data.defects=good')
   return vae
+
+
+def _network(root):
+  """The workdir of the VAE of an anomaly run, which may have taken another's; any other folder as it is."""
+  saved = _anomaly_config(root)
+  if saved is None:
+    return root
+  return _network(saved.vae) if saved.vae else Workdir(root).vae
 
 
 def training_seconds(workdir):

@@ -146,6 +146,13 @@ def _opening_lines(config, photos, dev, targets, variance, streams, frozen):
   yield f'{parallel.devices()} {jax.default_backend()} device(s)'
 
 
+def _check_photos(before, now):
+  """UserError where the mean image of the photos, `[S, S, C]`, is not the one that the run began with."""
+  if not np.allclose(before, now, rtol=0, atol=1e-6):
+    raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
+                    'run by another --workdir')
+
+
 def _train(config, workdir, trainer, fresh, photos, measures, keys):
   """Resumes or begins, trains to the end, measures and reports; returns the summary."""
   schedule = loop.Schedule(**config.steps)
@@ -160,7 +167,9 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
       set_targets=_set_targets)
   began = time.monotonic()
   try:
-    state = parallel.replicate(flax.serialization.from_state_dict(fresh, host))
+    begun = flax.serialization.from_state_dict(fresh, host)
+    _check_photos(begun.standard.center, fresh.standard.center)
+    state = parallel.replicate(begun)
     state, history = runner.run(state, first, history, request)
   finally:
     feed.close()
