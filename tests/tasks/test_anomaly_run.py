@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn import metrics
 
 from defect_jax import main, trained
 from defect_jax.data import parts
+from defect_jax.tasks.anomaly import fitting
 from defect_jax.workdir import Workdir
 
 SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.model.linear=false',
@@ -148,6 +150,14 @@ def test_broken_photos_become_rows_and_another_threshold_other_verdicts(evaluate
   assert job(tmp_path / 'low', *again, '--config.threshold.value=-1.0', '--config.heatmaps=false') == 0
   rows = rows_of(tmp_path / 'low')
   assert [row['verdict'] for row in rows.values()].count('ng') == 23 and not any(r['heatmap'] for r in rows.values())
+
+
+def test_the_vae_is_found_behind_runs_that_took_anothers(monkeypatch):
+  runs = {'first': None, 'second': 'first', 'third': 'second'}
+  monkeypatch.setattr(fitting, '_anomaly_config',
+                      lambda root: types.SimpleNamespace(vae=runs[root]) if root in runs else None)
+  assert [fitting.network_of(root) for root in runs] == [Workdir('first').vae] * 3
+  assert fitting.network_of('a vae') == 'a vae'
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def open_vae(config):
   if not config.vae:
     return None
   saved = _anomaly_config(config.vae)
-  vae = trained.open_vae(_network(config.vae))
+  vae = trained.open_vae(network_of(config.vae))
   for key in ('on', 'reduce') if saved else ():
     if saved.tiles[key] != config.tiles[key]:
       raise UserError(f'tiles.{key} = {config.tiles[key]}: {config.vae} was trained with {saved.tiles[key]}; set it so')
@@ -44,12 +44,12 @@ def open_vae(config):
   return vae
 
 
-def _network(root):
+def network_of(root):
   """The workdir of the VAE of an anomaly run, which may have taken another's; any other folder as it is."""
   saved = _anomaly_config(root)
   if saved is None:
     return root
-  return _network(saved.vae) if saved.vae else Workdir(root).vae
+  return network_of(saved.vae) if saved.vae else Workdir(root).vae
 
 
 def training_seconds(workdir):
