@@ -92,6 +92,12 @@ def test_made_images_of_held_out_training_photos_are_left_out(dents, made):
     open_material(config)
 
 
+def test_what_is_held_out_does_not_depend_on_where_the_photos_lie(dents, tmp_path):
+  shutil.copytree(dents, tmp_path / 'elsewhere')
+  here, there = (open_material(config_of(root)) for root in (dents, tmp_path / 'elsewhere'))
+  assert here.validation.files == there.validation.files and here.real.groups == there.real.groups
+
+
 def test_a_held_out_photo_is_known_under_another_name(dents, made):
   config = config_of(dents)
   held = next(file for file in open_material(config).validation.files if 'dent' in file)

@@ -31,7 +31,7 @@ class Material:
 
 def open_material(config):
   """Material of a config. Raises UserError for what cannot be trained on, before anything is written."""
-  listed = [_Listed(config, source, path) for source, path in real_sets(config.data)]
+  listed = [_Listed(config, number, source, path) for number, (source, path) in enumerate(real_sets(config.data))]
   names = _defects(config.data.defects, sorted({record.label for of in listed for record in of.records} - {GOOD}))
   classes = [GOOD, DEFECT] if config.data.merge else [GOOD, *names]
   notes = []
@@ -88,8 +88,9 @@ def hold_out(labels, groups, share, seed):
 class _Listed:
   """The records of one real set, and how they are opened."""
 
-  def __init__(self, config, source, path):
-    self._config, self._source, self._path = config, source, path
+  def __init__(self, config, number, source, path):
+    """number: of the set among those that the config names."""
+    self._config, self._number, self._source, self._path = config, number, source, path
     self.records = sets.list_photos(source, path, config.data.cell_type)
 
   def pool(self, names, classes, notes):
@@ -122,8 +123,9 @@ class _Listed:
   def _lot(self, photos, classes, notes):
     notes += photos.notes
     labels = np.array([label_of(name, classes) for name in photos.classes], np.int32)
-    # Groups of two sets that share a name are two groups.
-    return Lot(photos.images(), labels, photos.files, [f'{self._path or self._source}: {g}' for g in photos.groups])
+    # Groups of two sets that share a name are two groups, wherever the sets lie: what is held out follows from these.
+    name = f'{self._source} {self._number}' if self._number else self._source
+    return Lot(photos.images(), labels, photos.files, [f'{name}: {group}' for group in photos.groups])
 
 
 def _defects(wanted, found):
