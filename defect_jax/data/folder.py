@@ -73,9 +73,8 @@ def _subfolders(folder):
 
 
 def _photos_below(folder, root):
-  """Photos of a class folder."""
-  found = photos_below(folder)
-  return [path for path in found if path.parent == folder] if folder == root / 'ng' else found
+  """Photos of a class folder; what lies below ng/ is of classes of its own."""
+  return [path for path in folder.glob('*') if _is_photo(path)] if folder == root / 'ng' else photos_below(folder)
 
 
 def photos_below(folder):
