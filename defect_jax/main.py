@@ -11,7 +11,6 @@ written, 2 the command or the data need a change (one line on stderr says which)
 can go on, 1 anything else.
 """
 
-import importlib
 import os
 import signal
 import sys
@@ -19,12 +18,9 @@ import sys
 from absl import flags
 
 from defect_jax.atomic import DiskFull, disk_full_named
-from defect_jax.config import UserError, from_command_line, nearest
-from defect_jax.schema import check
+from defect_jax.config import UserError, from_command_line
+from defect_jax.tasks import start
 from defect_jax.workdir import Diverged, Stopped, Workdir
-
-TASKS = {name: f'defect_jax.tasks.{name}'
-         for name in ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier')}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")
@@ -42,18 +38,6 @@ def parse(arguments):
   return config, FLAGS.workdir or os.path.join('runs', name)
 
 
-def find_task(config):
-  """The module of `config.task`.
-
-  It has SCHEMA (see schema.check), `run(config, workdir)`, which opens the workdir once it has checked its data and
-  returns the summary, and, where a schedule depends on keys of steps, `FIXED_STEPS(config)`, which names them.
-  """
-  task = config.get('task')
-  if task not in TASKS:
-    raise UserError(f'task = {task!r}: no such task{nearest(task, TASKS)}')
-  return importlib.import_module(TASKS[task])
-
-
 def stop_on_signals(workdir):
   """The first SIGTERM or SIGINT asks the loop to save and stop, the second one kills."""
   def handle(number, frame):
@@ -64,25 +48,12 @@ def stop_on_signals(workdir):
     signal.signal(number, handle)
 
 
-def _check_total(config, workdir):
-  """UserError where a run has gone beyond the steps that are asked for."""
-  total = config.get('steps', {}).get('total')
-  done = max((row.get('step', 0) for row in workdir.read_metrics()), default=0) if total else 0
-  if total and done > total:
-    raise UserError(f'steps.total = {total}: {workdir.root} has come to step {done}; give at least as many, or another '
-                    '--workdir')
-
-
 def run(config, workdir):
   """Runs a task to its summary.json, or says that it stands there already."""
-  task = find_task(config)
-  check(config, task.SCHEMA)
-  workdir.check(config, task.FIXED_STEPS(config) if hasattr(task, 'FIXED_STEPS') else ())
-  _check_total(config, workdir)
-  if workdir.finished():
+  if start.finished(config, workdir) is not None:
     print(f'{workdir.root}: finished already, see summary.json; a higher --config.steps.total goes on')
     return
-  workdir.finish(task.run(config, workdir))
+  workdir.finish(start.find_task(config).run(config, workdir))
 
 
 def main(arguments):

@@ -35,7 +35,7 @@ def command(tmp_path, monkeypatch):
   handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
   def call(task, *arguments, config='job.py'):
-    monkeypatch.setattr(main, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=task))
+    monkeypatch.setattr(main.start, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=task))
     flags.FLAGS.unparse_flags()
     flags.FLAGS['workdir'].value = None
     return main.main([f'--config={config}', *arguments])
@@ -105,7 +105,7 @@ def test_a_changed_config_is_refused_and_the_run_kept(command, tmp_path, capsys)
 def test_steps_are_fixed_where_a_schedule_depends_on_them(command, tmp_path, monkeypatch, capsys):
   command(count)
   task = types.SimpleNamespace(SCHEMA=SCHEMA, run=count, FIXED_STEPS=lambda config: ('steps.total',))
-  monkeypatch.setattr(main, 'find_task', lambda config: task)
+  monkeypatch.setattr(main.start, 'find_task', lambda config: task)
   workdir = Workdir(tmp_path / 'runs' / 'job')
   with pytest.raises(UserError, match=r'steps\.total differ'):
     main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 9}}), workdir)
@@ -116,7 +116,7 @@ def test_fewer_steps_than_are_done_are_refused(command, tmp_path, monkeypatch):
   workdir = Workdir(tmp_path / 'runs' / 'job')
   (workdir.root / 'metrics.jsonl').write_text('{"step": 8, "seconds": 1.0}\n')
   before = files(workdir.root)
-  monkeypatch.setattr(main, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=count))
+  monkeypatch.setattr(main.start, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=count))
   with pytest.raises(UserError, match=r'steps\.total = 7: .* has come to step 8'):
     main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 7}}), workdir)
   assert files(workdir.root) == before
@@ -163,9 +163,9 @@ def test_a_signal_asks_the_loop_to_stop(command):
 
 def test_find_task():
   with pytest.raises(UserError, match=r"task = 'vea': no such task \(did you mean vae\?\)"):
-    main.find_task(ConfigDict({'task': 'vea'}))
+    main.start.find_task(ConfigDict({'task': 'vea'}))
   with pytest.raises(UserError, match='task = None'):
-    main.find_task(ConfigDict())
+    main.start.find_task(ConfigDict())
 
 
 def run_command(arguments, folder, env):

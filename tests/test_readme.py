@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from defect_jax.config import from_command_line
-from defect_jax.main import find_task
 from defect_jax.schema import check
+from defect_jax.tasks.start import find_task
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text()

@@ -1,4 +1,4 @@
-"""What inpaint_classes computes, and that areas of one photo stay in its part; how studies start their jobs."""
+"""What inpaint_classes computes, and that areas of one photo stay in its part."""
 
 import csv
 import types
@@ -9,7 +9,6 @@ import pytest
 from defect_jax.config import UserError
 from defect_jax.data import parts
 from defect_jax.tasks.inpaint_train.material import Lot
-from experiments import jobs
 
 
 @pytest.fixture
@@ -95,10 +94,3 @@ def test_a_table_has_as_many_columns_in_each_row(study):
   lines = list(study.lines(table))
   assert len({line.count('|') for line in lines}) == 1
   assert lines[3] == '| made | 1.00 (8) | 0.50 (4) | – | 0.500 (0.25 to 0.75) |'
-
-
-def test_a_job_that_fails_ends_the_study_with_its_status(capfd):
-  with pytest.raises(SystemExit) as caught:
-    jobs.run('configs/anomaly.py', 'nowhere', {'no_such_key': 1})
-  assert caught.value.code == 2
-  assert 'no_such_key' in capfd.readouterr().err
