@@ -11,6 +11,7 @@ from defect_jax.config import UserError
 from defect_jax.data import photos
 from defect_jax.diffusion import geometry, masks
 from defect_jax.imagesets import writer
+from defect_jax.tasks import prompts
 
 _KEPT = 64  # encoded photos at hand
 _DECODED = 4  # photos at hand; a large one takes 15 MB
@@ -18,15 +19,7 @@ _DECODED = 4  # photos at hand; a large one takes 15 MB
 
 def prompts_of(config):
   """Pairs (defect, text) in the order images take them: every defect, then the next prompt."""
-  pairs = []
-  for template in config.prompts:
-    for defect in config.defects:
-      try:
-        pairs.append((defect, template.format(defect=defect)))
-      except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-        raise UserError(f'prompts: {template!r} is no template ({type(error).__name__}: {error}); {{defect}} is what '
-                        'can be filled in') from error
-  return pairs
+  return [(defect, prompts.fill(template, defect)) for template in config.prompts for defect in config.defects]
 
 
 class Maker:

@@ -8,6 +8,7 @@ from defect_jax.config import UserError
 from defect_jax.data import areas
 from defect_jax.diffusion import masks
 from defect_jax.evaluation import generation
+from defect_jax.tasks import prompts
 
 _EMPTY = ''  # the text of what is left out
 
@@ -103,11 +104,7 @@ class Texts:
   def __init__(self, config):
     """UserError for a prompt that is no template."""
     self._templates, self._classes = config.prompts, config.data.classes
-    try:
-      self.all = [template.format(defect=name) for name in self._classes for template in self._templates] + [_EMPTY]
-    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
-      raise UserError(f'prompts: {config.prompts} are no templates ({type(error).__name__}: {error}); {{defect}} is '
-                      'what can be filled in') from error
+    self.all = [prompts.fill(template, name) for name in self._classes for template in self._templates] + [_EMPTY]
 
   def rows(self, labels):
     """The text of each label, int32 `[N]`; templates take turns."""
