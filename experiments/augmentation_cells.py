@@ -69,10 +69,16 @@ class Cell:
   def _filter(self, section):
     return {} if self.candidates is None else {f'{section}.candidates': self.candidates}
 
+  def _listed(self):
+    return sets.list_photos(self.data['source'], self.data.get('path'), self.data.get('cell_type', 'mono'))
+
+  def groups(self):
+    """{file: group} of all photos: which of them show one workpiece."""
+    return {record.file: record.group for record in self._listed()}
+
   def _records(self):
     """(good, few-shot defective) records of the pool; the latter are those that the jobs draw too."""
-    listed = sets.list_photos(self.data['source'], self.data.get('path'), self.data.get('cell_type', 'mono'))
-    pool = [record for record in listed if record.part == 'pool']
+    pool = [record for record in self._listed() if record.part == 'pool']
     defective = [record for record in pool if record.label in self.data['defects']]
     drawn = set(parts.choose_few(defective, self.photos or len(defective), self.seed))
     return ([record for record in pool if record.label == 'good'],

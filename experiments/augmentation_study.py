@@ -2,8 +2,9 @@
 
   python -m experiments.augmentation_study                      the primary comparison's cells, on the dev part
   python -m experiments.augmentation_study --part=final         and on the final part, which nothing was chosen on
-  python -m experiments.augmentation_study --photos=10,50 --ratios=0.5,2,5 --sets=magnetic_tile     further cells
-  python -m experiments.augmentation_study --candidates=1,8              without selection filters, and with those of 8
+  python -m experiments.augmentation_study --arms=+classic,+cutpaste --photos=10,50 --ratios=0.5,2,5     further cells
+  python -m experiments.augmentation_study --arms=+classic,+vae_split --candidates=1,8   without filter, and best of 8
+  python -m experiments.augmentation_study --sets=magnetic_tile --model=vgg16
   python -m experiments.augmentation_study --tiny               one or two minutes, to try the command
 
 PRIMARY COMPARISON, written down before it was run: solar cells (ELPV, mono), 25 real defective photos of the pool with
@@ -16,14 +17,17 @@ Arms: `real` (no augmentation), `+classic` (flips, turns, shifts, brightness, co
 images: `+cutpaste` (pieces of the defective photos on good ones), `+vae_joint` (conventional VAE, prior), `+vae_split`
 (E1, E2, D; mosaics), `+inpaint` (a latent diffusion trained from scratch on the cell's photos), `+vae_split+inpaint`
 (half each). Where --photos lists several numbers, `+classic` of the others is compared with that of the first: what as
-many real photos would have given. Generators see the cell's few-shot photos and good ones of the pool, nothing else.
-Each is trained once a seed and shared by its arms. Early stopping takes a fifth of the training photos away; made
-images of these are left out. Finished jobs are not run again. The inpainting arms are run where they are named in
---arms, and need configs/inpaint_train.py.
+many real photos would have given. Where several photos show one workpiece (magnetic tiles), the bootstrap draws
+workpieces. Each generator is trained once a seed and shared by its arms; it sees the cell's few-shot photos and good
+ones of the pool, nothing else. Early stopping takes a fifth of these photos away from the classifier. Images that name
+such a photo as their source are left out; samples of the prior, which have no source, and inpainted ones, whose source
+is the good photo, may still show what their generator has seen of it. The head on VGG16 has two copies of each photo,
+the photo and an augmented one, where its config has eight. Finished jobs are not run again.
 
 Writes <part>.json and <part>_<set>.png to --root and prints a table in Markdown.
 """
 
+import dataclasses
 import itertools
 import json
 import math
@@ -42,13 +46,13 @@ from experiments import command
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')
 flags.DEFINE_list('sets', ['elpv'], 'Which sets: elpv, magnetic_tile.')
-flags.DEFINE_list('arms', ['real', '+classic', '+cutpaste', '+vae_joint', '+vae_split'], 'Which arms.')
+flags.DEFINE_list('arms', list(cells.ARMS), 'Which arms.')
 flags.DEFINE_list('photos', ['25'], 'Real defective photos, 0 for all.')
 flags.DEFINE_list('ratios', ['1'], 'Made images for each real defective photo.')
 flags.DEFINE_list('candidates', ['config'], 'Of how many generated images the selection filter keeps one; config: as '
                   "the generators' configs say. Those of inpainting take real masks, which elpv has not.")
 flags.DEFINE_enum('model', 'resnet', ['resnet', 'vgg16'], 'The classifier.')
-flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos.', lower_bound=2)
+flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos. Of few, intervals are too narrow.', lower_bound=4)
 flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
 flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/.')
 flags.DEFINE_string('root', 'runs/augmentation_study', 'Folder of the runs.')
@@ -73,19 +77,43 @@ def cell(name, photos, seed, candidates):
   return cells.Cell(root, data, photos, seed, 60 if FLAGS.tiny else FLAGS.images, FLAGS.tiny, candidates)
 
 
+@dataclasses.dataclass(frozen=True)
+class Measured:
+  """An arm on a part: files and groups `[N]` of its photos, labels `[N]`, probabilities `[R, N, 2]` of R seeds."""
+  files: list
+  groups: list
+  labels: np.ndarray
+  chances: np.ndarray
+
+  def figures(self):
+    """Mean figures over the seeds: both classes of what is good and what is not, also where the classifier knows
+    several defects."""
+    found = [classification.figures(self.labels, of) for of in self.chances]
+    return {key: float(np.mean([of[key] for of in found])) for key in found[0]}
+
+  def against(self, other):
+    """Differences to another arm, as of paired.differences."""
+    _check_same(self.files, other.files)
+    return paired.differences(self.labels, self.chances, other.chances, groups=self.groups)
+
+
 def measured(name, photos, arm, ratio, candidates):
-  """(labels `[N]`, probabilities `[R, N, 2]`, mean figures) of all seeds of an arm on a part."""
-  found = []
-  for seed in range(FLAGS.seeds):
-    _, rows = cell(name, photos, seed, candidates).classify(arm, ratio, FLAGS.model, FLAGS.part)
-    found.append(rows)
-  files = [sorted(rows) for rows in found]
-  if any(of != files[0] for of in files):
-    raise UserError(f'{arm}: seeds were measured on different photos; remove {FLAGS.root} and start again')
+  """Measured of all seeds of an arm on a part."""
+  of_seeds = [cell(name, photos, seed, candidates) for seed in range(FLAGS.seeds)]
+  found = [one.classify(arm, ratio, FLAGS.model, FLAGS.part)[1] for one in of_seeds]
+  files = sorted(found[0])
+  for rows in found:
+    _check_same(files, sorted(rows))
   labels, chances = zip(*map(cells.probabilities, found), strict=True)
-  # Both classes of what is good and what is not, also where the classifier knows several defects.
-  figures = [classification.figures(labels[0], of) for of in chances]
-  return labels[0], np.array(chances), {key: float(np.mean([of[key] for of in figures])) for key in figures[0]}
+  groups = of_seeds[0].groups()
+  return Measured(files, [groups[file] for file in files], labels[0], np.array(chances))
+
+
+def _check_same(files, others):
+  if files != others:
+    odd = sorted(set(files) ^ set(others))
+    raise UserError(f'seeds and arms were measured on different photos, such as {odd[0]}; put the photos back as they '
+                    f'were, or remove {FLAGS.root} and start again')
 
 
 def compare(name, counts, ratios, filters):
@@ -99,15 +127,14 @@ def compare(name, counts, ratios, filters):
     asked = photos, arm, ratio if cells.ARMS[arm] else None, candidates if cells.filtered(arm) else None
     if asked not in results:
       results[asked] = measured(name, *asked)
-  for (photos, arm, ratio, candidates), (labels, ours, figures) in results.items():
-    row = {'set': name, 'photos': photos, 'ratio': ratio, 'arm': arm, 'candidates': candidates, 'seeds': len(ours),
-           'tested': len(labels), 'figures': figures}
+  for (photos, arm, ratio, candidates), ours in results.items():
+    row = {'set': name, 'photos': photos, 'ratio': ratio, 'arm': arm, 'candidates': candidates,
+           'seeds': len(ours.chances), 'tested': len(ours.labels), 'figures': ours.figures()}
     base = photos if arm != _BASE else counts[0] if photos != counts[0] else None
     if theirs := results.get((base, _BASE, None, None)):
-      against = paired.differences(labels, ours, theirs[1])
       row['against'] = f'{_BASE}, {base or "all"} photos'
       row['differences'] = {key: {'mean': of.mean, 'interval': of.interval, 'by_seed': of.by_seed,
-                                  'verdict': of.verdict} for key, of in against.items()}
+                                  'verdict': of.verdict} for key, of in ours.against(theirs).items()}
     yield row
 
 

@@ -15,7 +15,7 @@ from absl import flags
 
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint, page
-from experiments import augmentation_cells, command, jobs
+from experiments import command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('photos', '../shared/data/bsdata/ball_screw', 'Folder of large photos for the first figure.')
@@ -62,8 +62,7 @@ def vaes():
 def classifiers():
   """(figures, names of columns, rows) of the study of classifiers."""
   part = 'dev' if FLAGS.tiny else 'final'
-  arms = [] if FLAGS.tiny else [f'--arms={",".join(augmentation_cells.ARMS)}']
-  root = study('augmentation_study', f'--part={part}', *arms)
+  root = study('augmentation_study', f'--part={part}')
   found = json.loads((root / f'{part}.json').read_text())
   names = list(found[0]['figures'])
   rows = [(f'{row["set"]}, {row["photos"] or "all"} photos, {row["arm"]}', False,

@@ -9,21 +9,21 @@ NAMES = ('accuracy', 'balanced_accuracy', 'f1', 'auroc')
 _BINS = 10
 
 
-def measure(labels, probabilities, seed=0):
+def measure(labels, probabilities, seed=0, groups=None):
   """Figures of predictions, with 95 % intervals.
 
   Args:
     labels: int `[N]`, 0 for good, above for the classes of defects; at least two classes are there.
-    probabilities: `[N, K]`. seed: of the bootstraps.
+    probabilities: `[N, K]`. seed: of the bootstraps. groups: of each photo, see `resamples`; None: each its own.
 
   Returns {'accuracy', 'balanced_accuracy' (mean recall of the classes that are there), 'f1' (of being defective at
-  all), 'auroc' (of 1 - probability of good, defective against good), 'confusion' (rows: true class), 'ci' {name: (low,
-  high)}}. AUROC and its interval are None where good or defective photos are missing. Intervals are percentiles of
-  bootstraps of the photos, of each class by itself, so that no resample lacks one.
+  all, which is said where its probability is above 1/2), 'auroc' (of 1 - probability of good, defective against good),
+  'confusion' (rows: true class), 'ci' {name: (low, high)}}. AUROC and its interval are None where good or defective
+  photos are missing. Intervals are percentiles of bootstraps by `resamples`.
   """
   labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
   result = figures(labels, probabilities)
-  draws = [figures(labels[rows], probabilities[rows]) for rows in resamples(labels, seed)]
+  draws = [figures(labels[rows], probabilities[rows]) for rows in resamples(labels, seed, groups)]
   interval = {name: None if result[name] is None else
               tuple(map(float, np.quantile([draw[name] for draw in draws], (0.025, 0.975)))) for name in NAMES}
   counts = metrics.confusion_matrix(labels, probabilities.argmax(1), labels=range(probabilities.shape[1]))
@@ -35,7 +35,7 @@ def figures(labels, probabilities):
   predicted, classes = probabilities.argmax(1), probabilities.shape[1]
   right = np.bincount(labels[predicted == labels], minlength=classes)
   there = np.bincount(labels, minlength=classes)
-  defective, called = labels > 0, predicted > 0
+  defective, called = labels > 0, 1 - probabilities[:, 0] > 0.5
   both, either = np.sum(defective & called), np.sum(defective) + np.sum(called)
   return {'accuracy': float(right.sum() / len(labels)),
           'balanced_accuracy': float(np.mean(right[there > 0] / there[there > 0])),
@@ -54,11 +54,22 @@ def auroc(defective, scores):
   return float((ranks[defective].sum() - count * (count + 1) / 2) / (count * (len(defective) - count)))
 
 
-def resamples(labels, seed, count=BOOTSTRAPS):
-  """Yields rows of bootstraps, int `[N]` each: as many photos of every class as there are, drawn with replacement."""
-  rng, kinds = np.random.default_rng(seed), [np.flatnonzero(labels == kind) for kind in np.unique(labels)]
+def resamples(labels, seed, groups=None, count=BOOTSTRAPS):
+  """Yields rows of bootstraps, int `[about N]` each: whole groups, drawn with replacement.
+
+  Photos of one workpiece are alike: drawn one by one they would make intervals too narrow. Groups that hold the same
+  classes are drawn among themselves, as many as there are, so that no resample lacks a class.
+
+  Args:
+    labels: int `[N]`. seed: of the draws. groups: name of the workpiece of each photo; None: each photo is its own.
+  """
+  rng, kinds = np.random.default_rng(seed), {}
+  _, group_of = np.unique(np.arange(len(labels)) if groups is None else np.asarray(groups), return_inverse=True)
+  for rows in np.split(np.argsort(group_of, kind='stable'), np.cumsum(np.bincount(group_of))[:-1]):
+    kinds.setdefault(tuple(np.unique(labels[rows])), []).append(rows)
   for _ in range(count):
-    yield np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
+    yield np.concatenate([members[number] for _, members in sorted(kinds.items())
+                          for number in rng.choice(len(members), len(members))])
 
 
 def temperature(logits, labels):
@@ -88,10 +99,15 @@ def log_loss(logits, labels, weights):
   return float(-np.sum(weights * special.log_softmax(logits, 1)[np.arange(len(labels)), labels]))
 
 
-def calibration_error(labels, probabilities):
+def calibration_error(labels, probabilities, prior):
   """Expected calibration error: |confidence - accuracy|, averaged over ten equal bins of confidence (Guo et al. 2017,
-  equation 3)."""
+  equation 3).
+
+  Args:
+    labels: int `[N]`. probabilities: `[N, K]`, of classes as frequent as `prior` `[K]`: photos count by it, since the
+      tested ones may be of another mix.
+  """
+  weights = np.asarray(prior)[labels] / np.bincount(labels, minlength=len(prior))[labels]
   confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
   bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-  gaps = [abs(np.sum(confidence[bins == bin]) - np.sum(right[bins == bin])) for bin in range(_BINS)]
-  return float(np.sum(gaps) / len(labels))
+  return float(np.abs(np.bincount(bins, weights * (confidence - right))).sum() / weights.sum())

@@ -21,15 +21,16 @@ class Difference:
     return 'better' if low > 0 else 'worse' if high < 0 else 'no difference shown'
 
 
-def differences(labels, ours, theirs, seed=0, bootstraps=1000):
+def differences(labels, ours, theirs, seed=0, bootstraps=1000, groups=None):
   """{name: Difference} of classification.NAMES, ours minus theirs.
 
   Both seeds and photos are drawn again with replacement, at once (a pigeonhole bootstrap, Owen 2007): a result shall
-  hold for other draws of the training photos and for other tested ones. Photos are drawn of each class by itself, the
-  same for both sides and all seeds.
+  hold for other draws of the training photos and for other tested ones. Photos are drawn as classification.resamples
+  does, the same for both sides and all seeds.
 
   Args:
     labels: int `[N]`. ours, theirs: `[R, N, K]`, probabilities by R seeds, at least two. seed: of the bootstraps.
+    groups: of each photo, as of classification.resamples.
   """
   labels, ours, theirs = np.asarray(labels), np.asarray(ours), np.asarray(theirs)
   if not len(ours) == len(theirs) >= 2:
@@ -37,7 +38,7 @@ def differences(labels, ours, theirs, seed=0, bootstraps=1000):
   rng = np.random.default_rng(seed)
   by_seed = _by_seed(labels, ours, theirs, np.arange(len(labels)))
   draws = [_by_seed(labels, ours, theirs, rows)[rng.integers(len(ours), size=len(ours))].mean(0)
-           for rows in classification.resamples(labels, seed, bootstraps)]
+           for rows in classification.resamples(labels, seed, groups, bootstraps)]
   low, high = np.quantile(draws, (0.025, 0.975), axis=0)
   return {name: Difference(float(by_seed[:, at].mean()), (float(low[at]), float(high[at])), by_seed[:, at].tolist())
           for at, name in enumerate(classification.NAMES)}

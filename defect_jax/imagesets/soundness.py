@@ -1,4 +1,4 @@
-"""Which made images may be trained on: from photos of the pool alone, by trained weights, none of which is tested."""
+"""Which made images may be trained on: from photos of the pool alone, by trained weights."""
 
 from defect_jax.config import UserError
 
@@ -6,14 +6,14 @@ _NAMED = 3  # files that a refusal names
 _RANDOM = 'random'  # Made.model of an untrained pipeline
 
 
-def refuse_unsound(root, made, part_of, tested):
+def refuse_unsound(root, made, part_of, apart):
   """Raises UserError, naming the first few images, where a set holds any that nothing may be trained on.
 
   Args:
     root: of the set, for the message. made: list of manifest.Made.
     part_of: {file: part} of the real photos that the classifier knows. It, not the manifest, says where a source
       stands: photos may have been grouped anew since the images were made.
-    tested: {SHA-256: file} of the photos that are measured on, so that a source is found under another name too.
+    apart: {SHA-256: file} of the photos of the other parts, so that a source is found under another name too.
   """
   if not made:
     raise UserError(f'{root}: holds no made images; make them, or take the set out of made.sets')
@@ -22,8 +22,8 @@ def refuse_unsound(root, made, part_of, tested):
   leaks = [f'{image.file} (of {source}, {part})' for image in made for source, part in _sources(image, part_of)
            if part not in (None, 'pool')]
   _refuse(root, leaks, 'were made from photos that are held out of training; make them from the part pool')
-  tested_on = [f'{image.file} (of {tested[image.source_sha256]})' for image in made if image.source_sha256 in tested]
-  _refuse(root, tested_on, 'were made from photos that are tested on; make them from the part pool')
+  copies = [f'{image.file} (of {apart[image.source_sha256]})' for image in made if image.source_sha256 in apart]
+  _refuse(root, copies, 'were made from photos that are held out of training; make them from the part pool')
   unknown = [image.file for image in made if image.source_part != 'pool']
   _refuse(root, unknown, 'do not say that their source is of the part pool; make them anew')
 

@@ -39,3 +39,11 @@ def test_an_advantage_of_one_seed_is_not_one_of_the_method():
 def test_both_sides_need_the_same_seeds():
   with pytest.raises(ValueError, match='2 and 1 seeds'):
     paired.differences(LABELS, [chances(0.7, 0)] * 2, [chances(0.7, 0)])
+
+
+def test_many_photos_of_a_workpiece_make_no_difference_surer():
+  good, poor = ([chances(accuracy, seed) for seed in range(4)] for accuracy in (0.95, 0.6))
+  once = paired.differences(LABELS, good, poor)
+  six = paired.differences(np.repeat(LABELS, 6), np.repeat(good, 6, 1), np.repeat(poor, 6, 1),
+                           groups=np.repeat(np.arange(100), 6))
+  assert six['accuracy'].interval == pytest.approx(once['accuracy'].interval)

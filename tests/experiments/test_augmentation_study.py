@@ -28,13 +28,21 @@ def rows(scores):
 
 
 FAIR = rows([0.1, 0.2, 0.3, 0.6, 0.9, 0.8, 0.3, 0.2])  # recalls 3/4 and 2/4
+ALONE = {file: file for file in FAIR}  # each photo its own group
 BETTER = rows([0.1, 0.2, 0.3, 0.4, 0.9, 0.8, 0.7, 0.2])  # 4/4 and 3/4
+
+
+class Own:
+  """A cell in which every photo is its own group."""
+
+  def groups(self):
+    return ALONE
 
 
 def test_arms_are_compared_with_classic_augmentation(study, monkeypatch):
   asked = []
 
-  class Cell:
+  class Cell(Own):
     def classify(self, arm, ratio, model, part):
       asked.append((arm, ratio, model, part))
       return {}, BETTER if arm == '+vae_split' else FAIR
@@ -52,7 +60,7 @@ def test_arms_are_compared_with_classic_augmentation(study, monkeypatch):
 
 
 def test_more_real_photos_are_compared_with_fewer_and_nothing_is_told_twice(study, monkeypatch):
-  class Cell:
+  class Cell(Own):
     def __init__(self, photos):
       self.photos = photos
 
@@ -69,7 +77,7 @@ def test_more_real_photos_are_compared_with_fewer_and_nothing_is_told_twice(stud
 
 
 def test_seeds_that_were_measured_on_different_photos_are_not_mixed(study, monkeypatch):
-  class Cell:
+  class Cell(Own):
     def __init__(self, seed):
       self.found = dict(list(FAIR.items())[seed:])
 
@@ -78,6 +86,34 @@ def test_seeds_that_were_measured_on_different_photos_are_not_mixed(study, monke
   monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell(seed))
   with pytest.raises(UserError, match='different photos'):
     study.measured('elpv', 25, '+classic', 1., None)
+
+
+def test_arms_that_were_measured_on_different_photos_are_not_compared(study, monkeypatch):
+  class Cell(Own):
+    def classify(self, arm, *_):
+      return {}, FAIR if arm == '+classic' else {f'other {file}': row for file, row in FAIR.items()}
+
+    def groups(self):
+      return ALONE | {f'other {file}': file for file in FAIR}
+  monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell())
+  with pytest.raises(UserError, match=r'different photos, such as 0\.png'):
+    list(study.compare('elpv', [25], [1.], [None]))
+
+
+def test_photos_of_one_workpiece_are_drawn_together(study, monkeypatch):
+  def interval(groups):
+    class Cell:
+      def classify(self, arm, *_):
+        return {}, BETTER if arm == '+vae_split' else FAIR
+
+      def groups(self):
+        return groups
+    monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell())
+    _, arm = study.compare('elpv', [25], [1.], [None])
+    return arm['differences']['balanced_accuracy']['interval']
+  # Of four good and four defective photos one each differs; of two pairs of each a half of one.
+  assert interval(ALONE) != interval({file: str(number // 2) for number, file in enumerate(FAIR)})
+  assert interval({file: str(number // 4) for number, file in enumerate(FAIR)}) == pytest.approx((1 / 4, 1 / 4))
 
 
 def test_a_cell_has_the_photos_that_its_jobs_draw(tmp_path):

@@ -35,7 +35,7 @@ def test_a_second_source_counts_too():
 
 
 def test_a_source_that_is_tested_on_under_another_name_is_refused():
-  assert 'images/000000.png (of test/x.png) were made from photos that are tested on' in refusal(
+  assert 'images/000000.png (of test/x.png) were made from photos that are held out of training' in refusal(
       made(source='old/name.png'), tested={'aa': 'test/x.png'})
 
 

@@ -107,17 +107,52 @@ def test_a_held_out_photo_is_known_under_another_name(dents, made):
   assert len(found.made) == 10 and 'photos that early stopping looks at' in found.notes[0]
 
 
-def test_a_copy_of_a_tested_photo_is_not_trained_on(dents, tmp_path):
+def test_made_images_of_a_mate_of_a_held_out_photo_are_left_out(dents, made, tmp_path):
+  folder = tmp_path / 'photos'
+  shutil.copytree(dents, folder)
+  files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*.png'))
+  # Two photos a workpiece, so that of most mates one is drawn and one is not.
+  index = [('path', 'group'), *((file, f'{file.rpartition("/")[0]}{number // 2}') for number, file in enumerate(files))]
+  (folder / 'index.csv').write_text(''.join(f'{file},{group}\n' for file, group in index))
+  config, groups = config_of(folder), dict(index)
+  config.data.few_shot = 6
+  plain = open_material(config)
+  drawn = plain.validation.files + plain.real.files
+  held = {groups[file] for file in plain.validation.files if 'dent' in file}
+  mate = next(file for file in files if groups[file] in held and file not in drawn)
+  digest = hashlib.sha256((folder / mate).read_bytes()).hexdigest()
+  for told in ({'source': mate}, {'source': 'elsewhere.png', 'source_sha256': digest}):
+    config.made.update(sets=(str(made(**told)), str(made())), ratio=0.5)
+    found = open_material(config)
+    assert len(found.made) and 'photos that early stopping looks at' in found.notes[0]
+
+
+@pytest.mark.parametrize('measured, part', [('dev', 'dev'), ('dev', 'final'), ('final', 'dev')])
+def test_made_images_of_a_photo_of_another_part_are_refused_under_any_name(dents, made, measured, part):
+  config = config_of(dents)
+  config.measure.part = part
+  file = open_material(config).test.files[0]
+  digest = hashlib.sha256((dents / file).read_bytes()).hexdigest()
+  config.measure.part = measured
+  config.made.update(sets=(str(made(source='elsewhere.png', source_sha256=digest)),), ratio=0.5)
+  with pytest.raises(UserError, match=f'(of {file}).* were made from photos that are held out of training'):
+    open_material(config)
+
+
+@pytest.mark.parametrize('part', ['dev', 'final'])
+def test_a_copy_of_a_photo_of_another_part_is_not_trained_on(dents, tmp_path, part):
   config = config_of(dents)
   before = open_material(config)
-  folder, tested = tmp_path / 'photos', before.test.files[0]
+  folder = tmp_path / 'photos'
+  tested = next(file for file in sorted(str(path.relative_to(dents)) for path in (dents / 'ok').iterdir())
+                if parts.part_of(file) == part)
   shutil.copytree(dents, folder)
   name = next(name for number in range(99) if parts.part_of(name := f'ok/copy{number}.png') == 'pool')
   shutil.copyfile(folder / tested, folder / name)
   config.data.path = str(folder)
   found = open_material(config)
-  assert found.notes == [f'1 photos of the pool are tested too, under another name, so are not trained on; such as '
-                         f'{name}, which is {tested}']
+  assert found.notes == ['1 photos of the pool are of dev or final too, under another name, so are not trained on; '
+                         f'such as {name}, which is {tested}']
   assert name not in found.real.files + found.validation.files
   assert sorted(found.real.files + found.validation.files) == sorted(before.real.files + before.validation.files)
 

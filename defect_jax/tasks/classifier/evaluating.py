@@ -45,9 +45,10 @@ def run(config, workdir):
   _write_rows(config, workdir, material, probabilities)
   summary = trained | {
       'seconds': workdir.seconds_spent(),
-      **classification.measure(material.test.labels, probabilities, config.seed), 'part': config.measure.part,
+      **classification.measure(material.test.labels, probabilities, config.seed, material.test.groups),
+      'part': config.measure.part,
       'classes': material.classes, 'temperature': found.temperature,
-      'calibration_error': classification.calibration_error(material.test.labels, probabilities),
+      'calibration_error': classification.calibration_error(material.test.labels, probabilities, found.prior),
       'photos': photos,
       'skipped': sum(note.startswith('skipped') for note in material.notes),
       **machine.used()}

@@ -15,17 +15,18 @@ _OF_WHOLE_PHOTOS = ('inpaint',)  # methods whose images are photos of the source
 
 
 class Held(typing.NamedTuple):
-  """Photos that early stopping looks at: their files, and the SHA-256 by which a copy of another name is known."""
+  """Photos of the workpieces that early stopping looks at: their files, and the SHA-256 by which a copy of another name
+  is known."""
   files: set
   digests: set
 
 
-def open_lot(config, real, classes, names, part_of, tested, held, notes):
+def open_lot(config, real, classes, names, part_of, apart, held, notes):
   """Lot of made images.
 
   Args:
     config: of the task. real: Lot of the real photos that are trained on. classes: names, good first. names: of the
-      defects. part_of, tested: as of soundness.refuse_unsound. held: Held, of which no image is taken, nor one that
+      defects. part_of, apart: as of soundness.refuse_unsound. held: Held, of which no image is taken, nor one that
       the filter of inpainting did not pass. notes: list that lines for the user are added to.
 
   Raises UserError for unsound sets, other classes, and a ratio that asks for more images than there are.
@@ -33,7 +34,7 @@ def open_lot(config, real, classes, names, part_of, tested, held, notes):
   by_label = {}  # label: {root: list of Made}
   for root in config.made.sets:
     made = manifest.read_manifest(root)
-    soundness.refuse_unsound(root, made, part_of, tested)
+    soundness.refuse_unsound(root, made, part_of, apart)
     left_out = collections.Counter()
     for image in made:
       usable = by_label.setdefault(_label(root, image, classes, names), {}).setdefault(root, [])

@@ -1,12 +1,15 @@
 """The photos of a classifier: real ones by class and part, held-out ones among them, and made ones beside them."""
 
+import contextlib
 import dataclasses
+import hashlib
 import math
 
 import numpy as np
 
 from defect_jax.config import UserError, nearest
 from defect_jax.data import parts, sets
+from defect_jax.data.photos import PhotoError, read
 from defect_jax.tasks.classifier import made_images
 from defect_jax.tasks.classifier.lots import DEFECT, GOOD, Lot, geometry_of, label_of
 
@@ -39,16 +42,20 @@ def open_material(config):
   if not opened:
     raise UserError('data: the part pool has no photos of these classes; add photos')
   pool, digests = Lot.joined([lot for lot, _ in opened]), np.concatenate([of for _, of in opened])
-  test, tested = _tested(listed, names, classes, config.measure.part, notes)
-  pool, digests = _untested(pool, digests, tested, notes)
+  test = _tested(listed, names, classes, config.measure.part, notes)
+  # Those of dev and of final, whichever is measured on: a later run may measure this classifier on the other.
+  apart = {sha: file for of in listed for sha, file in of.apart()}
+  pool, digests = _without_copies(pool, digests, apart, notes)
   _check_classes(pool, classes, 'pool')
   held = hold_out(pool.labels, pool.groups, config.validation.share, config.seed)
   real, validation = pool.only(~held), pool.only(held)
   records = [record for of in listed for record in of.records]
   # Of two sets with a file of one name the held-out one counts: better a refusal than a leak.
   part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part != 'pool')}
-  held_out = made_images.Held({pool.files[row] for row in np.flatnonzero(held)}, set(digests[held]))
-  made = made_images.open_lot(config, real, classes, names, part_of, tested, held_out, notes)
+  mates = [pair for of in listed for pair in of.mates(set(validation.groups))]
+  held_out = made_images.Held(set(validation.files).union(file for _, file in mates),
+                              set(digests[held]).union(sha for sha, _ in mates))
+  made = made_images.open_lot(config, real, classes, names, part_of, apart, held_out, notes)
   material = Material(classes, real, validation, test, made, list(dict.fromkeys(notes)))
   _check_memory(config, material)
   return material
@@ -103,12 +110,17 @@ class _Listed:
         yield self._lot(photos, classes, notes), photos.sha256
 
   def test(self, names, classes, part, notes):
-    """(Lot, {SHA-256: file}) of all photos of the classes in a part, or None."""
+    """Lot of all photos of the classes in a part, or None."""
     wanted = (GOOD, *names)
-    if not self._has(wanted, part):
-      return None
-    photos = self._open(wanted, part, 0)
-    return self._lot(photos, classes, notes), dict(zip(photos.sha256, photos.files, strict=True))
+    return self._lot(self._open(wanted, part, 0), classes, notes) if self._has(wanted, part) else None
+
+  def apart(self):
+    """Pairs (SHA-256, file) of all photos outside the pool."""
+    return _digests(record for record in self.records if record.part != 'pool')
+
+  def mates(self, groups):
+    """Pairs (SHA-256, file) of the pool's photos of some groups, of Lot.groups, whether they were drawn or not."""
+    return _digests(record for record in self.records if record.part == 'pool' and self._group(record.group) in groups)
 
   def _has(self, wanted, part):
     return any(record.label in wanted and record.part == part for record in self.records)
@@ -123,9 +135,11 @@ class _Listed:
   def _lot(self, photos, classes, notes):
     notes += photos.notes
     labels = np.array([label_of(name, classes) for name in photos.classes], np.int32)
+    return Lot(photos.images(), labels, photos.files, [self._group(group) for group in photos.groups])
+
+  def _group(self, name):
     # Groups of two sets that share a name are two groups, wherever the sets lie: what is held out follows from these.
-    name = f'{self._source} {self._number}' if self._number else self._source
-    return Lot(photos.images(), labels, photos.files, [f'{name}: {group}' for group in photos.groups])
+    return f'{self._source} {self._number}: {name}' if self._number else f'{self._source}: {name}'
 
 
 def _defects(wanted, found):
@@ -138,22 +152,29 @@ def _defects(wanted, found):
   return list(wanted) or found
 
 
+def _digests(records):
+  """Pairs (SHA-256, file); a photo that cannot be read can be no copy of one that is trained on."""
+  for record in records:
+    with contextlib.suppress(PhotoError):
+      yield hashlib.sha256(read(record.photo, record.file)).hexdigest(), record.file
+
+
 def _tested(listed, names, classes, part, notes):
   found = [of for one in listed if (of := one.test(names, classes, part, notes))]
   if not found:
     raise UserError(f'measure.part = {part}: there are no photos of these classes in it; name another part')
-  test = Lot.joined([lot for lot, _ in found])
+  test = Lot.joined(found)
   _check_classes(test, classes, part)
-  return test, {sha: file for _, by_sha in found for sha, file in by_sha.items()}
+  return test
 
 
-def _untested(pool, digests, tested, notes):
-  """(Lot, digests) of the pool without photos that are tested under another name."""
-  known = np.array([of in tested for of in digests])
+def _without_copies(pool, digests, apart, notes):
+  """(Lot, digests) of the pool without photos that stand in dev or final under another name."""
+  known = np.array([of in apart for of in digests])
   if known.any():
     row = int(np.argmax(known))
-    notes.append(f'{known.sum()} photos of the pool are tested too, under another name, so are not trained on; such as '
-                 f'{pool.files[row]}, which is {tested[digests[row]]}')
+    notes.append(f'{known.sum()} photos of the pool are of dev or final too, under another name, so are not trained '
+                 f'on; such as {pool.files[row]}, which is {apart[digests[row]]}')
   return pool.only(~known), digests[~known]
 
 
