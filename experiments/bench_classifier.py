@@ -16,6 +16,7 @@ from absl import flags
 
 from configs import classifier
 from defect_jax import parallel
+from defect_jax.config import UserError
 from defect_jax.data import regions, sets
 from defect_jax.models import cnn
 from defect_jax.tasks.classifier import learning
@@ -27,6 +28,8 @@ flags.DEFINE_integer('rounds', 15, 'How many times both take turns.', lower_boun
 flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1)
 flags.DEFINE_integer('size', 64, 'Side of the images.', lower_bound=32)
 flags.DEFINE_boolean('augment', False, 'Whether to time ours with augmentation too.')
+
+_APART = 0.01  # losses of the first steps, at most
 
 
 def photos(config):
@@ -122,6 +125,8 @@ def main(argv):
   for name, peer in peers.items():
     apart = np.abs(np.subtract(sides['ours'].losses[:10], peer.losses[:10])).max()
     print(f'losses of the first 10 steps of ours and of {name} differ by at most {apart:.1e}')
+    if apart > _APART:
+      raise UserError(f'ours and {name} come to other losses, so they do not train the same network')
   median = {name: float(np.median(of)) / FLAGS.per_turn for name, of in seconds.items()}
   bench.print_result('bench_classifier', median['ours'], min((median[name] for name in peers), default=None),
                      ('jaxlib', 'flax', *(('torch',) if peers else ())),

@@ -42,7 +42,7 @@ class Photo:
 def paste(good, defective, mask, rng, salience):
   """A piece of a defective photo laid over a good one, softly.
 
-  Where the defect is marked, the piece is what is marked, moved to anywhere it fits. Else it is a box that stays where
+  Where the defect is marked, the piece is what is marked, moved to where it fits. Else it is a box that stays where
   it is, since such photos (solar cells) look alike at one place: of some boxes drawn by chance the one that is most
   unusual beside good photos. The piece is made as bright as the good photo along its border, so that it is
   not told by its brightness.
@@ -66,13 +66,22 @@ def paste(good, defective, mask, rng, salience):
 
 
 def _moved(image, mask, rng):
-  """Image and mask, both moved so that the mask's bounding box lies anywhere within, and mirrored by chance."""
+  """Image and mask, both moved so that the mask's bounding box lies anywhere within, and mirrored by chance.
+
+  A defect that the photo's edge cuts off stays at that edge.
+  """
   if rng.integers(2):
     image, mask = image[:, ::-1], mask[:, ::-1]
   rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-  by = [int(rng.integers(-where[0], side - where[-1])) for where, side in zip((rows, columns), mask.shape, strict=True)]
-  # Rolled: what comes in from the other side lies outside the mask.
-  return np.roll(image, by, (0, 1)), np.roll(mask, by, (0, 1))
+  by = [_drawn(where[0], side - 1 - where[-1], rng) for where, side in zip((rows, columns), mask.shape, strict=True)]
+  # What the soft border reaches beyond the photo goes on as its edge does.
+  return ndimage.shift(image, (*by, 0), order=0, mode='nearest'), ndimage.shift(mask, by, order=0)
+
+
+def _drawn(before, after, rng):
+  """How far to move what has so many pixels free before and after it."""
+  drawn = int(rng.integers(-before, after + 1))
+  return drawn if before and after else 0
 
 
 def _most_salient(salience, rng):

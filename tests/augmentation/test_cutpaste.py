@@ -3,6 +3,7 @@
 import hashlib
 
 import numpy as np
+import pytest
 
 from defect_jax.augmentation import cutpaste
 from defect_jax.augmentation.production import produce
@@ -33,6 +34,20 @@ def test_a_marked_defect_comes_along_whole_and_nothing_else_changes():
     assert bright.sum() == 16 and changed[bright].all()
     places.add(tuple(np.argwhere(bright)[0]))
   assert len(places) > 15
+
+
+@pytest.mark.parametrize('top, left', [(0, 0), (0, 13), (13, 28), (28, 28), (2, 13), (13, 25)])
+def test_a_defect_near_an_edge_brings_nothing_of_the_opposite_edge(top, left):
+  image, mask = spotted(top, left)
+  away = np.hypot(*(np.arange(32)[shape] - at for shape, at in ((np.s_[:, None], top + 2), (np.s_[None], left + 2))))
+  image[away > 15] = 0
+  for seed in range(30):
+    made, _ = cutpaste.paste(FLAT, image, mask, np.random.default_rng(seed), SALIENCE)
+    assert made.min() > 0.49 and (made > 0.9).sum() == 16
+    where = np.argwhere(made[..., 0] > 0.9)[0]
+    # What an edge cuts off stays at this edge, or at the mirrored one; the rest goes anywhere.
+    assert where[0] == top or 0 < top < 28
+    assert where[1] in (left, 28 - left) or 0 < left < 28
 
 
 def test_without_a_mask_the_box_lies_where_the_photo_is_unlike_good_ones():

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs import classifier
 from defect_jax.models import cnn
 from defect_jax.tasks.classifier import learning
 
@@ -23,3 +24,21 @@ def test_logits_agree_on_odd_sides_and_several_blocks():
   theirs = torch_classifier.Classifier(model).load(params)(torch.tensor(scaled.transpose(0, 3, 1, 2).copy()))
   ours = np.asarray(model.logits(params, standard, images))
   np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4, atol=1e-4 * np.abs(ours).max())
+
+
+def test_five_steps_come_to_the_same_losses(experiment):
+  bench = experiment('bench_classifier')
+  config = classifier.get_config('tiny')
+  config.optimizer.update(lr=0.01, weight_decay=10.)
+  config.batch, shape = 6, (32, 32, 1)
+  model = cnn.Classifier('resnet', 2, shape, (4, 8), 1)
+  rng = np.random.default_rng(0)
+  images, labels = rng.uniform(size=(10, *shape)).astype(np.float32), np.int32([0, 1] * 5)
+  params, standard = jax.device_get(model.init(jax.random.key(0))), learning.standard_of('resnet', images)
+  shared = config, model, params, standard, images, labels
+  sides = bench.Ours(*shared), bench.Peer(*shared, torch.device('cpu'), channels_last=False)
+  for side in sides:
+    side(5)
+  ours, theirs = (side.losses for side in sides)
+  assert ours == pytest.approx(theirs, rel=1e-3) and len(ours) == 5
+  assert abs(ours[-1] - ours[0]) > 0.05  # it moved, so the optimizers are compared too

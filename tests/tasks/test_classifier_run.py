@@ -144,7 +144,7 @@ def test_a_classifier_of_other_shapes_is_refused(evaluated, job, tmp_path, asser
                  'saved by another version of defect_jax; train it anew')
 
 
-def test_a_stopped_training_goes_on_to_the_same_end(evaluated, job, made, tmp_path, monkeypatch):
+def test_a_stopped_training_goes_on_to_the_same_end(evaluated, job, dents, made, tmp_path, monkeypatch, capsys):
   append = Workdir.append_metrics
 
   def stopping(workdir, row):
@@ -152,11 +152,19 @@ def test_a_stopped_training_goes_on_to_the_same_end(evaluated, job, made, tmp_pa
     append(workdir, row)
 
   arguments = f'--config.made.sets={made()}', '--config.made.ratio=0.5'
+  shutil.copytree(dents, tmp_path / 'photos')
   with monkeypatch.context() as patch:
     patch.setattr(Workdir, 'append_metrics', stopping)
-    assert job(tmp_path / 'run', *arguments) == 3
+    assert job(tmp_path / 'run', *arguments, path=tmp_path / 'photos') == 3
   assert not (tmp_path / 'run/summary.json').exists()
-  assert job(tmp_path / 'run', *arguments) == 0
+  gone = next(path for path in sorted(tmp_path.glob('photos/ok/*.png'))
+              if parts.part_of(path.relative_to(tmp_path / 'photos').as_posix()) == 'pool')
+  gone.rename(tmp_path / 'gone.png')
+  capsys.readouterr()
+  assert job(tmp_path / 'run', *arguments, path=tmp_path / 'photos') == 2
+  assert 'are others than those that the run began with' in capsys.readouterr().err
+  (tmp_path / 'gone.png').rename(gone)
+  assert job(tmp_path / 'run', *arguments, path=tmp_path / 'photos') == 0
   assert (tmp_path / 'run/predictions.csv').read_bytes() == (evaluated / 'predictions.csv').read_bytes()
   assert summary_of(tmp_path / 'run')['best_step'] == summary_of(evaluated)['best_step']
 
@@ -203,6 +211,16 @@ def test_a_classifier_that_is_not_at_its_end_is_not_opened(evaluated, tmp_path):
   shutil.copytree(evaluated, tmp_path / 'run')
   (tmp_path / 'run/summary.json').unlink()
   with pytest.raises(UserError, match='is not at its end; run its command again first'):
+    fitted.open_fitted(tmp_path / 'run')
+
+
+@pytest.mark.parametrize('lost', [lambda kept: [], lambda kept: None, lambda kept: kept | {'temperature': None},
+                                  lambda kept: {key: of for key, of in kept.items() if key != 'classes'}])
+def test_a_damaged_classifier_is_told_in_a_line(evaluated, tmp_path, lost):
+  shutil.copytree(evaluated, tmp_path / 'run')
+  path = tmp_path / 'run/classifier.json'
+  path.write_text(json.dumps(lost(json.loads(path.read_text()))))
+  with pytest.raises(UserError, match=r'has no usable classifier\.json'):
     fitted.open_fitted(tmp_path / 'run')
 
 

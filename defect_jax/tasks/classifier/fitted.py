@@ -126,12 +126,13 @@ def open_fitted(root, prevalence=None, mirrored=False):
   try:
     kept = json.loads(workdir.classifier_json.read_text())
     standard = cnn.Standard(jnp.float32(kept['center']), jnp.float32(kept['scale']))
-  except (OSError, ValueError, KeyError) as error:
+    classes, temperature = list(kept['classes']), float(kept['temperature'])
+  except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(f'classifier: {root} has no usable {workdir.classifier_json.name} ({error}); run it to its end '
                     'first') from error
   if workdir.read_summary() is None:
     raise UserError(f'classifier: {root} is not at its end; run its command again first')
-  model, found = model_of(config, len(kept['classes'])), checkpoint.read(workdir)
+  model, found = model_of(config, len(classes)), checkpoint.read(workdir)
   if found is None:
     raise UserError(f'classifier: {root} has no usable checkpoint; train it with the same command again')
   tree = found[1]['state']
@@ -143,10 +144,9 @@ def open_fitted(root, prevalence=None, mirrored=False):
   except (KeyError, ValueError) as error:
     raise UserError(f'classifier: {root} was saved by another version of defect_jax; train it anew with this one'
                     ) from error
-  prior = prior_of(config.get('prevalence') if prevalence is None else prevalence, len(kept['classes']))
+  prior = prior_of(config.get('prevalence') if prevalence is None else prevalence, len(classes))
   mirrors = mirrors_of(config.data.augment, mirrored or config.get('mirrored'))
-  return Fitted(kept['classes'], model, jax.tree.map(jnp.asarray, params), standard, prior, mirrors,
-                kept['temperature']), config
+  return Fitted(classes, model, jax.tree.map(jnp.asarray, params), standard, prior, mirrors, temperature), config
 
 
 def embedded(images):

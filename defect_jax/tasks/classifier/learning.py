@@ -1,6 +1,7 @@
 """Trains a classifier: class-balanced batches, classic augmentation, early stopping on held-out training photos."""
 
 import dataclasses
+import hashlib
 
 import flax.serialization
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 
 from defect_jax import losses
+from defect_jax.config import UserError
 from defect_jax.data import augment, batches
 from defect_jax.evaluation import classification
 from defect_jax.models import cnn
@@ -32,7 +34,7 @@ def train(config, workdir, material):
   standard = standard_of(model.kind, inputs[:len(material.real)] if model.kind == 'resnet' else inputs)
   descent = descent_of(config, model, standard, light, keys['train'])
   state = descent.init(jax.device_get(model.init(keys['params'])), {})
-  watch = Early(model, standard, material.validation, config.validation.patience, state.average)
+  watch = Early(model, standard, material, config.validation.patience, state.average)
   members, counts = members_of(labels)
   state, _, speed = fitting.fit(
       workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, config.batch, keys['order'],
@@ -45,6 +47,15 @@ def train(config, workdir, material):
     found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
   found.save(workdir)
   return found, speed | watch.summary()
+
+
+def digest_of(material):
+  """SHA-256 of what a Material is trained on and holds out, uint8 `[32]`."""
+  digest = hashlib.sha256()
+  for lot in (material.real, material.made, material.validation):
+    digest.update(np.ascontiguousarray(lot.images))
+    digest.update(np.ascontiguousarray(lot.labels))
+  return np.frombuffer(digest.digest(), np.uint8)
 
 
 def rows(data, indices, weights):
@@ -99,9 +110,11 @@ def descent_of(config, model, standard, light, key):
 class Early(fitting.Watch):
   """Keeps the parameters with the lowest loss on held-out photos, each class counting the same."""
 
-  def __init__(self, model, standard, validation, patience, params):
-    """validation: Lot, may be empty: then the last parameters are what comes out. patience: evaluations without a
-    better one; 0: no end before the last step. params: like those that are to be kept."""
+  def __init__(self, model, standard, material, patience, params):
+    """material: Material; where nothing is held out, the last parameters are what comes out. patience: evaluations
+    without a better one; 0: no end before the last step. params: like those that are to be kept."""
+    validation = material.validation
+    self._photos = digest_of(material)
     self._labels, self._patience = validation.labels, patience
     self._params, self._loss, self._step, self._since = jax.device_get(params), np.inf, 0, 0
     if len(validation):
@@ -121,12 +134,16 @@ class Early(fitting.Watch):
 
   def kept(self):
     if not len(self._labels):
-      return {}
-    return {'params': flax.serialization.to_state_dict(self._params), 'loss': np.float64(self._loss),
-            'step': np.int32(self._step), 'since': np.int32(self._since)}
+      return {'photos': self._photos}
+    return {'photos': self._photos, 'params': flax.serialization.to_state_dict(self._params),
+            'loss': np.float64(self._loss), 'step': np.int32(self._step), 'since': np.int32(self._since)}
 
   def restore(self, kept):
-    if kept:
+    """UserError where the photos are not those that the run began with: others would be held out."""
+    if not np.array_equal(kept['photos'], self._photos):
+      raise UserError('data: the photos or made images are others than those that the run began with; put them back, '
+                      'or begin another run by another --workdir')
+    if 'params' in kept:
       self._params = flax.serialization.from_state_dict(self._params, kept['params'])
       self._loss, self._step, self._since = float(kept['loss']), int(kept['step']), int(kept['since'])
 
