@@ -71,7 +71,8 @@ def get_config(arg=None):
   # classifier whose config says so.
   config.mirrored = False
   # Share of photos that are defective where it is used, which probabilities take into account; none: each class is as
-  # frequent as the others, or what the named classifier's config says.
+  # frequent as the others, or what the named classifier's config says. Of several classes of defects none makes most
+  # photos defective before they are looked at: set it, to 0.5 or what is known.
   config.prevalence = placeholder(float)
   config.threshold = 0.5  # of predict: probability of a defect from which a photo is ng
   config.heatmaps = True  # predict writes one for each photo: where the probability would change

@@ -130,6 +130,16 @@ def test_a_prediction_is_the_mean_over_mirrored_copies(evaluated):
   np.testing.assert_allclose(dataclasses.replace(found, mirrors=mirrors).logits(images), np.mean(each, 0), rtol=1e-5)
 
 
+def test_what_counts_as_defective_before_it_is_looked_at_is_told(evaluated, job, dents, tmp_path, capsys):
+  arguments = '--config.mode=predict', f'--config.classifier={evaluated}', f'--config.photos={dents / "ok"}'
+  assert job(tmp_path / 'one', *arguments, '--config.threshold=0.4', '--config.heatmaps=False') == 0
+  assert 'note: 1 classes of defects count as 50% of all photos, above threshold = 0.4' in capsys.readouterr().out
+  assert job(tmp_path / 'two', *arguments, '--config.heatmaps=False') == 0
+  assert job(tmp_path / 'three', *arguments, '--config.threshold=0.4', '--config.prevalence=0.4',
+             '--config.heatmaps=False') == 0
+  assert 'note:' not in capsys.readouterr().out
+
+
 def test_how_frequent_classes_are():
   assert fitted.prior_of(None, 4).tolist() == [0.25] * 4
   np.testing.assert_allclose(fitted.prior_of(0.2, 3), [0.8, 0.1, 0.1])

@@ -41,6 +41,9 @@ def run(config, workdir):
   view = tiles.View(geometry_of(saved))
   workdir.open()
   print(f'classes and geometry are those of {config.classifier}: {", ".join(found.classes)}', flush=True)
+  if config.prevalence is None and (share := 1 - found.prior[0]) > config.threshold:
+    print(f'note: {len(found.classes) - 1} classes of defects count as {share:.0%} of all photos, above threshold = '
+          f'{config.threshold:g}; set prevalence to the share that is defective', flush=True)
   began = time.monotonic()
   rows, done = predictions.predict(
       workdir, records, view, lambda shown: seen(found, shown, config.heatmaps), config.threshold,
