@@ -41,7 +41,7 @@ from defect_jax.config import UserError
 from defect_jax.evaluation import classification, paired
 from defect_jax.report import plots
 from experiments import augmentation_cells as cells
-from experiments import command
+from experiments import command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')
@@ -53,6 +53,7 @@ flags.DEFINE_list('candidates', ['config'], 'Of how many generated images the se
                   "the generators' configs say. Those of inpainting take real masks, which elpv has not.")
 flags.DEFINE_enum('model', 'resnet', ['resnet', 'vgg16'], 'The classifier.')
 flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos. Of few, intervals are too narrow.', lower_bound=4)
+flags.DEFINE_integer('at_once', 1, 'Seeds that run side by side, with a share of the CPUs each.', lower_bound=1)
 flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
 flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/.')
 flags.DEFINE_string('root', 'runs/augmentation_study', 'Folder of the runs.')
@@ -100,7 +101,7 @@ class Measured:
 def measured(name, photos, arm, ratio, candidates):
   """Measured of all seeds of an arm on a part."""
   of_seeds = [cell(name, photos, seed, candidates) for seed in range(FLAGS.seeds)]
-  found = [one.classify(arm, ratio, FLAGS.model, FLAGS.part)[1] for one in of_seeds]
+  found = jobs.each(lambda one: one.classify(arm, ratio, FLAGS.model, FLAGS.part)[1], of_seeds, FLAGS.at_once)
   files = sorted(found[0])
   for rows in found:
     _check_same(files, sorted(rows))

@@ -1,9 +1,13 @@
 """Jobs that studies are made of: each a process of its own, as from the command line."""
 
+import os
+import queue
 import subprocess
 import sys
+import threading
+from concurrent import futures
 
-from defect_jax.config import from_command_line
+from defect_jax.config import UserError, from_command_line
 from defect_jax.tasks import start
 from defect_jax.workdir import Workdir
 
@@ -23,11 +27,36 @@ def run(config, workdir, settings=None):
   if home.read_summary() is not None and (summary := start.finished(from_command_line(described)[1], home)):
     return summary
   print(f'--- {workdir}', flush=True)
-  module('defect_jax.main', f'--workdir={workdir}', *described)
+  alone = threading.current_thread() is threading.main_thread()
+  module('defect_jax.main', f'--workdir={workdir}', *described, told='' if alone else f'{workdir}: ')
   return home.read_summary()
 
 
-def module(name, *arguments):
-  """Runs a module as from the command line; SystemExit as of `run`."""
-  if status := subprocess.run([sys.executable, '-m', name, *arguments]).returncode:
-    sys.exit(status)
+def module(name, *arguments, told=''):
+  """Runs a module as from the command line; SystemExit as of `run`. `told` begins each line that it prints."""
+  command = [sys.executable, '-m', name, *arguments]
+  with subprocess.Popen(command, stdout=subprocess.PIPE if told else None, text=True) as process:
+    for line in process.stdout or ():
+      print(f'{told}{line}', end='', flush=True)
+  if process.returncode:
+    sys.exit(process.returncode)
+
+
+def each(function, items, at_once=1):
+  """[function(item) of each], so many at a time, whose jobs have a share of the CPUs each.
+
+  Small networks on small images leave a second CPU half idle, so two jobs side by side come to more than one after the
+  other. Raises what `function` raises, once those at work have ended. UserError where there are fewer CPUs, or no way
+  to share them out.
+  """
+  if at_once == 1:
+    return list(map(function, items))
+  cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else [0]
+  if at_once > len(cpus):
+    raise UserError(f'--at_once={at_once}: jobs can be bound to {len(cpus)} CPUs here; give at most as many')
+  shares = queue.SimpleQueue()
+  for number in range(at_once):
+    shares.put(cpus[number::at_once])
+  # Of this thread alone and of the processes that it starts.
+  with futures.ThreadPoolExecutor(at_once, initializer=lambda: os.sched_setaffinity(0, shares.get())) as pool:
+    return list(pool.map(function, items))

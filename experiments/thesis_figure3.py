@@ -10,6 +10,7 @@ with 95 % intervals over the seeds (Student's t). Writes figure3.png and figure3
 run again; --tiny tries the command.
 """
 
+import functools
 import json
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from experiments import command, jobs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer('seeds', 5, 'Seeds of each method.', lower_bound=2)
+flags.DEFINE_integer('at_once', 1, 'Jobs that run side by side, with a share of the CPUs each.', lower_bound=1)
 flags.DEFINE_integer('count', 500, 'Images of each cell.', lower_bound=2)
 flags.DEFINE_string('root', 'runs/thesis_figure3', 'Folder of the runs.')
 flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
@@ -72,8 +74,14 @@ def held_out_mse(workdir, part, seed):
 
 def choose(method, sampler):
   """The setting with the lowest KID on the dev part, and {setting: measures}."""
-  tried = {setting: cell(method, setting, 0, 'dev', sampler)[1] for setting in _METHODS[method][2]}
+  settings = _METHODS[method][2]
+  found = jobs.each(lambda setting: cell(method, setting, 0, 'dev', sampler)[1], settings, FLAGS.at_once)
+  tried = dict(zip(settings, found, strict=True))
   return min(tried, key=lambda setting: tried[setting]['kid']), tried
+
+
+def _final(method, setting, sampler, seed):
+  return cell(method, setting, seed, 'final', sampler)
 
 
 def interval(values):
@@ -99,7 +107,7 @@ def main(_):
   for method in _METHODS:
     for sampler in _SAMPLERS:
       setting, tried = choose(method, sampler)
-      cells = [cell(method, setting, seed, 'final', sampler) for seed in range(FLAGS.seeds)]
+      cells = jobs.each(functools.partial(_final, method, setting, sampler), range(FLAGS.seeds), FLAGS.at_once)
       final = {name: interval([measured[name] for _, measured in cells]) for name in _MEASURES}
       results[f'{method}, {sampler}'] = {'setting': setting, 'tried_on_dev': tried, 'final': final}
       first.setdefault(method, cells[0][0])

@@ -16,7 +16,8 @@ from experiments import augmentation_cells as cells
 @pytest.fixture
 def study(experiment, monkeypatch):
   module = experiment('augmentation_study')
-  flags = types.SimpleNamespace(arms=['+classic', '+vae_split'], seeds=3, part='dev', model='resnet', root='x')
+  flags = types.SimpleNamespace(arms=['+classic', '+vae_split'], seeds=3, part='dev', model='resnet', root='x',
+                                at_once=1)
   monkeypatch.setattr(module, 'FLAGS', flags)
   return module
 

@@ -1,6 +1,9 @@
 """Jobs of studies: what is finished is not started again."""
 
+import os
 import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -29,3 +32,39 @@ def test_a_job_that_fails_ends_the_study_with_its_status(tmp_path, capfd):
     jobs.run('configs/anomaly.py', tmp_path / 'run', {'no_such_key': 1})
   assert caught.value.code == 2
   assert 'no_such_key' in capfd.readouterr().err
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='takes two CPUs')
+def test_jobs_side_by_side_have_cpus_of_their_own(capfd):
+  before, both = os.sched_getaffinity(0), threading.Barrier(2)
+  see = 'import os; print(sorted(os.sched_getaffinity(0)))'
+
+  def look(name):
+    both.wait(60)  # passes only where both are at work at once
+    seen = subprocess.run([sys.executable, '-c', see], capture_output=True, text=True, check=True).stdout
+    assert os.sched_getaffinity(0) == {*map(int, seen.strip('[]\n').split(','))}  # of the thread: of its jobs too
+    return name, os.sched_getaffinity(0)
+
+  (one, ours), (other, theirs) = jobs.each(look, 'ab', 2)
+  assert (one, other) == ('a', 'b') and not ours & theirs and ours | theirs == before == os.sched_getaffinity(0)
+
+
+@pytest.mark.parametrize('at_once', [1, 2])
+def test_a_job_that_fails_among_others_ends_the_study_with_its_status(tmp_path, capfd, at_once):
+  if at_once > len(os.sched_getaffinity(0)):
+    pytest.skip('takes two CPUs')
+  started = []
+
+  def job(number):
+    started.append(number)
+    return jobs.run('configs/anomaly.py', tmp_path / str(number), {'no_such_key': 1}) if number == 1 else number
+
+  with pytest.raises(SystemExit) as caught:
+    jobs.each(job, range(3), at_once)
+  assert caught.value.code == 2 and 'no_such_key' in capfd.readouterr().err
+  assert at_once == 2 or started == [0, 1]
+
+
+def test_more_jobs_at_once_than_cpus_are_refused():
+  with pytest.raises(UserError, match=r'--at_once=9999: jobs can be bound to \d+ CPUs here'):
+    jobs.each(abs, [1], 9999)

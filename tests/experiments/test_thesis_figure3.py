@@ -1,5 +1,7 @@
 """What thesis_figure3 chooses and computes from the figures of its runs."""
 
+import types
+
 import pytest
 
 
@@ -21,6 +23,7 @@ def test_the_setting_with_the_lowest_kid_on_dev_is_taken(study, monkeypatch):
     asked.append((method, seed, part, sampler))
     return None, {'kid': abs(setting - 8), 'novelty': 1.0}
   monkeypatch.setattr(study, 'cell', cell)
+  monkeypatch.setattr(study, 'FLAGS', types.SimpleNamespace(at_once=1))
   setting, tried = study.choose('proposed', 'mosaic')
   assert setting == 8 and sorted(tried) == [4, 8, 16, 32]
   assert set(asked) == {('proposed', 0, 'dev', 'mosaic')}  # never the final part
