@@ -5,7 +5,7 @@
   python -m experiments.augmentation_study --arms=+classic,+cutpaste --photos=10,50 --ratios=0.5,2,5     further cells
   python -m experiments.augmentation_study --arms=+classic,+vae_split --candidates=1,8   without filter, and best of 8
   python -m experiments.augmentation_study --sets=magnetic_tile --model=vgg16
-  python -m experiments.augmentation_study --tiny               one or two minutes, to try the command
+  python -m experiments.augmentation_study --tiny               a minute or two, to try the command
 
 PRIMARY COMPARISON, written down before it was run: solar cells (ELPV, mono), 25 real defective photos of the pool with
 all its good ones, ratio of made to real defective photos 1, 5 seeds, which also redraw the 25 photos; balanced accuracy
@@ -31,6 +31,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ flags.DEFINE_list('ratios', ['1'], 'Made images for each real defective photo.')
 flags.DEFINE_list('candidates', ['config'], 'Of how many generated images the selection filter keeps one; config: as '
                   "the generators' configs say. Those of inpainting take real masks, which elpv has not.")
 flags.DEFINE_enum('model', 'resnet', ['resnet', 'vgg16'], 'The classifier.')
-flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos. Of few, intervals are too narrow.', lower_bound=4)
+flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos. Of few, intervals are too narrow.', lower_bound=2)
 flags.DEFINE_integer('at_once', 1, 'Seeds that run side by side, with a share of the CPUs each.', lower_bound=1)
 flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
 flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/.')
@@ -185,6 +186,7 @@ def _numbers(flag, texts, kind, least):
 def main(_):
   if FLAGS.tiny:
     FLAGS.seeds, FLAGS.photos, FLAGS.sets = 2, ['10'], FLAGS.sets[:1]
+    FLAGS.at_once = FLAGS.at_once if FLAGS['at_once'].present else min(2, os.cpu_count())
     FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste']
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
   command.check_known('arms', FLAGS.arms, cells.ARMS)
