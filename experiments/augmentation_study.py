@@ -31,7 +31,6 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +185,7 @@ def _numbers(flag, texts, kind, least):
 def main(_):
   if FLAGS.tiny:
     FLAGS.seeds, FLAGS.photos, FLAGS.sets = 2, ['10'], FLAGS.sets[:1]
-    FLAGS.at_once = FLAGS.at_once if FLAGS['at_once'].present else min(2, os.cpu_count())
+    FLAGS.at_once = FLAGS.at_once if FLAGS['at_once'].present else max(1, min(2, len(jobs.cpus())))
     FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste']
     FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
   command.check_known('arms', FLAGS.arms, cells.ARMS)

@@ -33,30 +33,41 @@ def run(config, workdir, settings=None):
 
 
 def module(name, *arguments, told=''):
-  """Runs a module as from the command line; SystemExit as of `run`. `told` begins each line that it prints."""
-  command = [sys.executable, '-m', name, *arguments]
-  with subprocess.Popen(command, stdout=subprocess.PIPE if told else None, text=True) as process:
+  """Runs a module as from the command line; SystemExit as of `run`. Where `told` is given, it begins each line that the
+  module writes, and all go to stdout."""
+  piped = {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT} if told else {}
+  with subprocess.Popen([sys.executable, '-m', name, *arguments], text=True, **piped) as process:
     for line in process.stdout or ():
       print(f'{told}{line}', end='', flush=True)
   if process.returncode:
     sys.exit(process.returncode)
 
 
+def cpus():
+  """The CPUs that jobs can be bound to; [] where the system cannot bind them."""
+  return sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else []
+
+
 def each(function, items, at_once=1):
   """[function(item) of each], so many at a time, whose jobs have a share of the CPUs each.
 
   Small networks on small images leave a second CPU half idle, so two jobs side by side come to more than one after the
-  other. Raises what `function` raises, once those at work have ended. UserError where there are fewer CPUs, or no way
-  to share them out.
+  other. Raises what `function` raises; those at work are waited for, no more are begun. UserError where there are too
+  few CPUs.
   """
   if at_once == 1:
     return list(map(function, items))
-  cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else [0]
-  if at_once > len(cpus):
-    raise UserError(f'--at_once={at_once}: jobs can be bound to {len(cpus)} CPUs here; give at most as many')
+  if at_once > len(cpus()):
+    raise UserError(f'--at_once={at_once}: jobs can be bound to {len(cpus())} CPUs here; give at most as many, or 1')
   shares = queue.SimpleQueue()
   for number in range(at_once):
-    shares.put(cpus[number::at_once])
+    shares.put(cpus()[number::at_once])
   # Of this thread alone and of the processes that it starts.
   with futures.ThreadPoolExecutor(at_once, initializer=lambda: os.sched_setaffinity(0, shares.get())) as pool:
-    return list(pool.map(function, items))
+    begun = [pool.submit(function, item) for item in items]
+    done, others = futures.wait(begun, return_when=futures.FIRST_EXCEPTION)
+    for future in others:
+      future.cancel()
+    for future in done:
+      future.result()
+  return [future.result() for future in begun]

@@ -1,5 +1,6 @@
 """Runs a descent from its beginning or its newest checkpoint to its end."""
 
+import hashlib
 import time
 
 import jax
@@ -7,6 +8,7 @@ import numpy as np
 from absl import logging
 
 from defect_jax import parallel
+from defect_jax.config import UserError
 from defect_jax.data import batches
 from defect_jax.tasks.progress import Training
 from defect_jax.training import events, feeding, loop
@@ -38,20 +40,31 @@ class Watch:
     return False
 
 
-def fit(workdir, steps, descent, state, data, batch, key, watch, gather=batches.gather, draw=None):
+def digest(*arrays):
+  """SHA-256 of some arrays, uint8 `[32]`."""
+  found = hashlib.sha256()
+  for array in arrays:
+    found.update(np.ascontiguousarray(array))
+  return np.frombuffer(found.digest(), np.uint8)
+
+
+def fit(workdir, steps, descent, state, data, seen, batch, key, watch, gather=batches.gather, draw=None):
   """Trains; a run that was finished before gives its last state at once.
 
   Args:
     workdir: Workdir. steps: dict of loop.Schedule. descent: Descent. state: DescentState before the first step.
-    data: dict of arrays `[N, ...]`. batch: slots. key: of their order. watch: Watch. gather, draw: as of
-      feeding.ResidentFeed.
+    data: dict of arrays `[N, ...]`. seen: `digest` of the photos that these and `watch` come from. batch: slots.
+    key: of their order. watch: Watch. gather, draw: as of feeding.ResidentFeed.
 
-  Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises Stopped, Diverged
-  or DiskFull.
+  Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises UserError where a
+  run would go on with other photos, Stopped, Diverged or DiskFull.
   """
   schedule = loop.Schedule(**steps)
-  fresh = {'descent': state.kept(), 'watch': watch.kept()}
+  fresh = {'descent': state.kept(), 'watch': watch.kept(), 'seen': seen}
   kept, first, history, request = loop.resume(workdir, fresh, HISTORY)
+  if not np.array_equal(kept['seen'], seen):
+    raise UserError('data: the photos or made images are others than those that the run began with; put them back, '
+                    'or begin another run by another --workdir')
   watch.restore(kept['watch'])
   fused = 1 if jax.default_backend() == 'cpu' else _FUSED
   feed = feeding.ResidentFeed(descent, data, batch, key, fused, gather, draw)
@@ -59,7 +72,7 @@ def fit(workdir, steps, descent, state, data, batch, key, watch, gather=batches.
   runner = loop.Loop(
       workdir=workdir, schedule=schedule, advance=feed.advance, on_log=Training(workdir, schedule.total, board.add),
       evaluate=lambda state, step: watch(parallel.first(state), step),
-      to_host=lambda state: {'descent': parallel.first(state).kept(), 'watch': watch.kept()},
+      to_host=lambda state: {'descent': parallel.first(state).kept(), 'watch': watch.kept(), 'seen': seen},
       set_targets=_no_targets, enough=watch.enough)
   began = time.monotonic()
   try:

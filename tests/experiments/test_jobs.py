@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_a_job_that_fails_ends_the_study_with_its_status(tmp_path, capfd):
   assert 'no_such_key' in capfd.readouterr().err
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='takes two CPUs')
+@pytest.mark.skipif(len(jobs.cpus()) < 2, reason='takes two CPUs')
 def test_jobs_side_by_side_have_cpus_of_their_own(capfd):
   before, both = os.sched_getaffinity(0), threading.Barrier(2)
   see = 'import os; print(sorted(os.sched_getaffinity(0)))'
@@ -51,17 +52,21 @@ def test_jobs_side_by_side_have_cpus_of_their_own(capfd):
 
 @pytest.mark.parametrize('at_once', [1, 2])
 def test_a_job_that_fails_among_others_ends_the_study_with_its_status(tmp_path, capfd, at_once):
-  if at_once > len(os.sched_getaffinity(0)):
+  if at_once > len(jobs.cpus()):
     pytest.skip('takes two CPUs')
   started = []
 
   def job(number):
     started.append(number)
-    return jobs.run('configs/anomaly.py', tmp_path / str(number), {'no_such_key': 1}) if number == 1 else number
+    if number == 1:
+      return jobs.run('configs/anomaly.py', tmp_path / '1', {'no_such_key': 1})
+    return time.sleep(0 if at_once == 1 else 1) or number
 
   with pytest.raises(SystemExit) as caught:
-    jobs.each(job, range(3), at_once)
-  assert caught.value.code == 2 and 'no_such_key' in capfd.readouterr().err
+    jobs.each(job, range(40), at_once)
+  told = ''.join(capfd.readouterr())
+  assert caught.value.code == 2 and 'no_such_key' in told and len(started) < 40
+  assert (f'{tmp_path / "1"}: error: ' in told) == (at_once == 2)
   assert at_once == 2 or started == [0, 1]
 
 

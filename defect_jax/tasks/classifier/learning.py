@@ -1,7 +1,6 @@
 """Trains a classifier: class-balanced batches, classic augmentation, early stopping on held-out training photos."""
 
 import dataclasses
-import hashlib
 
 import flax.serialization
 import jax
@@ -10,7 +9,6 @@ import numpy as np
 import optax
 
 from defect_jax import losses
-from defect_jax.config import UserError
 from defect_jax.data import augment, batches
 from defect_jax.evaluation import classification
 from defect_jax.models import cnn
@@ -34,11 +32,13 @@ def train(config, workdir, material):
   standard = standard_of(model.kind, inputs[:len(material.real)] if model.kind == 'resnet' else inputs)
   descent = descent_of(config, model, standard, light, keys['train'])
   state = descent.init(jax.device_get(model.init(keys['params'])), {})
-  watch = Early(model, standard, material, config.validation.patience, state.average)
+  watch = Early(model, standard, material.validation, config.validation.patience, state.average)
+  seen = fitting.digest(*(of for lot in (material.real, material.made, material.validation)
+                          for of in (lot.images, lot.labels)))
   members, counts = members_of(labels)
   state, _, speed = fitting.fit(
-      workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, config.batch, keys['order'],
-      watch, rows, lambda key, step, batch: batches.balanced(key, step, batch, members, counts))
+      workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, seen, config.batch,
+      keys['order'], watch, rows, lambda key, step, batch: batches.balanced(key, step, batch, members, counts))
   prior = fitted.prior_of(config.prevalence, len(material.classes))
   found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, prior,
                         fitted.mirrors_of(config.data.augment, config.mirrored))
@@ -47,15 +47,6 @@ def train(config, workdir, material):
     found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
   found.save(workdir)
   return found, speed | watch.summary()
-
-
-def digest_of(material):
-  """SHA-256 of what a Material is trained on and holds out, uint8 `[32]`."""
-  digest = hashlib.sha256()
-  for lot in (material.real, material.made, material.validation):
-    digest.update(np.ascontiguousarray(lot.images))
-    digest.update(np.ascontiguousarray(lot.labels))
-  return np.frombuffer(digest.digest(), np.uint8)
 
 
 def rows(data, indices, weights):
@@ -110,11 +101,9 @@ def descent_of(config, model, standard, light, key):
 class Early(fitting.Watch):
   """Keeps the parameters with the lowest loss on held-out photos, each class counting the same."""
 
-  def __init__(self, model, standard, material, patience, params):
-    """material: Material; where nothing is held out, the last parameters are what comes out. patience: evaluations
-    without a better one; 0: no end before the last step. params: like those that are to be kept."""
-    validation = material.validation
-    self._photos = digest_of(material)
+  def __init__(self, model, standard, validation, patience, params):
+    """validation: Lot, may be empty: then the last parameters are what comes out. patience: evaluations without a
+    better one; 0: no end before the last step. params: like those that are to be kept."""
     self._labels, self._patience = validation.labels, patience
     self._params, self._loss, self._step, self._since = jax.device_get(params), np.inf, 0, 0
     if len(validation):
@@ -134,16 +123,12 @@ class Early(fitting.Watch):
 
   def kept(self):
     if not len(self._labels):
-      return {'photos': self._photos}
-    return {'photos': self._photos, 'params': flax.serialization.to_state_dict(self._params),
-            'loss': np.float64(self._loss), 'step': np.int32(self._step), 'since': np.int32(self._since)}
+      return {}
+    return {'params': flax.serialization.to_state_dict(self._params), 'loss': np.float64(self._loss),
+            'step': np.int32(self._step), 'since': np.int32(self._since)}
 
   def restore(self, kept):
-    """UserError where the photos are not those that the run began with: others would be held out."""
-    if not np.array_equal(kept['photos'], self._photos):
-      raise UserError('data: the photos or made images are others than those that the run began with; put them back, '
-                      'or begin another run by another --workdir')
-    if 'params' in kept:
+    if kept:
       self._params = flax.serialization.from_state_dict(self._params, kept['params'])
       self._loss, self._step, self._since = float(kept['loss']), int(kept['step']), int(kept['since'])
 

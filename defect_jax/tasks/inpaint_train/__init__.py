@@ -92,7 +92,8 @@ def _learn(config, workdir, learner, seen, stage):
     return held_out(state.average)
 
   state, history, speed = fitting.fit(workdir, config.steps, descent, descent.init(learner.moved, learner.frozen),
-                                      data, config.batch, keys[1], fitting.Watch(evaluate), stages.rows)
+                                      data, train.digest(), config.batch, keys[1], fitting.Watch(evaluate),
+                                      stages.rows)
   learner.write(workdir, state.average)
   print('measuring', flush=True)
   rows = workdir.read_metrics()

@@ -8,7 +8,7 @@ from defect_jax.config import UserError
 from defect_jax.data import areas
 from defect_jax.diffusion import masks
 from defect_jax.evaluation import generation
-from defect_jax.tasks import prompts
+from defect_jax.tasks import fitting, prompts
 
 _EMPTY = ''  # the text of what is left out
 
@@ -29,6 +29,10 @@ class Lot:
 
   def __len__(self):
     return len(self.labels)
+
+  def digest(self):
+    """fitting.digest of what is learnt from."""
+    return fitting.digest(self.images, self.marks, np.array(self.labels))
 
   def canvases(self):
     """List of float32 `[S, S, 3]` in [0, 1]."""

@@ -40,8 +40,9 @@ def fit_autoencoder(config, workdir, configs, lot):
   if done is None:
     inner.open()
   try:
-    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, chosen.batch,
-                                        keys[1], fitting.Watch(_reconstructions(inner, vae, lot)), _images)
+    watch = fitting.Watch(_reconstructions(inner, vae, lot))
+    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, lot.digest(),
+                                        chosen.batch, keys[1], watch, _images)
     if done is None:
       done = {'seconds': inner.seconds_spent(), **speed, 'loss': fitting.last_tenth(history),
               'mse': [row['eval/mse'] for row in inner.read_metrics() if 'eval/mse' in row][-1]}
