@@ -3,7 +3,7 @@
   python -m defect_jax.main --config=configs/anomaly.py
   python -m defect_jax.main --config=configs/anomaly.py:tiny                     seconds: 32 px, 60 steps
   python -m defect_jax.main --config=configs/anomaly.py --config.mode=predict --config.vae=runs/anomaly \
-      --config.photos=PHOTOS --workdir=runs/predicted
+      --config.photos=PHOTOS --workdir=runs/scored
 
 Good photos of the pool are trained on, good photos of dev give the threshold, and those of `measure.part` are tested
 with all defective ones of that part. While dev itself is measured, every other group of its good photos gives the

@@ -1,8 +1,8 @@
-"""New defect photos by Stable Diffusion inpainting: each is a photo in which only a marked area is made anew.
+"""New defect photos by latent-diffusion inpainting: each is a photo in which only a marked area is made anew.
 
   python -m defect_jax.main --config=configs/inpaint.py --config.count=24                 pits in metal surfaces
   python -m defect_jax.main --config=configs/inpaint.py --config.photos=photos
-  python -m defect_jax.main --config=configs/inpaint.py --config.weights=runs/inpaint_train --config.photos=photos \
+  python -m defect_jax.main --config=configs/inpaint.py --config.weights=runs/mine --config.photos=photos \
     --config.defects=scratch,dent --config.count=5000
   python -m defect_jax.main --config=configs/inpaint.py:crop --config.weights=FOLDER --config.photos=photos \
     --config.geometry.crop=512,512

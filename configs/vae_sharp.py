@@ -4,9 +4,9 @@
   python -m defect_jax.main --config=configs/generate.py:mosaic --config.vae=runs/vae_sharp
 
 What is wrong with an image of a VAE of 1.5 % of the variance is less its blur than its noise. KID sees that: 0.13 for
-the training photos, 0.46 for their reconstructions; the photos with white noise of 1 % get 0.65, blurred by 0.3 px
-they stay at 0.13 (python -m experiments.kid_sensitivity). At 0.2 % the reconstructions come to 0.16. Expect 3,000
-steps, in 70 seconds on 2 CPU cores, both losses at their targets.
+the training photos, 0.46 for their reconstructions; the photos with white noise of 1 % get 0.65, blurred by 0.3 px they
+stay at 0.13 (python -m experiments.kid_sensitivity --vae=runs/vae_sharp). At 0.2 % the reconstructions come to 0.16.
+Expect 3,000 steps, in 70 seconds on 2 CPU cores, both losses at their targets.
 """
 
 from configs import vae_split

@@ -19,7 +19,7 @@ ARMS = {'real': (), '+classic': (), '+cutpaste': ('cutpaste',), '+vae_joint': ('
 # Made set: config of its VAE, what is set there, and the sampler: those that thesis_figure3 chose on dev.
 _VAES = {'vae_joint': ('vae_joint', {'control.beta': 1.0, 'steps.total': 3000}, 'prior'),
          'vae_split': ('vae_sharp', {'targets.kld': 32.0}, 'mosaic')}
-# Fewer than the config's, so that five seeds finish overnight on two cores.
+# Fewer than the config's, so that five seeds take hours, not days, on two cores.
 _INPAINTING = {'autoencoder.steps.total': 800, 'steps.total': 600}
 _VIEWS = 2  # of vgg16, likewise: its features of every augmented copy are what takes the time
 _CHUNK = 50

@@ -24,7 +24,7 @@ such a photo as their source are left out; samples of the prior, which have no s
 is the good photo, may still show what their generator has seen of it. The head on VGG16 has two copies of each photo,
 the photo and an augmented one, where its config has eight. Finished jobs are not run again.
 
-Writes <part>.json and <part>_<set>.png to --root and prints a table in Markdown.
+Writes <part>.json and <part>_<set>.png to --root, in place of those of the call before, and prints a table in Markdown.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What the README shows exists: every command parses, every file is there."""
+"""What the README and docs/results.md show exists: every command parses, every file is there."""
 
 import importlib.util
 import re
@@ -11,10 +11,14 @@ from defect_jax.schema import check
 from defect_jax.tasks.start import find_task
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / 'README.md').read_text()
+PAGES = {page: (ROOT / page).read_text() for page in ('README.md', 'docs/results.md')}
+README = '\n'.join(PAGES.values())
 JOBS = re.findall(r'^(?:\./launch\.sh|python -m defect_jax\.main --config=)\s*(configs/.*)$', README, re.MULTILINE)
 MODULES = sorted(set(re.findall(r'-m (experiments\.\w+)', README)))
-FILES = re.findall(r'\]\((?!http)([^)#]+)\)', README)
+FILES = [(ROOT / page).parent / file for page, text in PAGES.items()
+         for file in re.findall(r'\]\((?!http)([^)#]+)(?:#[^)]*)?\)', text)]
+ANCHORS = [(page if not file else str(((ROOT / page).parent / file).resolve().relative_to(ROOT)), anchor)
+           for page, text in PAGES.items() for file, anchor in re.findall(r'\]\(([^)#]*)#([^)]+)\)', text)]
 OPTIONS = re.findall(r'`(--config\.[\w.]+=[^`\s]+)`', README)
 
 
@@ -29,7 +33,8 @@ def test_a_job_is_a_valid_command(job):
 @pytest.mark.parametrize('option', OPTIONS)
 def test_an_option_is_a_key_of_its_job(option):
   group = option.removeprefix('--config.').partition('.')[0].partition('=')[0]
-  job = {'sampler': 'generate', 'lora': 'inpaint', 'masks': 'inpaint', 'made': 'classifier', 'classifier': 'classifier'}
+  job = {'sampler': 'generate', 'made': 'classifier', 'classifier': 'classifier'}
+  job |= dict.fromkeys(('lora', 'masks', 'filter'), 'inpaint')
   job |= dict.fromkeys(('mode', 'photos', 'tiles', 'score', 'threshold', 'measure'), 'anomaly')
   job = job.get(group, 'vae_split')
   _, config, rest = from_command_line([f'--config=configs/{job}.py', option])
@@ -39,5 +44,11 @@ def test_an_option_is_a_key_of_its_job(option):
 
 def test_what_is_pointed_to_exists():
   assert JOBS and MODULES and FILES and OPTIONS
-  assert all((ROOT / file).exists() for file in FILES)
+  assert all(file.exists() for file in FILES)
   assert all(importlib.util.find_spec(module) for module in MODULES)
+
+
+def test_links_into_pages_lead_to_headings():
+  headings = {(page, re.sub(r'[^\w -]', '', line.lower()).strip().replace(' ', '-'))
+              for page, text in PAGES.items() for line in re.findall(r'^#+ (.*)$', text, re.MULTILINE)}
+  assert ANCHORS and set(ANCHORS) <= headings
