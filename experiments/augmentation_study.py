@@ -107,6 +107,7 @@ def measured(name, photos, arm, ratio, candidates):
     _check_same(files, sorted(rows))
   labels, chances = zip(*map(cells.probabilities, found), strict=True)
   groups = of_seeds[0].groups()
+  _check_same(files, [file for file in files if file in groups])  # a measured photo may be gone since
   return Measured(files, [groups[file] for file in files], labels[0], np.array(chances))
 
 

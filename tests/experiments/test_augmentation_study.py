@@ -101,6 +101,18 @@ def test_arms_that_were_measured_on_different_photos_are_not_compared(study, mon
     list(study.compare('elpv', [25], [1.], [None]))
 
 
+def test_a_measured_photo_that_is_gone_is_told_of(study, monkeypatch):
+  class Cell:
+    def classify(self, *_):
+      return {}, FAIR
+
+    def groups(self):
+      return {file: file for file in list(FAIR)[1:]}
+  monkeypatch.setattr(study, 'cell', lambda name, photos, seed, candidates: Cell())
+  with pytest.raises(UserError, match=r'different photos, such as 0\.png; put the photos back'):
+    study.measured('elpv', 25, '+classic', 1., None)
+
+
 def test_photos_of_one_workpiece_are_drawn_together(study, monkeypatch):
   def interval(groups):
     class Cell:
