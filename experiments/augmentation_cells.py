@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from defect_jax.augmentation import cutpaste, production
-from defect_jax.data import parts, reading, regions, sets, tiles
+from defect_jax.data import parts, prepared, reading, regions, sets, tiles
 from experiments import jobs
 
 # Arm: the image sets that it adds to real photos with classic augmentation.
@@ -89,7 +89,7 @@ class Cell:
     size = 32 if self.tiny else self.data.get('size', 64)
     view = tiles.View(regions.Geometry(size, self.data.get('channels', 1), fit=self.data.get('fit', 'crop')))
     good, defective = ([cutpaste.Photo(shown.image, shown.mask, shown.record.file, shown.record.label,
-                                       hashlib.sha256(shown.record.photo.read_bytes()).hexdigest())
+                                       prepared.photo_sha256(shown.record))
                         for shown in reading.read_all(records, view) if not shown.reason]
                        for records in self._records())
     asked = json.dumps(['cutpaste', self.seed, self.count, self.tiny, [photo.sha256 for photo in good + defective]])

@@ -10,7 +10,6 @@ with 95 % intervals over the seeds (Student's t). Writes figure3.png and figure3
 run again; --tiny tries the command.
 """
 
-import functools
 import json
 from pathlib import Path
 
@@ -72,16 +71,17 @@ def held_out_mse(workdir, part, seed):
   return float(np.mean(losses.mse(jax.jit(vae.decode)(z), photos)))
 
 
+def cells(method, sampler, part, pairs):
+  """What `cell` returns for each pair of setting and seed."""
+  return jobs.each(lambda pair: cell(method, *pair, part, sampler), pairs, FLAGS.at_once)
+
+
 def choose(method, sampler):
   """The setting with the lowest KID on the dev part, and {setting: measures}."""
   settings = _METHODS[method][2]
-  found = jobs.each(lambda setting: cell(method, setting, 0, 'dev', sampler)[1], settings, FLAGS.at_once)
-  tried = dict(zip(settings, found, strict=True))
+  found = cells(method, sampler, 'dev', [(setting, 0) for setting in settings])
+  tried = {setting: measures for setting, (_, measures) in zip(settings, found, strict=True)}
   return min(tried, key=lambda setting: tried[setting]['kid']), tried
-
-
-def _final(method, setting, sampler, seed):
-  return cell(method, setting, seed, 'final', sampler)
 
 
 def interval(values):
@@ -107,10 +107,10 @@ def main(_):
   for method in _METHODS:
     for sampler in _SAMPLERS:
       setting, tried = choose(method, sampler)
-      cells = jobs.each(functools.partial(_final, method, setting, sampler), range(FLAGS.seeds), FLAGS.at_once)
-      final = {name: interval([measured[name] for _, measured in cells]) for name in _MEASURES}
+      found = cells(method, sampler, 'final', [(setting, seed) for seed in range(FLAGS.seeds)])
+      final = {name: interval([measured[name] for _, measured in found]) for name in _MEASURES}
       results[f'{method}, {sampler}'] = {'setting': setting, 'tried_on_dev': tried, 'final': final}
-      first.setdefault(method, cells[0][0])
+      first.setdefault(method, found[0][0])
   grids.write_png(root / 'figure3.png', figure(first))
   write_atomic(root / 'figure3.json', json.dumps(results, indent=2) + '\n')
   print(f'| method, sampler | setting | {" | ".join(_MEASURES)} |')

@@ -98,9 +98,14 @@ class PhotoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         yield from enumerate(examples, start)
 
 
+def photo_sha256(record):
+  """SHA-256 of a photo's file, hex; raises PhotoError when it can't be read."""
+  return _sha256(photos.read(record.photo, record.file))
+
+
 def fingerprint(record):
   """Reads a photo and its mask for their digests; raises PhotoError when they can't be read."""
-  digest = _sha256(photos.read(record.photo, record.file))
+  digest = photo_sha256(record)
   mask_digest = _sha256(photos.read(record.mask, f'mask of {record.file}')) if record.mask else ''
   return Source(record, digest, mask_digest)
 

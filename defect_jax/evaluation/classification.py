@@ -67,9 +67,10 @@ def resamples(labels, seed, groups=None, count=BOOTSTRAPS):
   _, group_of = np.unique(np.arange(len(labels)) if groups is None else np.asarray(groups), return_inverse=True)
   for rows in np.split(np.argsort(group_of, kind='stable'), np.cumsum(np.bincount(group_of))[:-1]):
     kinds.setdefault(tuple(np.unique(labels[rows])), []).append(rows)
+  strata = [kinds[kind] for kind in sorted(kinds)]
   for _ in range(count):
-    yield np.concatenate([members[number] for _, members in sorted(kinds.items())
-                          for number in rng.choice(len(members), len(members))])
+    yield np.concatenate([groups_of[number] for groups_of in strata
+                          for number in rng.choice(len(groups_of), len(groups_of))])
 
 
 def temperature(logits, labels):

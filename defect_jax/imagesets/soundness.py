@@ -3,6 +3,7 @@
 from defect_jax.config import UserError
 
 _NAMED = 3  # files that a refusal names
+_HELD_OUT = 'were made from photos that are held out of training; make them from the part pool'
 _RANDOM = 'random'  # Made.model of an untrained pipeline
 
 
@@ -21,9 +22,9 @@ def refuse_unsound(root, made, part_of, apart):
   _refuse(root, random, 'were made by random weights, so show noise; make them by trained ones')
   leaks = [f'{image.file} (of {source}, {part})' for image in made for source, part in _sources(image, part_of)
            if part not in (None, 'pool')]
-  _refuse(root, leaks, 'were made from photos that are held out of training; make them from the part pool')
+  _refuse(root, leaks, _HELD_OUT)
   copies = [f'{image.file} (of {apart[image.source_sha256]})' for image in made if image.source_sha256 in apart]
-  _refuse(root, copies, 'were made from photos that are held out of training; make them from the part pool')
+  _refuse(root, copies, _HELD_OUT)
   unknown = [image.file for image in made if image.source_part != 'pool']
   _refuse(root, unknown, 'do not say that their source is of the part pool; make them anew')
 

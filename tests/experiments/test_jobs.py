@@ -22,7 +22,7 @@ def test_a_finished_job_starts_no_process(photo_sets, tmp_path, monkeypatch):
   assert run(**{'steps.total': 1})['steps'] == 1
   told = run(**{'steps.total': 2})
   assert told['steps'] == 2
-  monkeypatch.setattr(subprocess, 'run', lambda *_: pytest.fail('a process was started'))
+  monkeypatch.setattr(subprocess, 'Popen', lambda *_, **__: pytest.fail('a process was started'))
   assert run(**{'steps.total': 2}) == told
   with pytest.raises(UserError, match='seed differ'):
     run(**{'steps.total': 2, 'seed': 1})

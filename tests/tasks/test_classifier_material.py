@@ -1,6 +1,7 @@
 """Which photos a classifier holds out, and which made images it takes, and how many."""
 
 import hashlib
+import re
 import shutil
 
 import numpy as np
@@ -135,7 +136,8 @@ def test_made_images_of_a_photo_of_another_part_are_refused_under_any_name(dents
   digest = hashlib.sha256((dents / file).read_bytes()).hexdigest()
   config.measure.part = measured
   config.made.update(sets=(str(made(source='elsewhere.png', source_sha256=digest)),), ratio=0.5)
-  with pytest.raises(UserError, match=f'(of {file}).* were made from photos that are held out of training'):
+  reason = rf'\(of {re.escape(file)}\).* were made from photos that are held out of training'
+  with pytest.raises(UserError, match=reason):
     open_material(config)
 
 

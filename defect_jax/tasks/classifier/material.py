@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import math
 
 import numpy as np
 
 from defect_jax.config import UserError, nearest
-from defect_jax.data import parts, sets
-from defect_jax.data.photos import PhotoError, read
+from defect_jax.data import parts, prepared, sets
+from defect_jax.data.photos import PhotoError
 from defect_jax.tasks.classifier import made_images
 from defect_jax.tasks.classifier.lots import DEFECT, GOOD, Lot, geometry_of, label_of
 
@@ -99,6 +98,7 @@ class _Listed:
     """number: of the set among those that the config names."""
     self._config, self._number, self._source, self._path = config, number, source, path
     self.records = sets.list_photos(source, path, config.data.cell_type)
+    self._sha256 = {}  # of files that were opened
 
   def pool(self, names, classes, notes):
     """(Lot, SHA-256 of each) of good photos and of few-shot defective ones of the pool; fewer where the set lacks a
@@ -116,11 +116,18 @@ class _Listed:
 
   def apart(self):
     """Pairs (SHA-256, file) of all photos outside the pool."""
-    return _digests(record for record in self.records if record.part != 'pool')
+    return self._digests(record for record in self.records if record.part != 'pool')
 
   def mates(self, groups):
     """Pairs (SHA-256, file) of the pool's photos of some groups, of Lot.groups, whether they were drawn or not."""
-    return _digests(record for record in self.records if record.part == 'pool' and self._group(record.group) in groups)
+    return self._digests(record for record in self.records
+                         if record.part == 'pool' and self._group(record.group) in groups)
+
+  def _digests(self, records):
+    """Pairs (SHA-256, file); a photo that cannot be read can be no copy of one that is trained on."""
+    for record in records:
+      with contextlib.suppress(PhotoError):
+        yield self._sha256.get(record.file) or prepared.photo_sha256(record), record.file
 
   def _has(self, wanted, part):
     return any(record.label in wanted and record.part == part for record in self.records)
@@ -128,9 +135,11 @@ class _Listed:
   def _open(self, wanted, part, count):
     here = {record.label for record in self.records}
     data = self._config.data
-    return sets.open_set(source=self._source, path=self._path, part=part, classes=[n for n in wanted if n in here],
-                         few_shot=count, seed=self._config.seed, geometry=geometry_of(self._config),
-                         cell_type=data.cell_type, max_broken=data.max_broken)
+    photos = sets.open_set(source=self._source, path=self._path, part=part, classes=[n for n in wanted if n in here],
+                           few_shot=count, seed=self._config.seed, geometry=geometry_of(self._config),
+                           cell_type=data.cell_type, max_broken=data.max_broken)
+    self._sha256 |= zip(photos.files, photos.sha256, strict=True)
+    return photos
 
   def _lot(self, photos, classes, notes):
     notes += photos.notes
@@ -150,13 +159,6 @@ def _defects(wanted, found):
   if not found:
     raise UserError('data: the photos are all good, so there is nothing to tell apart; add photos of a defect')
   return list(wanted) or found
-
-
-def _digests(records):
-  """Pairs (SHA-256, file); a photo that cannot be read can be no copy of one that is trained on."""
-  for record in records:
-    with contextlib.suppress(PhotoError):
-      yield hashlib.sha256(read(record.photo, record.file)).hexdigest(), record.file
 
 
 def _tested(listed, names, classes, part, notes):
