@@ -23,7 +23,8 @@ flags.DEFINE_string('weights', 'default', 'The pipeline of the first figure, as 
 flags.DEFINE_string('defects', 'pitting', 'The defects of the first figure.')
 flags.DEFINE_string('studies', 'runs', 'Where the studies have their folders thesis_figure3/ and augmentation_study/.')
 flags.DEFINE_string('root', 'runs/thesis_figures', 'Folder of the page.')
-flags.DEFINE_integer('at_once', 1, 'Jobs that run side by side, with a share of the CPUs each.', lower_bound=1)
+flags.DEFINE_integer('at_once', None, 'Jobs that run side by side, with a share of the CPUs each; unless given, what '
+                     'the studies take.', lower_bound=1)
 flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
 _PHOTOS = 4  # in the first figure
 
@@ -44,8 +45,8 @@ def augmented():
 def study(name, *more):
   """Folder of a study's results; runs it, which takes moments where its jobs are finished."""
   root = Path(FLAGS.studies) / f'{name}{"_tiny" * FLAGS.tiny}'
-  jobs.module(f'experiments.{name}', f'--root={root}', f'--at_once={FLAGS.at_once}', *more,
-              *(['--tiny'] if FLAGS.tiny else []))
+  given = [f'--at_once={FLAGS.at_once}'] if FLAGS['at_once'].present else []  # else the study's own default
+  jobs.module(f'experiments.{name}', f'--root={root}', *given, *more, *(['--tiny'] if FLAGS.tiny else []))
   return root
 
 

@@ -42,7 +42,8 @@ class Fitted:
 
   def logits(self, images):
     """Logits `[N, K]`, NumPy, of images `[N, S, S, C]`, not divided by the temperature."""
-    return np.mean([in_chunks(self._logits, np.flip(images, axes)) for axes in self.mirrors], 0)
+    logits = functools.partial(self._logits, *self._learnt)
+    return np.mean([in_chunks(logits, np.flip(images, axes)) for axes in self.mirrors], 0)
 
   def probabilities(self, images):
     """Calibrated probabilities `[N, K]` for classes as frequent as `prior`; they were trained as equally frequent."""
@@ -54,23 +55,32 @@ class Fitted:
     Mean magnitude of the gradient over noisy copies (Smilkov et al. 2017, "SmoothGrad"), blurred, since what single
     pixels do says little.
     """
-    return ndimage.gaussian_filter(in_chunks(self._saliency, images), (0, _BLUR, _BLUR))
+    # One call an image: in a loop of XLA's own, convolutions take three times as long on CPUs.
+    maps = [self._saliency(*self._learnt, np.float32(image)) for image in images]
+    return ndimage.gaussian_filter(np.stack(maps), (0, _BLUR, _BLUR))
+
+  @functools.cached_property
+  def _learnt(self):
+    """What `_logits` takes first: as arguments, since XLA compiles them into the program otherwise, each time anew."""
+    return self.params, self.standard, frozen_of(self.model.kind)
 
   @functools.cached_property
   def _logits(self):
-    return jax.jit(lambda images: self.model.logits(self.params, self.standard, inputs_of(self.model.kind, images)))
+    return jax.jit(lambda params, standard, frozen, images: self.model.logits(
+        params, standard, images if frozen is None else features.pooled_features(frozen, images)))
 
   @functools.cached_property
   def _saliency(self):
-    def log_odds(image):
-      logits = self.model.logits(self.params, self.standard, inputs_of(self.model.kind, image[None]))[0]
-      return jax.nn.logsumexp(logits[1:]) - logits[0]
+    def log_odds(images, *learnt):
+      logits = self._logits(*learnt, images)
+      return jnp.sum(jax.nn.logsumexp(logits[:, 1:], -1) - logits[:, 0])
 
-    def one(image):
+    def one(*arguments):
+      *learnt, image = arguments
       noise = _NOISE * jnp.std(image) * jax.random.normal(jax.random.key(0), (_NOISY, *image.shape))
-      return jnp.abs(jax.vmap(jax.grad(log_odds))(image + noise)).mean((0, -1))
+      return jnp.abs(jax.grad(log_odds)(image + noise, *learnt)).mean((0, -1))
 
-    return jax.jit(lambda images: jax.lax.map(one, images))
+    return jax.jit(one)
 
   def save(self, workdir):
     """Writes classifier.json, what the checkpoint's parameters lack."""
@@ -79,9 +89,9 @@ class Fitted:
         'scale': np.asarray(self.standard.scale)}), allow_nan=False) + '\n')
 
 
-def inputs_of(kind, images):
-  """What a classifier of a kind takes of images `[B, S, S, C]`: themselves, or their features `[B, 2560]`."""
-  return images if kind == 'resnet' else features.pooled_features(features.load('vgg16'), images)
+def frozen_of(kind):
+  """Parameters of the network before a classifier of a kind, on the device: VGG16's, None where it takes images."""
+  return None if kind == 'resnet' else jax.device_put(features.load('vgg16'))
 
 
 def prior_of(prevalence, classes):
@@ -150,8 +160,8 @@ def open_fitted(root, prevalence=None, mirrored=False):
 
 
 def embedded(images):
-  """Features of VGG16 of images, as `inputs_of` but NumPy, in chunks."""
-  return in_chunks(functools.partial(_pooled_features, jax.device_put(features.load('vgg16'))), images)
+  """Features `[N, 2560]` of VGG16 of images, NumPy, in chunks."""
+  return in_chunks(functools.partial(_pooled_features, frozen_of('vgg16')), images)
 
 
 def in_chunks(function, images):

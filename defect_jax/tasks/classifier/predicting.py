@@ -68,9 +68,8 @@ def seen(found, shown, with_saliency):
   for lot in _lots(shown):
     images = np.stack([one.image for one in lot])
     missing = [(0, _AT_ONCE - len(images))] + [(0, 0)] * 3  # one size, so that it is compiled once
-    padded = np.pad(images, missing)
-    saliency = found.saliency(padded) if with_saliency else [None] * len(padded)
-    for one, probabilities, of in zip(lot, found.probabilities(padded), saliency, strict=False):
+    saliency = found.saliency(images) if with_saliency else [None] * len(lot)
+    for one, probabilities, of in zip(lot, found.probabilities(np.pad(images, missing)), saliency, strict=False):
       yield Seen(one, probabilities, of)
 
 

@@ -1,0 +1,36 @@
+"""Where a classifier looks, of one that is linear: its gradient is its weights, whatever the noise."""
+
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from defect_jax.tasks.classifier import fitted
+
+
+@pytest.fixture
+def linear():
+  weights = np.random.default_rng(0).normal(size=(8, 8, 1)).astype(np.float32)
+
+  def logits(params, standard, images):
+    score = jnp.sum((images - standard) * params, (1, 2, 3))
+    return jnp.stack([-score, score, jnp.full_like(score, -1e9)], -1)  # a third class that never comes about
+
+  model = types.SimpleNamespace(kind='resnet', logits=logits)
+  return fitted.Fitted(['good', 'crack', 'never'], model, weights, np.float32(0.5), fitted.prior_of(None, 3)), weights
+
+
+def test_saliency_is_the_magnitude_of_the_gradient_of_the_log_odds_blurred(linear):
+  found, weights = linear
+  images = np.random.default_rng(1).random((3, 8, 8, 1)).astype(np.float32)
+  expected = ndimage.gaussian_filter(2 * np.abs(weights[..., 0]), 1.5)
+  np.testing.assert_allclose(found.saliency(images), [expected] * 3, rtol=1e-5)
+
+
+def test_logits_are_those_of_the_model_whatever_the_number_of_images(linear, monkeypatch):
+  found, weights = linear
+  monkeypatch.setattr(fitted, '_CHUNK_PIXELS', 2 * 8 * 8)  # pieces of two
+  images = np.random.default_rng(1).random((5, 8, 8, 1)).astype(np.float32)
+  np.testing.assert_allclose(found.logits(images)[:, 1], ((images - 0.5) * weights).sum((1, 2, 3)), rtol=1e-4)
