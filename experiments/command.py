@@ -10,7 +10,7 @@ from defect_jax.config import UserError
 
 
 def run(main):
-  """app.run, but a UserError, or a flag that cannot be read, ends in a line instead of a traceback.
+  """app.run, but a UserError, a flag that cannot be read, or Ctrl-C ends in a line instead of a traceback.
 
   JAX takes an accelerator's memory as it is needed, so that the jobs an experiment starts, and peers, find some.
   """
@@ -20,6 +20,9 @@ def run(main):
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     sys.exit(2)
+  except KeyboardInterrupt:
+    print('stopped; what is finished is kept', file=sys.stderr)
+    sys.exit(3)
 
 
 def check_known(flag, names, known):

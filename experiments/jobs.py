@@ -65,9 +65,10 @@ def each(function, items, at_once=1):
   # Of this thread alone and of the processes that it starts.
   with futures.ThreadPoolExecutor(at_once, initializer=lambda: os.sched_setaffinity(0, shares.get())) as pool:
     begun = [pool.submit(function, item) for item in items]
-    done, others = futures.wait(begun, return_when=futures.FIRST_EXCEPTION)
-    for future in others:
-      future.cancel()
-    for future in done:
-      future.result()
+    try:
+      for future in futures.as_completed(begun):
+        future.result()
+    except BaseException:  # Ctrl-C too
+      pool.shutdown(wait=False, cancel_futures=True)
+      raise
   return [future.result() for future in begun]

@@ -73,19 +73,6 @@ def gather(images, indices, weights):
   return {'image': image, 'weight': weights, 'index': indices}
 
 
-class Resident:
-  """A whole set on the device. `batch` is pure: pass `images` through jit as an argument, not as a constant."""
-
-  def __init__(self, images, batch):
-    """Takes `PhotoSet.images()`, float32 or uint16 `[N, S, S, C]`, and the slots a step."""
-    self.images = jnp.asarray(images)
-    self._batch = batch
-
-  def batch(self, images, key, step):
-    """The batch of `step`; `images` is `self.images` or a copy of it."""
-    return gather(images, *slots(key, step, self._batch, images.shape[0]))
-
-
 class Streamed:
   """Batches of a set that doesn't fit on the device, as NumPy arrays, from `start_step` on without an end.
 

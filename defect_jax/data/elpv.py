@@ -46,7 +46,7 @@ def _record(root, number, line, cell_type):
   try:
     file, probability, kind = line.split()
     label = _CLASSES[round(3 * float(probability))]
-  except (ValueError, LookupError) as error:
+  except (ValueError, OverflowError, LookupError) as error:
     raise UserError(f'{root / "labels.csv"}: line {number} is not "file probability type" with spaces between, as in '
                     'the elpv-dataset; for photos of your own take data.source=folder') from error
   return parts.Record(file=file, label=label, group=file, photo=root / file) if cell_type in (kind, 'all') else None

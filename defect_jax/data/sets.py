@@ -120,6 +120,8 @@ def choose(listed, part, classes, few_shot, seed):
   if len(in_part) < 2:
     raise UserError(f'data: {len(in_part) or "no"} {what} in part {part} ({len(listed)} in all parts); '
                     'at least 2 are needed')
+  if few_shot == 1:
+    raise UserError(f'data: 1 {what} in part {part} is asked for; at least 2 are needed')
   if not few_shot:
     return [in_part[file] for file in sorted(in_part)], []
   notes = []

@@ -34,12 +34,6 @@ def of_images(defective, scores, seed=0):
   return dict(zip(names, (*result, f1, threshold), strict=True))
 
 
-def auroc(defective, scores):
-  """AUROC of images; None where there are not both kinds."""
-  defective = np.asarray(defective, bool)
-  return float(metrics.roc_auc_score(defective, scores)) if 0 < defective.sum() < len(defective) else None
-
-
 def f1_max(defective, scores):
   """(largest F1, its threshold) over all thresholds: chosen on the labels it is measured by, so optimistic."""
   precision, recall, thresholds = metrics.precision_recall_curve(defective, scores)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import typing
 
 from defect_jax.atomic import plain
 from defect_jax.config import UserError
@@ -11,6 +10,7 @@ from defect_jax.config import UserError
 NAME = 'manifest.jsonl'
 METHODS = ('vae', 'inpaint', 'cutpaste')
 _TEXTS = ('file', 'label', 'config_hash')
+_TEXTS_OR_NONE = ('source_sha256', 'source_part', 'prompt', 'model', 'sampler')
 _FILES = ('file', 'mask', 'crop_file', 'difference_file')  # of the set itself
 _ADDED = ('other_source',)  # keys that older sets lack
 _BOXES = ('crop', 'target')
@@ -45,7 +45,7 @@ class Made:
   guidance: float | None = None
   strength: float | None = None
   changed_outside_mask: int | None = None
-  filter: typing.Any = None
+  filter: dict | None = None
   config_hash: str
   other_source: str | None = None
 
@@ -53,6 +53,11 @@ class Made:
     for key in _TEXTS:
       if not isinstance(getattr(self, key), str) or not getattr(self, key):
         raise ValueError(f'{_key(key)} must be a text, not {getattr(self, key)!r}')
+    for key in _TEXTS_OR_NONE:
+      if not isinstance(getattr(self, key), str | None):
+        raise ValueError(f'{key} must be a text or null, not {getattr(self, key)!r}')
+    if not isinstance(self.filter, dict | None):
+      raise ValueError(f'filter must be an object or null, not {self.filter!r}')
     if self.method not in METHODS:
       raise ValueError(f'method must be one of {", ".join(METHODS)}, not {self.method!r}')
     for key in ('index', 'seed'):
@@ -129,11 +134,6 @@ def read_manifest(root):
         raise UserError(f'{pathlib.Path(root) / NAME}: {key} {name} of image {image.index} is missing; put it back or '
                         'make the set again')
   return made
-
-
-def leaks(made, forbidden_parts=('dev', 'final')):
-  """Files of those images, a list of Made, whose source lies in a part that nothing may be trained on."""
-  return [image.file for image in made if image.source_part in forbidden_parts]
 
 
 def _key(name):

@@ -32,19 +32,21 @@ def list_photos(root):
   return [parts.Record(file, '', file, path) for file, path in zip(files, found, strict=True)]
 
 
-def predict(workdir, records, view, scored, limit, row_of, more=()):
+def predict(workdir, records, view, scored, limit, model, row_of, more=()):
   """Scores photos in an open workdir.
 
   Args:
     records: list of parts.Record. view: tiles.View. scored: function of an iterable of reading.Shown to one of objects
-      with `shown`, in the same order. limit: threshold. row_of: function of such an object to its row, texts as in
-      COLUMNS and `more`, which also writes its heat map; called in threads. more: further columns.
+      with `shown`, in the same order. limit: threshold. model: a text that tells by what photos are scored. Rows of a
+      session that was stopped are kept where both are the same. row_of: function of such an object to its row, texts as
+      in COLUMNS and `more`, which also writes its heat map; called in threads. more: further columns.
 
   Returns ({file: row}, how many photos this session did). Photos that cannot be read have the verdict error.
   """
   columns = (*COLUMNS, *more)
   known = {record.file for record in records}  # a photo that is gone since an earlier session is not told of
-  rows = {file: row for file, row in _read_part(workdir.predictions_part, limit, columns).items() if file in known}
+  rows = {file: row for file, row in _read_part(workdir.predictions_part, model, limit, columns).items()
+          if file in known}
   pending = [record for record in records if record.file not in rows]
   progress = Progress(workdir, len(records), len(rows))
   broken, waiting = [], []
@@ -116,14 +118,13 @@ def text(rows):
   return buffer.getvalue()
 
 
-def _read_part(path, limit, columns):
-  """Rows of a session that was stopped; of the threshold as it is now, and without what it half wrote or could not
-  read: a photo may have been put right since."""
-  if not os.path.exists(path):
-    return {}
-  kept = path.read_text()
-  whole = kept[:kept.rfind('\n') + 1]
-  rows = {row[0]: tuple(row) for row in csv.reader(io.StringIO(whole))
+def _read_part(path, model, limit, columns):
+  """Rows of a session that was stopped; of model and threshold as they are now, and without what it half wrote or could
+  not read: a photo may have been put right since. The file's first row is the model."""
+  kept = path.read_text() if os.path.exists(path) else ''
+  found = list(csv.reader(io.StringIO(kept[:kept.rfind('\n') + 1])))
+  rows = {row[0]: tuple(row) for row in found[1:]
           if len(row) == len(columns) and row[2] == shown_limit(limit) and row[3] != 'error'}
-  write_atomic(path, text(rows.values()))
+  rows = rows if found[:1] == [[model]] else {}
+  write_atomic(path, text([(model,), *rows.values()]))
   return rows

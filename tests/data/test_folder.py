@@ -60,7 +60,8 @@ def test_an_index_that_cannot_be_read_is_named(tmp_path):
     folder.list_photos(tmp_path)
 
 
-@pytest.mark.parametrize('line', ['images/1.png,1.0,mono', 'images/1.png 2.0 mono', 'images/1.png nan mono'])
+@pytest.mark.parametrize('line', ['images/1.png,1.0,mono', 'images/1.png 2.0 mono', 'images/1.png nan mono',
+                                  'images/1.png inf mono'])
 def test_labels_of_another_format_are_named(tmp_path, line):
   (tmp_path / 'labels.csv').write_text(f'images/0.png 0.0 mono\n{line}\n')
   with pytest.raises(UserError, match=r'labels\.csv: line 2 is not "file probability type"'):

@@ -148,6 +148,13 @@ def drawn(root, count, seed):
   return parts.choose_few([record for record in folder.list_photos(root) if record.part == 'pool'], count, seed)
 
 
+def test_a_draw_of_one_photo_is_refused_by_its_reason(tmp_path):
+  root = tmp_path / 'set'
+  make(root, 9)
+  with pytest.raises(UserError, match='1 photo in part pool is asked for; at least 2 are needed'):
+    open_folder(root, tmp_path, few_shot=1)
+
+
 def test_few_shot_draw(tmp_path):
   root = tmp_path / 'set'
   files = make(root, 9)

@@ -1,6 +1,7 @@
 """Jobs of studies: what is finished is not started again."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +69,27 @@ def test_a_job_that_fails_among_others_ends_the_study_with_its_status(tmp_path, 
   assert caught.value.code == 2 and 'no_such_key' in told and len(started) < 40
   assert (f'{tmp_path / "1"}: error: ' in told) == (at_once == 2)
   assert at_once == 2 or started == [0, 1]
+
+
+@pytest.mark.skipif(len(jobs.cpus()) < 2, reason='takes two CPUs')
+def test_ctrl_c_begins_no_further_jobs(tmp_path):
+  script = f"""
+import pathlib, time
+from experiments import jobs
+
+def job(number):
+  pathlib.Path({str(tmp_path)!r}, str(number)).touch()
+  time.sleep(3)
+
+jobs.each(job, range(6), 2)
+"""
+  with subprocess.Popen([sys.executable, '-c', script], stderr=subprocess.PIPE) as study:
+    while not {'0', '1'} <= set(os.listdir(tmp_path)):
+      assert study.poll() is None
+      time.sleep(0.05)
+    study.send_signal(signal.SIGINT)
+    assert b'KeyboardInterrupt' in study.stderr.read()
+  assert sorted(os.listdir(tmp_path)) == ['0', '1']
 
 
 def test_more_jobs_at_once_than_cpus_are_refused():

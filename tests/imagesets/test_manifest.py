@@ -74,7 +74,8 @@ def test_keys_of_a_newer_version_are_passed_over(tmp_path):
   ({'index': 1.5}, 'index must be a whole number'), ({'index': True}, 'index must be'), ({'seed': -1}, 'seed must be'),
   ({'method': 'gan'}, "method must be one of vae, inpaint, cutpaste, not 'gan'"), ({'class': None}, 'class must be'),
   ({'crop': [1, 2, 3]}, 'crop must be 4 whole numbers'), ({'target': [1, 2, 3, 4.5]}, 'target must be 4 whole'),
-  ({'config_hash': ''}, 'config_hash must be a text'),
+  ({'config_hash': ''}, 'config_hash must be a text'), ({'source_sha256': {}}, 'source_sha256 must be a text or null'),
+  ({'filter': 'none'}, "filter must be an object or null, not 'none'"), ({'filter': [1]}, 'filter must be an object'),
 ])
 def test_what_a_line_may_not_say(tmp_path, change, part):
   write_set(tmp_path, [sampled(0), sampled(1)])
@@ -113,10 +114,3 @@ def test_missing_files_are_named(tmp_path):
 def test_lineages_with_missing_or_unknown_keys(values):
   with pytest.raises(ValueError, match=r'index|promt|label'):
     manifest.Made.of({'class': 'crack', 'file': 'a.png', 'method': 'vae', 'seed': 0, 'config_hash': 'a', **values})
-
-
-def test_leaks_are_named():
-  made = [manifest.Made.of(sampled(i, source_part=part)) for i, part in enumerate(('pool', 'dev', None, 'final'))]
-  assert manifest.leaks(made) == ['images/000001.png', 'images/000003.png']
-  assert manifest.leaks(made, ('final',)) == ['images/000003.png']
-  assert manifest.leaks(made[:1]) == []

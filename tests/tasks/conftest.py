@@ -11,6 +11,7 @@ from absl import flags
 from made_photos import make_dents, make_photos, make_set
 
 from defect_jax import main
+from defect_jax.workdir import Workdir
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ('--config.model.widths=4,8', '--config.model.latent=4', '--config.steps.total=40', '--config.steps.log=2',
@@ -36,6 +37,22 @@ def dents(tmp_path_factory):
 def made(tmp_path_factory):
   """make_set in a folder of its own."""
   return lambda *count, **changes: make_set(tmp_path_factory.mktemp('made') / 'set', *count, **changes)
+
+
+@pytest.fixture
+def stopped(job, monkeypatch):
+  """Runs the job, one of this process, until it has told of its first photos."""
+  append = Workdir.append_metrics
+
+  def stopping(workdir, row):
+    workdir.stop_requested = True
+    append(workdir, row)
+
+  def call(workdir, *arguments):
+    with monkeypatch.context() as patch:
+      patch.setattr(Workdir, 'append_metrics', stopping)
+      assert job(workdir, *arguments) == 3
+  return call
 
 
 @pytest.fixture(scope='session')

@@ -10,8 +10,9 @@ from made_photos import config_of
 
 from defect_jax.config import UserError
 from defect_jax.data import parts
+from defect_jax.tasks.classifier import material
 from defect_jax.tasks.classifier.learning import members_of
-from defect_jax.tasks.classifier.lots import label_of
+from defect_jax.tasks.classifier.lots import Lot, label_of
 from defect_jax.tasks.classifier.made_images import made_counts
 from defect_jax.tasks.classifier.material import hold_out, open_material
 
@@ -125,7 +126,7 @@ def test_made_images_of_a_mate_of_a_held_out_photo_are_left_out(dents, made, tmp
   for told in ({'source': mate}, {'source': 'elsewhere.png', 'source_sha256': digest}):
     config.made.update(sets=(str(made(**told)), str(made())), ratio=0.5)
     found = open_material(config)
-    assert len(found.made) and 'photos that early stopping looks at' in found.notes[0]
+    assert len(found.made) and any('photos that early stopping looks at' in note for note in found.notes)
 
 
 @pytest.mark.parametrize('measured, part', [('dev', 'dev'), ('dev', 'final'), ('final', 'dev')])
@@ -157,6 +158,34 @@ def test_a_copy_of_a_photo_of_another_part_is_not_trained_on(dents, tmp_path, pa
                          f'such as {name}, which is {tested}']
   assert name not in found.real.files + found.validation.files
   assert sorted(found.real.files + found.validation.files) == sorted(before.real.files + before.validation.files)
+
+
+def test_photos_that_are_there_twice_count_once(dents, tmp_path):
+  config = config_of(dents)
+  before = open_material(config)
+  config.data.more = (str(dents),)  # all of them
+  found = open_material(config)
+  for name in ('real', 'validation', 'test'):
+    assert getattr(found, name).files == getattr(before, name).files
+    np.testing.assert_array_equal(getattr(found, name).labels, getattr(before, name).labels)
+  assert len(found.notes) == 2
+  assert f'{len(before.test)} photos of the part dev are in it twice and count once' in found.notes[0]
+  shutil.copytree(dents, tmp_path / 'photos')
+  file, twin = before.real.files[0], next(name for number in range(99)
+                                          if parts.part_of(name := f'ok/twin{number}.png') == 'pool')
+  shutil.copyfile(dents / file, tmp_path / 'photos' / twin)
+  found = open_material(config_of(tmp_path / 'photos'))
+  assert len({*found.real.sha256, *found.validation.sha256}) == len(found.real) + len(found.validation)
+  assert len(found.real) + len(found.validation) == len(before.real) + len(before.validation)
+  assert '1 photos of the part pool are in it twice' in found.notes[0] and twin in found.notes[0]
+
+
+def test_classes_of_few_workpieces_are_told_of():
+  groups = ['a'] * 4 + list('bcdef') + ['g', 'g', 'h']
+  lot = Lot(np.zeros((12, 2, 2, 1)), np.array([0] * 9 + [1] * 2 + [2]), list('abcdefghijkl'), groups, [''] * 12)
+  assert list(material.few_workpieces(lot, ['good', 'crack', 'dent'])) == [
+      'the tested photos of crack show 1 workpiece: intervals are too narrow',
+      'the tested photos of dent show 1 workpiece: intervals are too narrow']
 
 
 def test_made_images_that_the_filter_did_not_pass_are_left_out(dents, made):

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import shutil
 import signal
 
@@ -15,7 +16,7 @@ from sklearn import metrics
 
 from defect_jax import main
 from defect_jax.config import UserError
-from defect_jax.data import parts
+from defect_jax.data import parts, sets
 from defect_jax.tasks.classifier import fitted
 from defect_jax.tasks.classifier.material import open_material
 from defect_jax.workdir import Workdir
@@ -105,6 +106,72 @@ def test_an_opened_classifier_is_measured_without_training(evaluated, job, tmp_p
   trained, opened = (summary_of(of)['photos'] for of in (evaluated, tmp_path / 'final'))
   assert opened == trained | {'test': opened['test']} != trained
   assert not rows_of(tmp_path / 'final').keys() & rows_of(evaluated).keys()
+
+
+def regrouped(root, file, group):
+  """An index.csv that leaves all photos in the groups that they have, but one."""
+  with open(root / 'index.csv', 'w') as index:
+    print('path,group', file=index)
+    for path in sorted(root.rglob('*.png')):
+      name = path.relative_to(root).as_posix()
+      print(f'{name},{group if name == file else name}', file=index)
+
+
+def group_of(part):
+  return next(name for name in map(str, range(99)) if parts.part_of(name) == part)
+
+
+def test_an_opened_classifier_needs_no_photos_to_train_on(evaluated, job, dents, tmp_path):
+  shutil.copytree(dents, tmp_path / 'photos')
+  for path in (tmp_path / 'photos').rglob('*.png'):
+    if parts.part_of(path.relative_to(tmp_path / 'photos').as_posix()) != 'dev':
+      path.unlink()
+  assert job(tmp_path / 'run', f'--config.classifier={evaluated}', path=tmp_path / 'photos') == 0
+  assert summary_of(tmp_path / 'run')['confusion'] == summary_of(evaluated)['confusion']
+
+
+def test_photos_that_a_classifier_was_trained_on_do_not_measure_it(evaluated, job, dents, tmp_path, assert_refused):
+  """They may have come into another part by an index.csv of a later day."""
+  found = open_material(config_of(dents))
+  for number, file in enumerate((found.real.files[0], found.validation.files[0])):
+    shutil.copytree(dents, tmp_path / f'photos{number}')
+    regrouped(tmp_path / f'photos{number}', file, group_of('final'))
+    code = job(tmp_path / 'run', f'--config.classifier={evaluated}', '--config.measure.part=final',
+               path=tmp_path / f'photos{number}')
+    assert_refused(code, tmp_path / 'run', f'measure.part: {file} of the part final were trained on by {evaluated}')
+
+
+def test_a_prediction_goes_on_only_by_the_same_classifier(evaluated, job, stopped, made, dents, tmp_path):
+  def predict(run, of, start=job):
+    return start(tmp_path / run, '--config.mode=predict', f'--config.classifier={of}', f'--config.photos={dents}',
+                 '--config.heatmaps=False')
+
+  shutil.copytree(evaluated, tmp_path / 'model')
+  predict('run', tmp_path / 'model', stopped)
+  kept = (tmp_path / 'run/predictions.part.csv').read_text().splitlines()
+  assert 1 < len(kept) <= 100
+  (tmp_path / 'run/predictions.part.csv').write_text('\n'.join([kept[0], re.sub(',(ok|ng),', ',kept,', kept[1]), '']))
+  assert predict('run', tmp_path / 'model') == 0
+  assert rows_of(tmp_path / 'run')[kept[1].partition(',')[0]]['verdict'] == 'kept'
+  predict('other', tmp_path / 'model', stopped)
+  shutil.rmtree(tmp_path / 'model')
+  assert job(tmp_path / 'model', '--config.seed=1') == 0
+  assert predict('other', tmp_path / 'model') == predict('anew', tmp_path / 'model') == 0
+  assert rows_of(tmp_path / 'other') == rows_of(tmp_path / 'anew')
+
+
+def test_a_photo_that_was_scored_and_is_damaged_since_is_left_off_the_page(evaluated, job, stopped, dents, tmp_path):
+  shutil.copytree(dents, tmp_path / 'photos')
+  arguments = ('--config.mode=predict', f'--config.classifier={evaluated}', f'--config.photos={tmp_path / "photos"}',
+               '--config.heatmaps=False')
+  stopped(tmp_path / 'run', *arguments)
+  scored = [line.partition(',')[0] for line in
+            (tmp_path / 'run/predictions.part.csv').read_text().splitlines()[1:]]
+  for file in scored:
+    (tmp_path / 'photos' / file).write_bytes(b'')
+  assert job(tmp_path / 'run', *arguments) == 0
+  page = (tmp_path / 'run/report.html').read_text()
+  assert len(rows_of(tmp_path / 'run')) == 100 and not any(f' {file}<' in page for file in scored)
 
 
 def test_a_prevalence_shifts_the_log_odds(evaluated, job, tmp_path):
@@ -199,12 +266,7 @@ def test_a_made_image_of_a_tested_photo_is_refused(job, dents, made, tmp_path, c
   leaky = made(source=source)
   assert job(tmp_path / 'fine', f'--config.made.sets={leaky}', '--config.made.ratio=0.1') == 0
   shutil.copytree(dents, tmp_path / 'photos')
-  group = next(name for name in map(str, range(99)) if parts.part_of(name) == 'dev')
-  with open(tmp_path / 'photos/index.csv', 'w') as index:
-    print('path,group', file=index)
-    for path in sorted((tmp_path / 'photos').rglob('*.png')):
-      file = path.relative_to(tmp_path / 'photos').as_posix()
-      print(f'{file},{group if file == source else file}', file=index)
+  regrouped(tmp_path / 'photos', source, group_of('dev'))
   capsys.readouterr()
   assert job(tmp_path / 'run', f'--config.made.sets={leaky}', path=tmp_path / 'photos') == 2
   err = capsys.readouterr().err
@@ -239,11 +301,16 @@ def test_a_damaged_classifier_is_told_in_a_line(evaluated, tmp_path, lost):
   (['--config.mode=predict', '--config.classifier=nowhere'], 'photos: is not set'),
   (['--config.classifier=nowhere'], 'nowhere holds no run'),
   (['--config.made.sets=nowhere'], 'manifest.jsonl: cannot be read'),
-  (['--config.data.resident_mb=0.1'], 'data.resident_mb = 0.1: the photos take'),
   (['--config.prevalence=1.0'], 'prevalence = 1.0'),
   (['--config.model.kind=vgg19'], "model.kind = 'vgg19'")])
 def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason):
   assert_refused(job(tmp_path / 'run', *arguments), tmp_path / 'run', reason)
+
+
+def test_too_many_photos_are_refused_before_they_are_read(job, tmp_path, assert_refused, monkeypatch):
+  monkeypatch.setattr(sets.PhotoSet, 'images', lambda *_: pytest.fail('they were read'))
+  assert_refused(job(tmp_path / 'run', '--config.data.resident_mb=0.1'), tmp_path / 'run',
+                 'data.resident_mb = 0.1: the photos take')
 
 
 def test_sets_of_other_classes_and_of_too_few_images_are_refused(job, made, tmp_path, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 
 from defect_jax.config import UserError
 from defect_jax.data import reading
-from defect_jax.evaluation import anomaly, synthetic
+from defect_jax.evaluation import anomaly, classification, synthetic
 from defect_jax.report import anomaly as report
 from defect_jax.tasks import machine
 from defect_jax.tasks.anomaly import fitting, photos, scoring
@@ -109,7 +109,8 @@ def _row(score, test, limit, seed):
   for label in sorted(set(labels) - {'good'}):
     rows = np.flatnonzero(~defective | (labels == label))
     row['by_class'][label] = {'photos': int(np.sum(labels == label)),
-                              'image_auroc': anomaly.auroc(defective[rows], scores[rows]), **_pixels(score, test, rows)}
+                              'image_auroc': classification.auroc(defective[rows], scores[rows]),
+                              **_pixels(score, test, rows)}
   return row
 
 

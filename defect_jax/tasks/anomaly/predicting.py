@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from defect_jax.data import parts
 from defect_jax.evaluation import detector
 from defect_jax.report import anomaly as report
 from defect_jax.report import heatmaps
@@ -31,6 +32,10 @@ class Ready:
 
   def scored(self, shown):
     return scoring.scored(self.found, shown, [self.score], self.settings)
+
+  def digest(self):
+    """A text that tells detectors apart, by what they say of their good photos."""
+    return parts.digest(' '.join(f'{score:.5g}' for score in self.good)).hex()
 
 
 def run(config, workdir):
@@ -98,7 +103,7 @@ def _ready(config, vae, good, spread, scale):
 def predict(config, workdir, prepared, records):
   """Scores photos and draws their heat maps, in an open workdir; see predictions.predict."""
   return predictions.predict(workdir, records, prepared.found.view, prepared.scored, prepared.limit.value,
-                             functools.partial(_row, config, workdir, prepared))
+                             prepared.digest(), functools.partial(_row, config, workdir, prepared))
 
 
 def _row(config, workdir, prepared, one):

@@ -17,6 +17,7 @@ from defect_jax.tasks.classifier.material import open_material
 from defect_jax.workdir import Workdir
 
 COLUMNS = (*predictions.COLUMNS, 'class', 'truth')
+_NAMED = 3  # files that a refusal names
 _WRONG = 12  # photos on the page that it gets wrong
 _LOOKED_AT = 6  # photos whose saliency is on the page
 
@@ -62,6 +63,11 @@ def _check_opened(config, found, saved, material):
   if found.classes != material.classes:
     raise UserError(f'classifier: {config.classifier} knows {", ".join(found.classes)}, these photos are '
                     f'{", ".join(material.classes)}; name the same classes in data.defects')
+  known = [file for file, sha in zip(material.test.files, material.test.sha256, strict=True) if sha in found.seen]
+  if known:
+    raise UserError(f'measure.part: {", ".join(known[:_NAMED])}{" and more" * (len(known) > _NAMED)} of the part '
+                    f'{config.measure.part} were trained on by {config.classifier}, or its made images come from them; '
+                    'train it anew with these parts')
   for key in ('size', 'channels', 'region', 'box', 'fit'):
     if saved.data[key] != config.data[key]:
       raise UserError(f'data.{key} = {config.data[key]}: {config.classifier} was trained with {saved.data[key]}; set '

@@ -9,11 +9,12 @@ import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, special
 
 from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
 from defect_jax.models import cnn, features
+from defect_jax.tasks import fitting
 from defect_jax.training import checkpoint
 from defect_jax.workdir import Workdir
 
@@ -30,7 +31,8 @@ class Fitted:
 
   classes: names, good first. model: cnn.Classifier. params, standard: its. prior: how frequent each class is where it
   is used, `[K]`. mirrors: axes that each copy of a photo is mirrored along of which the logits are the mean.
-  temperature: divides the logits.
+  temperature: divides the logits. seen: SHA-256 of the photos that it was trained on or chosen by, and of those that
+  such images were made from.
   """
   classes: list
   model: cnn.Classifier
@@ -39,6 +41,7 @@ class Fitted:
   prior: np.ndarray
   mirrors: tuple = ((),)
   temperature: float = 1.
+  seen: frozenset = frozenset()
 
   def logits(self, images):
     """Logits `[N, K]`, NumPy, of images `[N, S, S, C]`, not divided by the temperature."""
@@ -47,7 +50,7 @@ class Fitted:
 
   def probabilities(self, images):
     """Calibrated probabilities `[N, K]` for classes as frequent as `prior`; they were trained as equally frequent."""
-    return softmax(self.logits(images) / self.temperature + np.log(self.prior))
+    return special.softmax(self.logits(images) / self.temperature + np.log(self.prior), -1)
 
   def saliency(self, images):
     """Where the log-odds of being defective would change: `[N, S, S]`, at least 0.
@@ -58,6 +61,11 @@ class Fitted:
     # One call an image: in a loop of XLA's own, convolutions take three times as long on CPUs.
     maps = [self._saliency(*self._learnt, np.float32(image)) for image in images]
     return ndimage.gaussian_filter(np.stack(maps), (0, _BLUR, _BLUR))
+
+  def digest(self):
+    """A text that tells classifiers apart."""
+    arrays = *jax.tree.leaves((self.params, self.standard)), self.prior, np.float64(self.temperature)
+    return fitting.digest(*arrays).tobytes().hex()
 
   @functools.cached_property
   def _learnt(self):
@@ -86,7 +94,7 @@ class Fitted:
     """Writes classifier.json, what the checkpoint's parameters lack."""
     write_atomic(workdir.classifier_json, json.dumps(plain({
         'classes': self.classes, 'temperature': self.temperature, 'center': np.asarray(self.standard.center),
-        'scale': np.asarray(self.standard.scale)}), allow_nan=False) + '\n')
+        'scale': np.asarray(self.standard.scale), 'seen': sorted(self.seen)}), allow_nan=False) + '\n')
 
 
 def frozen_of(kind):
@@ -136,10 +144,10 @@ def open_fitted(root, prevalence=None, mirrored=False):
   try:
     kept = json.loads(workdir.classifier_json.read_text())
     standard = cnn.Standard(jnp.float32(kept['center']), jnp.float32(kept['scale']))
-    classes, temperature = list(kept['classes']), float(kept['temperature'])
+    classes, temperature, seen = list(kept['classes']), float(kept['temperature']), frozenset(kept['seen'])
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise UserError(f'classifier: {root} has no usable {workdir.classifier_json.name} ({error}); run it to its end '
-                    'first') from error
+    raise UserError(f'classifier: {root} has no usable {workdir.classifier_json.name} ({error}); run it to its end, '
+                    'or train it anew') from error
   if workdir.read_summary() is None:
     raise UserError(f'classifier: {root} is not at its end; run its command again first')
   model, found = model_of(config, len(classes)), checkpoint.read(workdir)
@@ -156,7 +164,8 @@ def open_fitted(root, prevalence=None, mirrored=False):
                     ) from error
   prior = prior_of(config.get('prevalence') if prevalence is None else prevalence, len(classes))
   mirrors = mirrors_of(config.data.augment, mirrored or config.get('mirrored'))
-  return Fitted(classes, model, jax.tree.map(jnp.asarray, params), standard, prior, mirrors, temperature), config
+  return Fitted(classes, model, jax.tree.map(jnp.asarray, params), standard, prior, mirrors, temperature,
+                seen), config
 
 
 def embedded(images):
@@ -173,9 +182,3 @@ def in_chunks(function, images):
     padded = np.pad(piece, [(0, size - len(piece))] + [(0, 0)] * (piece.ndim - 1))
     pieces.append(np.asarray(function(padded))[:len(piece)])
   return np.concatenate(pieces)
-
-
-def softmax(logits):
-  """Softmax of `[N, K]` along the last axis, NumPy."""
-  powers = np.exp(logits - logits.max(-1, keepdims=True))
-  return powers / powers.sum(-1, keepdims=True)

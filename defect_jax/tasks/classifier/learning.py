@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy import special
 
 from defect_jax import losses
 from defect_jax.data import augment, batches
@@ -41,7 +42,7 @@ def train(config, workdir, material):
       keys['order'], watch, rows, lambda key, step, batch: batches.balanced(key, step, batch, members, counts))
   prior = fitted.prior_of(config.prevalence, len(material.classes))
   found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, prior,
-                        fitted.mirrors_of(config.data.augment, config.mirrored))
+                        fitted.mirrors_of(config.data.augment, config.mirrored), seen=material.seen)
   held = material.validation
   if len(held) and np.bincount(held.labels, minlength=len(found.classes)).min() >= _CALIBRATING:
     found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
@@ -118,7 +119,7 @@ class Early(fitting.Watch):
     self._since += 1
     if loss < self._loss:
       self._params, self._loss, self._step, self._since = jax.device_get(state.average), loss, step, 0
-    found = classification.figures(self._labels, fitted.softmax(logits))
+    found = classification.figures(self._labels, special.softmax(logits, -1))
     return {'eval/loss': loss, 'eval/balanced_accuracy': found['balanced_accuracy']}
 
   def kept(self):

@@ -1,6 +1,7 @@
 """Photos in memory with their labels, and what a class is called."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -11,11 +12,13 @@ GOOD, DEFECT = 'good', 'defect'
 
 @dataclasses.dataclass(frozen=True)
 class Lot:
-  """Photos in memory: images float32 `[N, S, S, C]` in [0, 1], labels int `[N]`, and names of files and groups."""
+  """Photos in memory: images float32 `[N, S, S, C]` in [0, 1], labels int `[N]`, names of files and groups, and the
+  SHA-256 of each photo's file; of a made image that of its source, '' where it has none."""
   images: np.ndarray
   labels: np.ndarray
   files: list
   groups: list
+  sha256: list
 
   def __len__(self):
     return len(self.labels)
@@ -23,13 +26,14 @@ class Lot:
   def only(self, rows):
     """The Lot of some rows, bool or int."""
     rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else rows
-    return Lot(self.images[rows], self.labels[rows], [self.files[row] for row in rows],
-               [self.groups[row] for row in rows])
+    return Lot(self.images[rows], self.labels[rows],
+               *([texts[row] for row in rows] for texts in (self.files, self.groups, self.sha256)))
 
   @classmethod
   def joined(cls, lots):
-    return cls(np.concatenate([lot.images for lot in lots]), np.concatenate([lot.labels for lot in lots]),
-               [file for lot in lots for file in lot.files], [group for lot in lots for group in lot.groups])
+    images, labels, *texts = zip(*((lot.images, lot.labels, lot.files, lot.groups, lot.sha256) for lot in lots),
+                                 strict=True)
+    return cls(np.concatenate(images), np.concatenate(labels), *(list(itertools.chain(*of)) for of in texts))
 
 
 def geometry_of(config, region=None):

@@ -117,6 +117,6 @@ def _read(config, chosen, notes):
       notes.append(f'skipped {image.file} of {root}: {shown.reason}')
       continue
     images.append(shown.image[None])
-    kept.append((label, f'{root}/{image.file}'))
-  files = [file for _, file in kept]
-  return Lot(np.concatenate(images), np.array([label for label, _ in kept], np.int32), files, files)
+    kept.append((label, f'{root}/{image.file}', image.source_sha256 or ''))
+  labels, files, sha256 = ([row[column] for row in kept] for column in range(3))
+  return Lot(np.concatenate(images), np.array(labels, np.int32), files, files, sha256)

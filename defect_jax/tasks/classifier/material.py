@@ -12,12 +12,15 @@ from defect_jax.data.photos import PhotoError
 from defect_jax.tasks.classifier import made_images
 from defect_jax.tasks.classifier.lots import DEFECT, GOOD, Lot, geometry_of, label_of
 
+_FEW = 5  # workpieces of a class in a measured part, below which a note says so
+
 
 @dataclasses.dataclass(frozen=True)
 class Material:
   """What a classifier is trained and measured on.
 
-  classes: names, good first. real, validation, test: Lot, the second may be empty. made: Lot. notes: lines.
+  classes: names, good first. real, validation, test: Lot, the second may be empty, as are all but test where a trained
+  classifier is measured. made: Lot. notes: lines.
   """
   classes: list
   real: Lot
@@ -30,21 +33,29 @@ class Material:
   def train(self):
     return Lot.joined([self.real, self.made])
 
+  @property
+  def seen(self):
+    """SHA-256 of what is trained on, or chosen by, and of what such images were made from."""
+    return frozenset(sha for lot in (self.real, self.made, self.validation) for sha in lot.sha256 if sha)
+
 
 def open_material(config):
   """Material of a config. Raises UserError for what cannot be trained on, before anything is written."""
   listed = [_Listed(config, number, source, path) for number, (source, path) in enumerate(real_sets(config.data))]
   names = _defects(config.data.defects, sorted({record.label for of in listed for record in of.records} - {GOOD}))
   classes = [GOOD, DEFECT] if config.data.merge else [GOOD, *names]
-  notes = []
-  opened = [pair for of in listed for pair in of.pool(names, classes, notes)]
-  if not opened:
-    raise UserError('data: the part pool has no photos of these classes; add photos')
-  pool, digests = Lot.joined([lot for lot, _ in opened]), np.concatenate([of for _, of in opened])
-  test = _tested(listed, names, classes, config.measure.part, notes)
+  part, notes = config.measure.part, []
+  tested = [pair for of in listed for pair in of.test(names, part)]
+  chosen = [] if config.classifier else [pair for of in listed for pair in of.pool(names)]
+  _check_memory(config, sum(2 * photos.nbytes for _, photos in tested + chosen))  # before they are read
+  test = _once(_lot(tested, classes, part, notes), part, notes)
+  notes += few_workpieces(test, classes)
+  if config.classifier:
+    none = test.only([])
+    return Material(classes, none, none, test, none, list(dict.fromkeys(notes)))
   # Those of dev and of final, whichever is measured on: a later run may measure this classifier on the other.
   apart = {sha: file for of in listed for sha, file in of.apart()}
-  pool, digests = _without_copies(pool, digests, apart, notes)
+  pool = _without_copies(_once(_lot(chosen, classes, 'pool', notes), 'pool', notes), apart, notes)
   _check_classes(pool, classes, 'pool')
   held = hold_out(pool.labels, pool.groups, config.validation.share, config.seed)
   real, validation = pool.only(~held), pool.only(held)
@@ -53,11 +64,10 @@ def open_material(config):
   part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part != 'pool')}
   mates = [pair for of in listed for pair in of.mates(set(validation.groups))]
   held_out = made_images.Held(set(validation.files).union(file for _, file in mates),
-                              set(digests[held]).union(sha for sha, _ in mates))
+                              set(validation.sha256).union(sha for sha, _ in mates))
   made = made_images.open_lot(config, real, classes, names, part_of, apart, held_out, notes)
-  material = Material(classes, real, validation, test, made, list(dict.fromkeys(notes)))
-  _check_memory(config, material)
-  return material
+  _check_memory(config, sum(lot.images.nbytes for lot in (real, validation, test, made)))
+  return Material(classes, real, validation, test, made, list(dict.fromkeys(notes)))
 
 
 def real_sets(data):
@@ -100,19 +110,17 @@ class _Listed:
     self.records = sets.list_photos(source, path, config.data.cell_type)
     self._sha256 = {}  # of files that were opened
 
-  def pool(self, names, classes, notes):
-    """(Lot, SHA-256 of each) of good photos and of few-shot defective ones of the pool; fewer where the set lacks a
-    kind."""
+  def pool(self, names):
+    """Pairs (self, sets.PhotoSet) of the pool's good photos and of few-shot defective ones, as far as there are any."""
     data = self._config.data
     for wanted, count in (((GOOD,), data.good), (names, data.few_shot)):
       if self._has(wanted, 'pool'):
-        photos = self._open(wanted, 'pool', count)
-        yield self._lot(photos, classes, notes), photos.sha256
+        yield self, self._open(wanted, 'pool', count)
 
-  def test(self, names, classes, part, notes):
-    """Lot of all photos of the classes in a part, or None."""
-    wanted = (GOOD, *names)
-    return self._lot(self._open(wanted, part, 0), classes, notes) if self._has(wanted, part) else None
+  def test(self, names, part):
+    """The pair of all photos of the classes in a part, if there are any."""
+    if self._has((GOOD, *names), part):
+      yield self, self._open((GOOD, *names), part, 0)
 
   def apart(self):
     """Pairs (SHA-256, file) of all photos outside the pool."""
@@ -121,7 +129,7 @@ class _Listed:
   def mates(self, groups):
     """Pairs (SHA-256, file) of the pool's photos of some groups, of Lot.groups, whether they were drawn or not."""
     return self._digests(record for record in self.records
-                         if record.part == 'pool' and self._group(record.group) in groups)
+                         if record.part == 'pool' and self.group(record.group) in groups)
 
   def _digests(self, records):
     """Pairs (SHA-256, file); a photo that cannot be read can be no copy of one that is trained on."""
@@ -141,12 +149,8 @@ class _Listed:
     self._sha256 |= zip(photos.files, photos.sha256, strict=True)
     return photos
 
-  def _lot(self, photos, classes, notes):
-    notes += photos.notes
-    labels = np.array([label_of(name, classes) for name in photos.classes], np.int32)
-    return Lot(photos.images(), labels, photos.files, [self._group(group) for group in photos.groups])
-
-  def _group(self, name):
+  def group(self, name):
+    """The name of a group among those of all sets."""
     # Groups of two sets that share a name are two groups, wherever the sets lie: what is held out follows from these.
     return f'{self._source} {self._number}: {name}' if self._number else f'{self._source}: {name}'
 
@@ -161,23 +165,48 @@ def _defects(wanted, found):
   return list(wanted) or found
 
 
-def _tested(listed, names, classes, part, notes):
-  found = [of for one in listed if (of := one.test(names, classes, part, notes))]
-  if not found:
-    raise UserError(f'measure.part = {part}: there are no photos of these classes in it; name another part')
-  test = Lot.joined(found)
-  _check_classes(test, classes, part)
-  return test
+def _lot(opened, classes, part, notes):
+  """Lot of pairs of _Listed and PhotoSet; UserError where a class has no photos."""
+  if not opened:
+    raise UserError(f'data: the part {part} has no photos of these classes; add photos, or name others')
+  lots = []
+  for listed, photos in opened:
+    notes += photos.notes
+    labels = np.array([label_of(name, classes) for name in photos.classes], np.int32)
+    lots.append(Lot(photos.images(), labels, photos.files, list(map(listed.group, photos.groups)), photos.sha256))
+  lot = Lot.joined(lots)
+  _check_classes(lot, classes, part)
+  return lot
 
 
-def _without_copies(pool, digests, apart, notes):
-  """(Lot, digests) of the pool without photos that stand in dev or final under another name."""
-  known = np.array([of in apart for of in digests])
+def few_workpieces(test, classes):
+  """Lines about classes whose intervals can hardly tell how much other workpieces would differ."""
+  for label, name in enumerate(classes):
+    count = len({test.groups[row] for row in np.flatnonzero(test.labels == label)})
+    if count < _FEW:
+      yield f'the tested photos of {name} show {count} workpiece{"s" * (count > 1)}: intervals are too narrow'
+
+
+def _once(lot, part, notes):
+  """The Lot without photos that are in it already, under another name or in another set."""
+  first = {}
+  for row, sha in enumerate(lot.sha256):
+    first.setdefault(sha, row)
+  again = [row for row, sha in enumerate(lot.sha256) if first[sha] != row]
+  if again:
+    notes.append(f'{len(again)} photos of the part {part} are in it twice and count once; such as '
+                 f'{lot.files[again[0]]}, which is {lot.files[first[lot.sha256[again[0]]]]}')
+  return lot.only(sorted(first.values()))
+
+
+def _without_copies(pool, apart, notes):
+  """The Lot of the pool without photos that stand in dev or final under another name."""
+  known = np.array([of in apart for of in pool.sha256])
   if known.any():
     row = int(np.argmax(known))
     notes.append(f'{known.sum()} photos of the pool are of dev or final too, under another name, so are not trained '
-                 f'on; such as {pool.files[row]}, which is {apart[digests[row]]}')
-  return pool.only(~known), digests[~known]
+                 f'on; such as {pool.files[row]}, which is {apart[pool.sha256[row]]}')
+  return pool.only(~known)
 
 
 def _check_classes(lot, classes, part):
@@ -187,8 +216,8 @@ def _check_classes(lot, classes, part):
                     'or add photos')
 
 
-def _check_memory(config, material):
-  size = sum(lot.images.nbytes for lot in (material.train, material.validation, material.test)) / 2**20
+def _check_memory(config, nbytes):
+  size = nbytes / 2**20
   if size > config.data.resident_mb:
     raise UserError(f'data.resident_mb = {config.data.resident_mb:g}: the photos take {size:.0f} MB; raise it, or take '
                     'fewer photos (data.good) or a smaller data.size')

@@ -46,13 +46,14 @@ def run(config, workdir):
           f'{config.threshold:g}; set prevalence to the share that is defective', flush=True)
   began = time.monotonic()
   rows, done = predictions.predict(
-      workdir, records, view, lambda shown: seen(found, shown, config.heatmaps), config.threshold,
+      workdir, records, view, lambda shown: seen(found, shown, config.heatmaps), config.threshold, found.digest(),
       functools.partial(_row, config, workdir, found.classes), MORE)
   predictions.write(workdir, records, rows, MORE)
   summary = _summary(config, found, rows, time.monotonic() - began, done) | {'seconds': workdir.seconds_spent()}
   worst = sorted((row for row in rows.values() if row[1] != ''), key=lambda row: -float(row[1]))[:_SHOWN]
   by_file = {record.file: record for record in records}
-  again = seen(found, reading.read_all([by_file[row[0]] for row in worst], view), True)
+  # One that was scored by a session before may be unreadable by now.
+  again = seen(found, predictions.usable([by_file[row[0]] for row in worst], view, []), True)
   report.write_predictions(
       workdir.report_html, title=f'{workdir.root.name}: classes of {pathlib.Path(config.photos).name}', config=config,
       summary=summary, notes=[f'{row[0]}: {row[4]}' for row in rows.values() if row[3] == 'error'],
