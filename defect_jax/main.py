@@ -51,7 +51,8 @@ def stop_on_signals(workdir):
 def run(config, workdir):
   """Runs a task to its summary.json, or says that it stands there already."""
   if start.finished(config, workdir) is not None:
-    print(f'{workdir.root}: finished already, see summary.json; a higher --config.steps.total goes on')
+    more = '; a higher --config.steps.total goes on' if 'steps' in config else ''
+    print(f'{workdir.root}: finished already, see summary.json{more}')
     return
   workdir.finish(start.find_task(config).run(config, workdir))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 
 import flax.serialization
 import jax
@@ -44,6 +45,13 @@ class Trained:
     """Images `[B, S, S, C]`, not clipped, of z `[B, Z]`; to be used inside jit."""
     return self.vae.decode(self.params['decoder'], self.standard, z)
 
+  def digest(self):
+    """SHA-256 of its parameters and constants, hex: tells VAEs of one config apart."""
+    found = hashlib.sha256()
+    for leaf in jax.tree.leaves((self.params, self.standard)):
+      found.update(np.ascontiguousarray(leaf))
+    return found.hexdigest()
+
   def photos(self, **changes):
     """PhotoSet that the VAE was trained on; `changes` to sets.open_set, such as part='dev', few_shot=0."""
     return photos_of(self.config, **changes)
@@ -84,6 +92,13 @@ def model_of(config):
     raise UserError(f'data.size = {size}: with model.patch = {config.model.patch} and {len(config.model.widths)} '
                     f'model.widths the size must be a multiple of {factor}')
   return models.Vae(size=size, channels=config.data.channels, dtype=config.dtype, **config.model)
+
+
+def check_photos(center, photos):
+  """UserError where the mean image of a PhotoSet is not the `center` `[S, S, C]` that a VAE was trained with."""
+  if not np.allclose(center, sets.mean_image(photos), rtol=0, atol=1e-6):
+    raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
+                    'run by another --workdir')
 
 
 def photos_of(config, **changes):

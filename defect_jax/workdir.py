@@ -9,7 +9,6 @@
 import errno
 import fcntl
 import json
-import math
 import os
 import shutil
 from pathlib import Path
@@ -286,8 +285,8 @@ def _request(value):
   """A request with every key, or ValueError saying what is wrong with it."""
   if not isinstance(value, dict) or (unknown := value.keys() - {'id', 'pause', 'stop', 'targets'}):
     raise ValueError(f'unknown keys {sorted(unknown)}' if isinstance(value, dict) else 'not an object')
-  if type(value.get('id')) is not int:
-    raise ValueError(f'id must be a whole number, not {value.get("id")!r}')
+  if type(value.get('id')) is not int or not 0 <= value['id'] < 2**31:
+    raise ValueError(f'id must be a whole number from 0 to 2147483647, not {value.get("id")!r}')
   for key in ('pause', 'stop'):
     if not isinstance(value.get(key, False), bool):
       raise ValueError(f'{key} must be true or false, not {value[key]!r}')
@@ -295,6 +294,6 @@ def _request(value):
   if not isinstance(targets, dict) or targets.keys() - {'kld', 'mse'}:
     raise ValueError(f'targets must be an object of kld and mse, not {targets!r}')
   for key, target in targets.items():
-    if not isinstance(target, int | float) or isinstance(target, bool) or not 0 < target < math.inf:
-      raise ValueError(f'targets.{key} must be a number above 0, not {target!r}')
+    if not isinstance(target, int | float) or isinstance(target, bool) or not 0 < target <= 1e30:
+      raise ValueError(f'targets.{key} must be a number above 0 and up to 1e30, not {target!r}')
   return {'id': value['id'], 'pause': value.get('pause', False), 'stop': value.get('stop', False), 'targets': targets}

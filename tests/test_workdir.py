@@ -256,6 +256,8 @@ def test_requests_apply_once(tmp_path):
 
 
 @pytest.mark.parametrize('text', [
+  '{"id": 2147483648}', '{"id": -1}', '{"id": 3, "targets": {"kld": 1e31}}',
+  '{"id": 3, "targets": {"mse": 1' + '0' * 400 + '}}',
   '', '{"id": 3', '[]', '{"pause": true}', '{"id": "3"}', '{"id": true}', '{"id": 3, "stop": 1}', '\xff',
   '{"id": 3, "targets": {"kld": NaN}}', '{"id": 3, "targets": {"kld": 0}}', '{"id": 3, "targets": {"mse": "1"}}',
   '{"id": 3, "targets": {"ssim": 1}}', '{"id": 3, "targets": null}', '{"id": 3, "stopp": true}', '[' * 100000,

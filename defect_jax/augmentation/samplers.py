@@ -17,24 +17,26 @@ from defect_jax.config import UserError
 NAMES = ('prior', 'posterior', 'interpolate', 'gmm', 'mosaic')
 _SEAM = 0.02  # of the side: how soft the edge between the pieces of a mosaic is
 _REACH = 0.25  # of the side: how far from the centre that edge may lie
+_NONE = np.int32(-1)  # of a photo's row
 _VARIANCE_FLOOR = 1e-3  # of a mixture's components: few photos would else make some of them points
 
 
 class Other(NamedTuple):
-  """What a mosaic has beyond the line through the image: z `[B, Z]`, row of the photo `[B]`, and the line.
+  """What a mosaic has beyond the line through the image: z `[B, Z]`, and the line.
 
   angle: of the line's normal, radians `[B]`. offset: of the line from the centre, in sides of the image, `[B]`.
   """
   z: jax.Array
-  photo: jax.Array
   angle: jax.Array
   offset: jax.Array
 
 
 class Drawn(NamedTuple):
-  """z float32 `[B, Z]`, and the row of the training photo it starts from, int32 `[B]`; -1 for none."""
+  """z float32 `[B, Z]`, and the rows of the training photo it starts from and of a second one, int32 `[B]`; -1 for
+  none."""
   z: jax.Array
   photo: jax.Array
+  partner: jax.Array
   other: Other | None = None
 
 
@@ -93,7 +95,7 @@ def join(first, second, angle, offset):
 
 def _prior(latent, temperature) -> Callable:
   def one(key):
-    return Drawn(temperature * jax.random.normal(key, (latent,)), jnp.int32(-1))
+    return Drawn(temperature * jax.random.normal(key, (latent,)), _NONE, _NONE)
   return one
 
 
@@ -101,7 +103,7 @@ def _posterior(mean, std, temperature) -> Callable:
   def one(key):
     for_photo, for_noise = jax.random.split(key)
     photo = jax.random.randint(for_photo, (), 0, len(mean))
-    return Drawn(mean[photo] + temperature * std[photo] * jax.random.normal(for_noise, mean.shape[1:]), photo)
+    return Drawn(mean[photo] + temperature * std[photo] * jax.random.normal(for_noise, mean.shape[1:]), photo, _NONE)
   return one
 
 
@@ -125,7 +127,7 @@ def _interpolate(mean, std, temperature, neighbours) -> Callable:
     place = jax.random.uniform(for_place)
     noise = jax.random.normal(for_noise, mean.shape[1:])
     center, spread = ((1 - place) * of[photo] + place * of[other] for of in (mean, std))
-    return Drawn(center + temperature * spread * noise, photo)
+    return Drawn(center + temperature * spread * noise, photo, other)
   return one
 
 
@@ -137,7 +139,7 @@ def _mosaic(mean, std, temperature, partners) -> Callable:
     noise = jax.random.normal(for_noise, (2, mean.shape[1]))
     z, other_z = (mean[row] + temperature * std[row] * own for row, own in zip((photo, other), noise, strict=True))
     turn, place = jax.random.uniform(for_line, (2,))
-    return Drawn(z, photo, Other(other_z, other, 2 * jnp.pi * turn, _REACH * (2 * place - 1)))
+    return Drawn(z, photo, other, Other(other_z, 2 * jnp.pi * turn, _REACH * (2 * place - 1)))
   return one
 
 
@@ -153,5 +155,6 @@ def _gmm(mean, temperature, components, seed) -> Callable:
   def one(key):
     for_component, for_noise = jax.random.split(key)
     at = jax.random.categorical(for_component, log_weights)
-    return Drawn(centers[at] + temperature * spreads[at] * jax.random.normal(for_noise, mean.shape[1:]), jnp.int32(-1))
+    z = centers[at] + temperature * spreads[at] * jax.random.normal(for_noise, mean.shape[1:])
+    return Drawn(z, _NONE, _NONE)
   return one

@@ -23,6 +23,7 @@ _BMP = b'BM'
 _TIFF = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 _EXIF_ORIENTATION = 0x0112
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+_YCBCR_READ = (6, 7)  # compressions by which tifffile converts the colours: JPEG, old and new
 _GREY_MODES = ('1', 'L', 'LA', 'La')
 
 logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # it logs each damaged tag; we raise one error a photo
@@ -208,6 +209,8 @@ def _check_tiff_kind(page, name):
   kind = tifffile.PHOTOMETRIC(page.photometric).name
   if kind not in ('MINISBLACK', 'MINISWHITE', 'RGB', 'YCBCR', 'PALETTE'):
     raise PhotoError(name, f'has the colour model {kind}; save it as grey or RGB')
+  if kind == 'YCBCR' and page.compression not in _YCBCR_READ:
+    raise PhotoError(name, 'has the colour model YCBCR without JPEG compression; save it as grey or RGB')
   if page.dtype is None or page.dtype.kind not in 'ub' or page.bitspersample > 16:
     values = 'floating-point' if page.sampleformat == 3 else 'signed' if page.sampleformat == 2 else 'wide integer'
     raise PhotoError(name, f'has {values} values of {page.bitspersample} bits; save it with 8 or 16 bits')

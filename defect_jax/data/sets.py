@@ -55,6 +55,11 @@ def as_float(images):
   return images.astype(np.float32) * np.float32(1 / 65535)
 
 
+def mean_image(photos):
+  """Mean `[S, S, C]`, float64, of a PhotoSet, photo by photo, since a set need not fit into memory."""
+  return sum(as_float(image).astype(np.float64) for image in photos) / len(photos)
+
+
 def list_photos(source, path=None, cell_type='mono'):
   """parts.Record of every photo; opens none. Arguments and errors as of open_set."""
   if source not in SOURCES:

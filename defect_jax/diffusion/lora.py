@@ -20,6 +20,7 @@ from defect_jax.config import UserError
 
 FILE = 'pytorch_lora_weights.safetensors'
 TARGETS = ('to_q', 'to_k', 'to_v', 'to_out_0')
+_BASE = 'defect_jax.base'  # key of a file's header
 _NUMBERED = ('down_blocks', 'up_blocks', 'attentions', 'transformer_blocks', 'to_out')
 
 
@@ -42,25 +43,31 @@ def merged(unet, adapters, scale=1.0):
   return traverse_util.unflatten_dict(flat, sep='/')
 
 
-def write(folder, adapters, scale=1.0):
-  """Writes FILE in a folder, whole or not at all."""
+def write(folder, adapters, base, scale=1.0):
+  """Writes FILE in a folder, whole or not at all; `base`: Pipeline.digest of the weights that they were trained
+  beside."""
   arrays = {}
   for path, pair in jax.device_get(adapters).items():
     name = _dotted(path)
     arrays[f'{name}.lora_A.weight'] = np.ascontiguousarray(pair['a'].T)
     arrays[f'{name}.lora_B.weight'] = np.ascontiguousarray(scale * pair['b'].T)
   Path(folder).mkdir(parents=True, exist_ok=True)
-  write_atomic(Path(folder) / FILE, save(arrays, {'format': 'pt'}))
+  write_atomic(Path(folder) / FILE, save(arrays, {'format': 'pt', _BASE: base}))
 
 
-def read(name, unet):
-  """The adapters in a file, or in FILE of a folder, for a UNet's tree; UserError where they are not of this model."""
+def read(name, unet, base):
+  """The adapters in a file, or in FILE of a folder, for the tree of a UNet of weights with the digest `base`; UserError
+  where they are not of this model, or say that they were trained beside others."""
   path = Path(name) / FILE if os.path.isdir(name) else Path(name)
   try:
-    arrays, strength = load_file(path), _strength(path)
+    arrays, header = load_file(path), _header(path)
+    strength = _strength(header)
   except Exception as error:  # whatever damaged bytes make the decoder raise
     detail = ' '.join(str(error).split())
     raise UserError(f'lora: {path} cannot be read ({detail}); name a {FILE} or its folder') from error
+  if header.get(_BASE, base) != base:
+    raise UserError(f'lora: {path} was trained beside weights with the digest {header[_BASE][:12]}, these are '
+                    f'{base[:12] or "random"}; name those in weights')
   adapters = {}
   for dense, kernel in _kernels(unet).items():
     pair = [arrays.pop(f'{_dotted(dense)}.lora_{letter}.weight', None) for letter in 'AB']
@@ -78,10 +85,14 @@ def read(name, unet):
   return adapters
 
 
-def _strength(path):
-  """alpha / rank, by which diffusers multiplies adapters whose file tells both in its header; 1 where it does not."""
+def _header(path):
   with safe_open(path, 'np') as file:
-    told = json.loads((file.metadata() or {}).get('lora_adapter_metadata', '{}'))
+    return file.metadata() or {}
+
+
+def _strength(header):
+  """alpha / rank, by which diffusers multiplies adapters whose file tells both in its header; 1 where it does not."""
+  told = json.loads(header.get('lora_adapter_metadata', '{}'))
   if any(told.get(f'unet.{key}') for key in ('rank_pattern', 'alpha_pattern', 'use_rslora')):
     raise ValueError('its adapters are of several ranks or strengths, which this version does not know')
   return told['unet.lora_alpha'] / told['unet.r'] if {'unet.lora_alpha', 'unet.r'} <= told.keys() else 1.

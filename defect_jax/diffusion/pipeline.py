@@ -48,7 +48,7 @@ class Pipeline:
   """An inpainting pipeline.
 
   Attributes:
-    model: what the manifest calls it: its name and the start of its weights' SHA-256.
+    model: what the manifest calls it: its name and the start of its weights' SHA-256, which is digest.
     native: side in pixels that it was made for. factor: pixels of a latent. multiple: what canvas sides are
       multiples of. scheduler: dict of its scheduler_config.json. channels: of the latents.
   """
@@ -63,6 +63,7 @@ class Pipeline:
     self.factor = 2 ** (len(self._vae.config.block_out_channels) - 1)
     self.multiple = self.factor * 2 ** (len(self._unet.config.block_out_channels) - 1)
     self.native = self._unet.config.sample_size * self.factor
+    self.digest = digest
     self.model = name if name == weights.RANDOM else f'{Path(name).name} {digest[:12]}'
     self._encode = {original: parallel.pmap(functools.partial(self._encode_on_device, original))
                     for original in (False, True)}
@@ -80,8 +81,7 @@ class Pipeline:
 
   def ids(self, prompts):
     """Token ids int `[P, 77]`."""
-    return self._tokenizer(list(prompts), padding='max_length', max_length=self._tokenizer.model_max_length,
-                           truncation=True, return_tensors='np').input_ids
+    return ids_of(self._tokenizer, prompts)
 
   def cut_off(self, prompt):
     """What of a prompt lies beyond the tokenizer's length, so is not seen by the model; '' mostly."""
@@ -213,7 +213,7 @@ def load(name, dtype='float32', adapters=None):
   digest = hashlib.sha256(''.join(read[part][1] for part in weights.PARTS).encode()).hexdigest()
   params = {part: read[part][0] for part in weights.PARTS}
   if adapters:
-    found = lora.read(adapters, params['unet'])
+    found = lora.read(adapters, params['unet'], digest)
     params['unet'] = lora.merged(params['unet'], found)
     digest = hashlib.sha256(f'{digest}{lora.digest(found)}'.encode()).hexdigest()
   return Pipeline(name, configs, params, tokenizer_of(folder / 'tokenizer'),
@@ -243,6 +243,12 @@ def _check(configs):
       if configs[part].get(key, value) != value:
         raise UserError(f'weights: {part}/config.json: {key} = {configs[part][key]!r} is not what the Flax models of '
                         f'diffusers compute ({value!r}); take another pipeline')
+
+
+def ids_of(tokenizer, prompts):
+  """Token ids int `[P, length]` of texts, as many as the tokenizer takes; what lies beyond is cut off."""
+  return tokenizer(list(prompts), padding='max_length', max_length=tokenizer.model_max_length, truncation=True,
+                   return_tensors='np').input_ids
 
 
 def tokenizer_of(folder):

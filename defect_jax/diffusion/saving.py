@@ -18,12 +18,12 @@ _CLASSES = {'unet': ('diffusers', 'FlaxUNet2DConditionModel'), 'vae': ('diffuser
             'feature_extractor': (None, None)}
 
 
-def save(folder, model, params, dtype='float32', notes=None):
+def save(folder, model, params, dtype='float32'):
   """Writes a folder that is whole or as it was.
 
   Args:
     folder: path. model: Pipeline, for its parts' configs, tokenizer and scheduler. params: {part: tree}.
-    dtype: of the weights in the files. notes: {file name: text} of what is laid beside, such as a licence.
+    dtype: of the weights in the files.
 
   Raises DiskFull or another OSError.
   """
@@ -34,8 +34,6 @@ def save(folder, model, params, dtype='float32', notes=None):
     with disk_full_named(folder):
       making.mkdir(parents=True)
       _write(making, model, params, dtype)
-      for name, text in (notes or {}).items():
-        (making / name).write_text(text)
       shutil.rmtree(before, ignore_errors=True)
       if folder.exists():
         os.replace(folder, before)  # a moment between two renames, not the time that deleting takes

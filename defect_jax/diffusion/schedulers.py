@@ -140,13 +140,21 @@ def _timesteps(config, default, trained, steps, whole=True):
   spacing = config.get('timestep_spacing', default)
   if spacing == 'linspace':
     times = np.linspace(0, trained - 1, steps)[::-1]
-    return times.round() if whole else np.float64(np.float32(times))
+    return _possible(times.round() if whole else np.float64(np.float32(times)), trained)
   if spacing == 'leading':
-    return np.float64(np.arange(steps)[::-1] * (trained // steps) + config.get('steps_offset', 0))
-  if spacing == 'trailing':
-    return np.arange(trained, 0, -trained / steps).round() - 1
+    return _possible(np.float64(np.arange(steps)[::-1] * (trained // steps) + config.get('steps_offset', 0)), trained)
+  if spacing == 'trailing':  # cut, since by rounding there may be one more
+    return _possible((np.arange(trained, 0, -trained / steps).round() - 1)[:steps], trained)
   raise UserError(f'scheduler_config.json: timestep_spacing = {spacing!r} is unknown; known: leading, linspace, '
                   'trailing')
+
+
+def _possible(times, trained):
+  """Descending timesteps; UserError where they repeat or leave those that the model was trained with."""
+  if times[0] > trained - 1 or times[-1] < 0 or np.any(np.diff(times) >= 0):
+    raise UserError(f'sampler.steps = {len(times)}: so many cannot be placed on the {trained} timesteps that the model '
+                    'was trained with; take fewer')
+  return times
 
 
 def _noise_from_output(config, alpha, sigma):
@@ -226,9 +234,10 @@ def _euler(config, signal2, trained, steps, skipped):
 def _dpm_timesteps(config, trained, steps):
   spacing = config.get('timestep_spacing', 'linspace')
   if spacing == 'leading':
-    return np.float64(np.arange(steps + 1)[::-1][:-1] * (trained // (steps + 1)) + config.get('steps_offset', 0))
+    apart, offset = trained // (steps + 1), config.get('steps_offset', 0)
+    return _possible(np.float64(np.arange(steps + 1)[::-1][:-1] * apart + offset), trained)
   if spacing == 'linspace':
-    return np.linspace(0, trained - 1, steps + 1).round()[::-1][:-1]
+    return _possible(np.linspace(0, trained - 1, steps + 1).round()[::-1][:-1], trained)
   return _timesteps(config, spacing, trained, steps)
 
 

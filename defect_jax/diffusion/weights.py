@@ -6,6 +6,7 @@ A pipeline's folder, as diffusers saves it:
   unet/  vae/  text_encoder/: each a config.json and either Flax's .msgpack or PyTorch's .safetensors
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -53,9 +54,14 @@ def folder_of(name):
   wanted = {'repo_id': name, 'allow_patterns': _WANTED, 'ignore_patterns': _UNWANTED}
   try:
     return Path(huggingface_hub.snapshot_download(**wanted, etag_timeout=_SECONDS))
+  except hub_errors.GatedRepoError as error:
+    raise UserError(f'weights: the hub gives {name} to those alone who have accepted its terms; do so there and log in '
+                    'by huggingface-cli, or place the weights by hand; ' + _HELP) from error
   except hub_errors.RepositoryNotFoundError as error:
     raise UserError(f'weights: neither a folder nor a pipeline on the hub is called {name}; {_HELP}') from error
   except (hub_errors.HfHubHTTPError, hub_errors.LocalEntryNotFoundError, OSError, ValueError) as error:
+    if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
+      raise  # told as a full disk
     raise UserError(f'weights: there is no folder {name}, and the hub cannot be reached ({type(error).__name__}); '
                     f'connect to the network, or place the weights by hand; {_HELP}') from error
 

@@ -39,8 +39,9 @@ class Forecast:
     return int(np.sum(self.eigenvalues > beta))
 
 
-def forecast(images, mse_target):
-  """Forecast for photos `[N, H, W, C]` in [0, 1] and an absolute MSE target."""
+def forecast(images, mse_target, count=None):
+  """Forecast for photos `[N, H, W, C]` in [0, 1] and an absolute MSE target; `count`: of how many photos these are a
+  sample, None: these are all."""
   flat = np.float64(images).reshape(len(images), -1)
   flat = flat - flat.mean(0)
   # The Gram matrix of N photos has the nonzero eigenvalues of the covariance of its many pixels.
@@ -49,7 +50,8 @@ def forecast(images, mse_target):
   level = _water_level(eigenvalues, mse_target * pixels)
   kept = eigenvalues[eigenvalues > level] if level else eigenvalues[eigenvalues > 0]
   rate = 0.5 * float(np.sum(np.log(kept / level))) if level else math.inf
-  return Forecast(float(eigenvalues.sum() / pixels), eigenvalues, level, len(kept), rate, math.log(len(flat)))
+  return Forecast(float(eigenvalues.sum() / pixels), eigenvalues, level, len(kept), rate,
+                  math.log(count or len(flat)))
 
 
 def _water_level(eigenvalues, distortion):

@@ -4,7 +4,7 @@ import numpy as np
 
 from defect_jax.report import grids, page
 from defect_jax.report.page import png
-from defect_jax.report.verdict import number, percent
+from defect_jax.report.verdict import copies, number
 
 _SHOWN = 48
 _BYTES = 900_000  # of images on the page before compression
@@ -36,9 +36,7 @@ def verdict(summary):
     yield (f'KID {summary["kid"]:.2f} ({low:.2f} to {high:.2f}) against {summary["measured_against"]}: 0 is as close '
            'to the real photos as other real photos are, 0.25 is good for these small images, above 1 is poor. The '
            f'training photos themselves reach {summary["kid_of_training"]:.2f}.')
-  if summary['memorised_fraction'] is not None:
-    yield (f'{percent(summary["memorised_fraction"])} of the images are copies of a training photo by LPIPS; novelty '
-           f'{summary["novelty"]:.2f}, where 1 is as new as new real photos are.')
+  yield from copies(summary, 'training photo', 'photos')
 
 
 def _facts(summary):

@@ -7,7 +7,7 @@ from defect_jax.data import photos
 from defect_jax.imagesets import writer
 from defect_jax.report import page
 from defect_jax.report.page import png
-from defect_jax.report.verdict import number, percent
+from defect_jax.report.verdict import copies, number
 
 _FIGURES, _SHEET = 3, 36
 _WIDTH, _TILE, _GAP = 420, 128, 8  # pixels of a panel, of a tile, between panels
@@ -47,9 +47,7 @@ def verdict(summary):
     low, high = summary['kid_ci']
     yield (f'KID {summary["kid"]:.2f} ({low:.2f} to {high:.2f}) against {summary["measured_against"]}; 0 is as close '
            'to them as other real defects are.')
-  if summary['memorised_fraction'] is not None:
-    yield (f'{percent(summary["memorised_fraction"])} are copies of a real defect by LPIPS; novelty '
-           f'{summary["novelty"]:.2f}, where 1 is as new as new real defects are.')
+  yield from copies(summary, 'real defect', 'defects')
 
 
 def figure(root, photo_folder, made):

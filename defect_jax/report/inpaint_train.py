@@ -4,7 +4,7 @@ import numpy as np
 
 from defect_jax.report import grids, page, plots
 from defect_jax.report.page import figure, png
-from defect_jax.report.verdict import number, percent
+from defect_jax.report.verdict import copies, number
 
 _SHEET = 48  # places on the contact sheet
 _ROW = 12
@@ -42,9 +42,7 @@ def verdict(summary):
     yield (f'KID of the made defects {after:.2f} against {summary["measured_against"]}; {before:.2f} before training, '
            f'{summary["kid_cutpaste"]:.2f} by cut and paste, {summary["kid_of_training"]:.2f} of the real defects that '
            'were trained on.')
-  if summary['memorised_fraction'] is not None:
-    yield (f'{percent(summary["memorised_fraction"])} are copies of a real defect by LPIPS; novelty '
-           f'{summary["novelty"]:.2f}, where 1 is as new as new real defects are.')
+  yield from copies(summary, 'real defect', 'defects')
 
 
 def _losses(rows, history):

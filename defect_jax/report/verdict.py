@@ -29,6 +29,19 @@ def percent(share):
   return f'{100 * share:.2g} %' if abs(share) < 0.1 else f'{100 * share:.0f} %'
 
 
+def copies(summary, source, kind):
+  """Yields a sentence on copies and novelty of made images, none where they were not measured.
+
+  Args: summary: with keys of generation.measure. source: what they may be copies of. kind: of real ones, in the plural.
+  """
+  if summary['memorised_fraction'] is None:
+    return
+  novelty = summary['novelty']
+  told = (f'novelty {novelty:.2f}, where 1 is as new as new real {kind} are' if novelty is not None else
+          f'novelty cannot be told, since half of the held-out {kind} or more are copies too')
+  yield f'{percent(summary["memorised_fraction"])} of the images are copies of a {source} by LPIPS; {told}.'
+
+
 def verdict(summary, history, policy):
   """Judges a VAE run.
 

@@ -11,7 +11,7 @@ from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import batches
 from defect_jax.tasks.progress import Training
-from defect_jax.training import events, feeding, loop
+from defect_jax.training import checkpoint, events, feeding, loop
 
 _FUSED = 10  # steps a call on accelerators
 HISTORY = ('train/loss',)
@@ -48,23 +48,29 @@ def digest(*arrays):
   return np.frombuffer(found.digest(), np.uint8)
 
 
+def check_seen(workdir, seen):
+  """UserError where a run has a checkpoint that came about by others than `seen`, see `fit`. Asked before a workdir is
+  opened, so that nothing of a finished run is lost by the refusal."""
+  found = checkpoint.read(workdir)
+  if found and not np.array_equal(found[1]['state'].get('seen'), seen):
+    raise UserError('data: the photos, made images or weights are others than those that the run began with; put them '
+                    'back, or begin another run by another --workdir')
+
+
 def fit(workdir, steps, descent, state, data, seen, batch, key, watch, gather=batches.gather, draw=None):
   """Trains; a run that was finished before gives its last state at once.
 
   Args:
     workdir: Workdir. steps: dict of loop.Schedule. descent: Descent. state: DescentState before the first step.
-    data: dict of arrays `[N, ...]`. seen: `digest` of the photos that these and `watch` come from. batch: slots.
+    data: dict of arrays `[N, ...]`. seen: `digest` of what these and `watch` come from, see `check_seen`. batch: slots.
     key: of their order. watch: Watch. gather, draw: as of feeding.ResidentFeed.
 
-  Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises UserError where a
-  run would go on with other photos, Stopped, Diverged or DiskFull.
+  Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises Stopped, Diverged
+  or DiskFull.
   """
   schedule = loop.Schedule(**steps)
   fresh = {'descent': state.kept(), 'watch': watch.kept(), 'seen': seen}
   kept, first, history, request = loop.resume(workdir, fresh, HISTORY)
-  if not np.array_equal(kept['seen'], seen):
-    raise UserError('data: the photos or made images are others than those that the run began with; put them back, '
-                    'or begin another run by another --workdir')
   watch.restore(kept['watch'])
   fused = 1 if jax.default_backend() == 'cpu' else _FUSED
   feed = feeding.ResidentFeed(descent, data, batch, key, fused, gather, draw)

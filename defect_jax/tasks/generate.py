@@ -34,6 +34,7 @@ def run(config, workdir):
   for_kid = real_photos(vae, config.measure.part, classes=kid_classes(config, vae))
   _check_model(workdir.image_set, config_hash(config), model_of(vae))
   images = photos.images()
+  trained.check_photos(vae.standard.center, photos)
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
@@ -121,7 +122,7 @@ def _selector(config, vae, images):
 
 def model_of(vae):
   """What a manifest says of a trained.Trained."""
-  return f'{config_hash(vae.config)[:12]} step {vae.step}'
+  return f'{vae.digest()[:12]} step {vae.step}'
 
 
 def maker(config, vae, sampler, photos, select=None):
@@ -146,7 +147,8 @@ def maker(config, vae, sampler, photos, select=None):
     photo, other = map(int, rows)
     known = {'source': photos.files[photo], 'source_sha256': photos.sha256[photo]} if photo >= 0 else {}
     known |= {'other_source': photos.files[other]} if other >= 0 else {}
-    return {'class': photos.classes[photo] if photo >= 0 else label, 'method': 'vae', 'seed': config.seed,
+    shown = sorted({photos.classes[row] for row in (photo, other) if row >= 0})
+    return {'class': ' '.join(shown) or label, 'method': 'vae', 'seed': config.seed,
             'source_part': vae.config.data.part, 'model': model, 'sampler': config.sampler.name, **known}
 
   def make(indices):
@@ -164,8 +166,7 @@ def maker(config, vae, sampler, photos, select=None):
 
 def _photos(drawn):
   """Rows of the photos an image starts from, `[B, 2]`; -1 for none."""
-  other = jnp.full_like(drawn.photo, -1) if drawn.other is None else drawn.other.photo
-  return jnp.stack([drawn.photo, other], -1)
+  return jnp.stack([drawn.photo, drawn.partner], -1)
 
 
 def _warm(make, chunk):

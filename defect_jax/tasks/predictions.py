@@ -14,18 +14,21 @@ from defect_jax.tasks import machine
 from defect_jax.tasks.photo_progress import Progress
 
 COLUMNS = ('file', 'score', 'threshold', 'verdict', 'reason', 'heatmap')
+_LONGEST = 200  # bytes of a heat map's name; a file system takes 255, and a name beside it while it is written
 _WRITERS = 2  # threads that draw and write heat maps
 _WAITING = 64  # photos whose heat maps are on their way, at most
 
 
-def list_photos(root):
-  """parts.Record of every PNG, JPEG, BMP and TIFF below a folder, sorted; UserError where there are none."""
+def list_photos(root, workdir):
+  """parts.Record of every PNG, JPEG, BMP and TIFF below a folder but the run's own, sorted; UserError where there are
+  none."""
   if not root:
     raise UserError('photos: is not set; name the folder of the photos that are to be predicted')
   root = pathlib.Path(root)
   if not root.is_dir():
     raise UserError(f'photos: {root} is not a folder; name the folder of the photos that are to be predicted')
-  found = sorted(folder.photos_below(root))
+  own = workdir.root.resolve()
+  found = sorted(path for path in folder.photos_below(root) if own not in path.resolve().parents)
   if not found:
     raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
   files = [path.relative_to(root).as_posix() for path in found]
@@ -44,16 +47,16 @@ def predict(workdir, records, view, scored, limit, model, row_of, more=()):
   Returns ({file: row}, how many photos this session did). Photos that cannot be read have the verdict error.
   """
   columns = (*COLUMNS, *more)
-  known = {record.file for record in records}  # a photo that is gone since an earlier session is not told of
-  rows = {file: row for file, row in _read_part(workdir.predictions_part, model, limit, columns).items()
-          if file in known}
+  # A photo that is gone since an earlier session is not told of, another of the same name is scored anew.
+  stamps = {record.file: _stamp(record.photo) for record in records}
+  rows = _read_part(workdir.predictions_part, model, limit, columns, stamps)
   pending = [record for record in records if record.file not in rows]
   progress = Progress(workdir, len(records), len(rows))
   broken, waiting = [], []
   with open(workdir.predictions_part, 'a', newline='') as part, futures.ThreadPoolExecutor(_WRITERS) as pool:
     def put(row):
       rows[row[0]] = row
-      part.write(text([row]))
+      part.write(text([(stamps[row[0]], *row)]))
       part.flush()
       progress()
 
@@ -82,6 +85,8 @@ def write(workdir, records, rows, more=()):
 def write_heatmap(workdir, file, drawn):
   """Writes uint8 `[H, W, 3]` as the heat map of a photo; returns its path relative to the workdir."""
   path = workdir.heatmaps / f'{file}.png'
+  if len(os.fsencode(path.name)) > _LONGEST:
+    path = path.with_name(f'{parts.digest(file).hex()}.png')
   path.parent.mkdir(parents=True, exist_ok=True)
   write_atomic(path, writer.encode_png(drawn), sync=False)
   return path.relative_to(workdir.root).as_posix()
@@ -118,13 +123,22 @@ def text(rows):
   return buffer.getvalue()
 
 
-def _read_part(path, model, limit, columns):
-  """Rows of a session that was stopped; of model and threshold as they are now, and without what it half wrote or could
-  not read: a photo may have been put right since. The file's first row is the model."""
+def _stamp(path):
+  """A text that is another once a file is another, without reading it; '' for one that is gone."""
+  try:
+    found = os.stat(path)
+  except OSError:
+    return ''
+  return f'{found.st_size} {found.st_mtime_ns}'
+
+
+def _read_part(path, model, limit, columns, stamps):
+  """{file: row} of a session that was stopped; of model, threshold and photos as they are now, and without what it half
+  wrote or could not read. The file has the model in its first row, and before each other row the photo's stamp."""
   kept = path.read_text() if os.path.exists(path) else ''
   found = list(csv.reader(io.StringIO(kept[:kept.rfind('\n') + 1])))
-  rows = {row[0]: tuple(row) for row in found[1:]
-          if len(row) == len(columns) and row[2] == shown_limit(limit) and row[3] != 'error'}
-  rows = rows if found[:1] == [[model]] else {}
-  write_atomic(path, text([(model,), *rows.values()]))
+  rows = {file: (file, *others) for stamp, file, *others in found[1:]
+          if len(others) == len(columns) - 1 and others[1] == shown_limit(limit) and others[2] != 'error'
+          and stamp == stamps.get(file)} if found[:1] == [[model]] else {}
+  write_atomic(path, text([(model,), *((stamps[file], *row) for file, row in rows.items())]))
   return rows

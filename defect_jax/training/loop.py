@@ -95,7 +95,7 @@ class Loop:
       if step % self.schedule.eval == 0 or last:
         row = self.evaluate(state, step)
         last = last or self.enough()
-      if step % self.schedule.log == 0 or last:
+      if step % self.schedule.log == 0 or last or row:
         row = {'step': step, 'seconds': clock.seconds()} | {k: float(np.mean(v)) for k, v in rows.items()} | row
         self.workdir.append_metrics(row)
         self.on_log(row, clock.rate(step))

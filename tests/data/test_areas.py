@@ -99,6 +99,7 @@ def test_masks_of_no_use_are_skipped_or_refused(found, tmp_path, mark, reason):
   found['dent'].append(record(tmp_path, 'dent', 9, np.zeros((80, 100), np.uint8), mark))
   drawn, notes = areas.draw(found, {'dent': 8, 'good': 2}, VIEW, 0, max_broken=0.2)
   assert len(notes) == 1 and reason in notes[0] and 'dent9.png' not in {area.file for area in drawn}
+  assert [area.label for area in drawn].count('dent') == 8  # others took its turns
   with pytest.raises(UserError, match=reason):
     areas.draw(found, {'dent': 8, 'good': 2}, VIEW, 0)
 

@@ -143,6 +143,7 @@ def test_every_truncation_is_noticed(kind):
     (tiff(GREY16.astype(np.uint32)), 'values of 32 bits'),
     (tiff(np.stack([GREY8, GREY8])), 'has 2 pages'),
     (pillow(RGB8, 'TIFF', 'CMYK'), 'colour model SEPARATED'),
+    (pillow(RGB8, 'TIFF', 'YCbCr'), 'colour model YCBCR without JPEG'),
 ])
 def test_refusals_name_file_and_reason(data, reason):
   with pytest.raises(photos.PhotoError, match=reason) as caught:

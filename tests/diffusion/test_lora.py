@@ -47,12 +47,14 @@ def test_merged_by_hand_and_nothing_else_changes(folder):
 
 def test_files_have_diffusers_names_and_give_the_adapters_back(folder, tmp_path):
   adapters = drawn(folder[1]['unet'])
-  lora.write(tmp_path, adapters, scale=2.0)
+  lora.write(tmp_path, adapters, 'c0ffee', scale=2.0)
   arrays = load_file(tmp_path / lora.FILE)
   name = 'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2'
   assert arrays[f'{name}.to_out.0.lora_A.weight'].shape == (4, 32)
   assert arrays[f'{name}.to_k.lora_B.weight'].shape[1] == 4
-  back = lora.read(tmp_path, folder[1]['unet'])
+  with pytest.raises(UserError, match='was trained beside weights with the digest c0ffee, these are decaf'):
+    lora.read(tmp_path, folder[1]['unet'], 'decaf')
+  back = lora.read(tmp_path, folder[1]['unet'], 'c0ffee')
   assert back.keys() == adapters.keys()
   for path, pair in back.items():
     np.testing.assert_array_equal(pair['a'], adapters[path]['a'])
@@ -61,13 +63,13 @@ def test_files_have_diffusers_names_and_give_the_adapters_back(folder, tmp_path)
 
 def test_a_strength_in_the_header_counts(folder, tmp_path):
   unet, adapters = folder[1]['unet'], drawn(folder[1]['unet'])
-  lora.write(tmp_path, adapters)
+  lora.write(tmp_path, adapters, 'c0ffee')
   arrays = load_file(tmp_path / lora.FILE)
 
   def read(**told):
     header = {'lora_adapter_metadata': json.dumps({f'unet.{key}': value for key, value in told.items()})}
     save_file(arrays, tmp_path / lora.FILE, header)
-    return lora.read(tmp_path, unet)
+    return lora.read(tmp_path, unet, 'of files that do not say')
 
   for told, strength in (({'r': 4, 'lora_alpha': 16, 'rank_pattern': {}}, 4), ({'r': 4, 'lora_alpha': 4}, 1)):
     for path, pair in read(**told).items():
@@ -80,8 +82,9 @@ def test_a_strength_in_the_header_counts(folder, tmp_path):
 def test_merged_on_load_makes_the_images_of_the_adapters_beside_the_weights(folder, tmp_path):
   path, params = folder
   adapters = drawn(params['unet'])
-  lora.write(tmp_path, adapters)
-  plain, merged = pipeline.load(str(path)), pipeline.load(str(path), adapters=tmp_path)
+  plain = pipeline.load(str(path))
+  lora.write(tmp_path, adapters, plain.digest)
+  merged = pipeline.load(str(path), adapters=tmp_path)
   assert merged.model != plain.model
   rng = np.random.default_rng(1)
   encoded = plain.encode_photos([np.float32(rng.uniform(size=(64, 64, 3)))], [np.ones((64, 64), bool)])
@@ -132,7 +135,7 @@ def test_training_moves_the_adapters_alone(folder):
 
 def edited(change):
   def make(folder, adapters):
-    lora.write(folder, adapters)
+    lora.write(folder, adapters, 'c0ffee')
     arrays = load_file(folder / lora.FILE)
     change(arrays)
     save_file(arrays, folder / lora.FILE)
@@ -152,4 +155,4 @@ NAME = 'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q'
 def test_a_file_of_another_model_is_refused(folder, tmp_path, make, reason):
   make(tmp_path, lora.init(folder[1]['unet'], 4, 0))
   with pytest.raises(UserError, match=reason):
-    lora.read(tmp_path, folder[1]['unet'])
+    lora.read(tmp_path, folder[1]['unet'], 'c0ffee')

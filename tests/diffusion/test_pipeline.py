@@ -142,10 +142,30 @@ def test_attention_never_holds_more_scores_than_allowed(tokens, trained):
 
 @pytest.mark.parametrize(('steps', 'strength', 'part'), [
   (0, 1.0, r'sampler\.steps = 0'), (1001, 1.0, 'at most the 1000'),
+  (1000, 1.0, 'so many cannot be placed on the 1000 timesteps'),
   (10, 0.05, r'sampler\.strength = 0\.05: of 10 steps')])
 def test_steps_that_cannot_be_gone(steps, strength, part):
   with pytest.raises(UserError, match=part):
     schedulers.make('ddim', random_model.SCHEDULER, steps, strength)
+
+
+@pytest.mark.parametrize('name', schedulers.NAMES)
+@pytest.mark.parametrize('spacing', ['leading', 'linspace', 'trailing'])
+def test_a_schedule_is_finite_and_on_the_trained_timesteps_or_refused(name, spacing):
+  if name in ('ddim', 'pndm') and spacing != 'leading':
+    pytest.skip('the step of these is that of leading')
+  made = 0
+  for steps in (1, 2, 7, 50, 223, 499, 500, 926, 998, 999, 1000):
+    try:
+      found = schedulers.make(name, random_model.SCHEDULER | {'timestep_spacing': spacing}, steps)
+    except UserError as error:
+      assert steps > 498 and 'so many cannot be placed' in str(error)
+      continue
+    made += 1
+    assert all(np.isfinite(column).all() for column in found.rows)
+    assert found.rows.timestep.min() >= 0 and found.rows.timestep.max() <= 999
+    assert len(found.rows.timestep) in (steps, steps + 1)  # pndm goes its first twice
+  assert made >= 6
 
 
 @pytest.mark.parametrize(('name', 'config', 'part'), [

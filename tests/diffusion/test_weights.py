@@ -1,5 +1,7 @@
 """Weights by hand: what is missing, damaged or of another model is one line; PyTorch's and Flax's give one pipeline."""
 
+import errno
+import functools
 import json
 import shutil
 import subprocess
@@ -7,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+from huggingface_hub import errors as hub_errors
 from small_pipeline import as_pytorch, write
 
 from defect_jax.config import UserError
@@ -87,6 +91,20 @@ def test_what_is_no_whole_inpainting_pipeline(copied, change, part):
 def test_names_of_nothing(name, part):
   with pytest.raises(UserError, match=part):
     weights.folder_of(name)
+
+
+@pytest.mark.parametrize(('error', 'raised', 'part'), [
+  (hub_errors.GatedRepoError, UserError, 'who have accepted its terms'),
+  (hub_errors.RepositoryNotFoundError, UserError, 'neither a folder nor a pipeline on the hub'),
+  (functools.partial(OSError, errno.ENOSPC), OSError, 'No space left')])
+def test_what_the_hub_says_is_told(monkeypatch, error, raised, part):
+  def fetch(**_):
+    raise error('No space left') if raised is OSError else error('no', response=httpx.Response(403, request=request))
+
+  request = httpx.Request('GET', 'http://127.0.0.1')
+  monkeypatch.setattr(weights.huggingface_hub, 'snapshot_download', fetch)
+  with pytest.raises(raised, match=part):
+    weights.folder_of('someone/inpainting')
 
 
 def test_without_network_a_hub_name_is_refused_within_seconds(tmp_path, clean_env):

@@ -26,7 +26,8 @@ def places(count=14, size=32):
 def test_what_it_says():
   words = ' '.join(report.verdict(SUMMARY))
   assert 'went from 1.1 to 0.2' in words and 'KID of the made defects 0.25 against 120 areas' in words
-  assert '3.00 before training, 0.50 by cut and paste, 0.05 of the real defects' in words and '2 % are copies' in words
+  assert '3.00 before training, 0.50 by cut and paste, 0.05 of the real defects' in words
+  assert '2 % of the images are copies of a real defect' in words
   assert list(report.verdict(UNMEASURED)) == ['Realism was not measured: it takes 100 held-out real defects.']
 
 

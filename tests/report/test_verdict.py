@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from defect_jax.report.verdict import missed, number, percent, running_mean, verdict, within
+from defect_jax.report.verdict import copies, missed, number, percent, running_mean, verdict, within
 
 GOOD = {'steps': 1000, 'kld': 16.0, 'mse': 0.0004, 'kld_target': 16.0, 'mse_target': 0.0004, 'kld_ripple': 0.01,
         'mse_ripple': 0.03, 'steps_to_targets': 300, 'active_units': 16, 'latent_dim': 16, 'collapsed': False,
@@ -120,6 +120,17 @@ def test_the_band_is_two_sided_for_kld_only():
 
 def test_running_mean_by_hand():
   np.testing.assert_allclose(running_mean([2, 4, 9, 5], 3), [2, 3, 5, 6])
+
+
+def test_copies_and_novelty_in_words():
+  def told(memorised, novelty):
+    return list(copies({'memorised_fraction': memorised, 'novelty': novelty}, 'training photo', 'photos'))
+
+  assert told(None, None) == []
+  assert told(0.5, 0.25) == ['50 % of the images are copies of a training photo by LPIPS; novelty 0.25, where 1 is as '
+                             'new as new real photos are.']
+  assert told(0.0, None) == ['0 % of the images are copies of a training photo by LPIPS; novelty cannot be told, since '
+                             'half of the held-out photos or more are copies too.']
 
 
 def test_numbers_for_people():

@@ -48,10 +48,10 @@ def stopped(job, monkeypatch):
     workdir.stop_requested = True
     append(workdir, row)
 
-  def call(workdir, *arguments):
+  def call(workdir, *arguments, **keywords):
     with monkeypatch.context() as patch:
       patch.setattr(Workdir, 'append_metrics', stopping)
-      assert job(workdir, *arguments) == 3
+      assert job(workdir, *arguments, **keywords) == 3
   return call
 
 

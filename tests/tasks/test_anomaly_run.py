@@ -175,11 +175,44 @@ def test_a_photo_that_is_gone_when_it_goes_on_is_not_told_of(evaluated, job, sto
   shutil.copytree(parts_photos / 'test/dent', tmp_path / 'photos')
   arguments = '--config.mode=predict', f'--config.vae={evaluated}', f'--config.photos={tmp_path / "photos"}'
   stopped(tmp_path / 'run', *arguments)
-  first = (tmp_path / 'run/predictions.part.csv').read_text().splitlines()[1].partition(',')[0]
+  first = (tmp_path / 'run/predictions.part.csv').read_text().splitlines()[1].split(',')[1]
   (tmp_path / 'photos' / first).unlink()
   assert job(tmp_path / 'run', *arguments) == 0
   assert sorted(rows_of(tmp_path / 'run')) == sorted(path.name for path in (tmp_path / 'photos').iterdir())
   assert summary_of(tmp_path / 'run')['photos'] == 23
+
+
+def test_another_photo_of_the_same_name_is_scored_anew(evaluated, job, stopped, parts_photos, tmp_path):
+  shutil.copytree(parts_photos / 'test/dent', tmp_path / 'photos')
+  arguments = '--config.mode=predict', f'--config.vae={evaluated}', f'--config.photos={tmp_path / "photos"}'
+  stopped(tmp_path / 'run', *arguments)
+  kept = [line.split(',')[1] for line in (tmp_path / 'run/predictions.part.csv').read_text().splitlines()[1:]]
+  write(tmp_path / 'photos' / kept[0], bumps(0))
+  assert job(tmp_path / 'run', *arguments) == job(tmp_path / 'whole', *arguments) == 0
+  assert rows_of(tmp_path / 'run') == rows_of(tmp_path / 'whole')
+
+
+def test_a_run_below_its_photos_and_names_of_any_length(evaluated, job, stopped, parts_photos, tmp_path):
+  shutil.copytree(parts_photos / 'test/dent', tmp_path / 'photos')
+  long = f'{"a" * 240}.png'
+  write(tmp_path / 'photos' / long, bumps(0))
+  arguments = '--config.mode=predict', f'--config.vae={evaluated}', f'--config.photos={tmp_path / "photos"}'
+  stopped(tmp_path / 'photos/run', *arguments)
+  assert list((tmp_path / 'photos/run/heatmaps').iterdir())
+  assert job(tmp_path / 'photos/run', *arguments) == 0
+  rows = rows_of(tmp_path / 'photos/run')
+  assert len(rows) == 25 and (tmp_path / 'photos/run' / rows[long]['heatmap']).is_file()
+
+
+def test_a_threshold_is_not_taken_from_photos_that_the_vae_has_not_seen(job, stopped, parts_photos, tmp_path, capsys):
+  shutil.copytree(parts_photos, tmp_path / 'photos')
+  stopped(tmp_path / 'run', path=tmp_path / 'photos')
+  assert json.loads((tmp_path / 'run/vae/status.json').read_text())['state'] == 'stopping'
+  assert job(tmp_path / 'run', path=tmp_path / 'photos') == 0
+  (tmp_path / 'run/summary.json').unlink()  # as if stopped while it measured
+  write(in_part(tmp_path / 'photos/train', 'good', 'pool')[0], bumps(1000))
+  assert job(tmp_path / 'run', path=tmp_path / 'photos') == 2
+  assert 'the photos are others than those' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [

@@ -152,7 +152,7 @@ def test_a_prediction_goes_on_only_by_the_same_classifier(evaluated, job, stoppe
   assert 1 < len(kept) <= 100
   (tmp_path / 'run/predictions.part.csv').write_text('\n'.join([kept[0], re.sub(',(ok|ng),', ',kept,', kept[1]), '']))
   assert predict('run', tmp_path / 'model') == 0
-  assert rows_of(tmp_path / 'run')[kept[1].partition(',')[0]]['verdict'] == 'kept'
+  assert rows_of(tmp_path / 'run')[kept[1].split(',')[1]]['verdict'] == 'kept'
   predict('other', tmp_path / 'model', stopped)
   shutil.rmtree(tmp_path / 'model')
   assert job(tmp_path / 'model', '--config.seed=1') == 0
@@ -165,7 +165,7 @@ def test_a_photo_that_was_scored_and_is_damaged_since_is_left_off_the_page(evalu
   arguments = ('--config.mode=predict', f'--config.classifier={evaluated}', f'--config.photos={tmp_path / "photos"}',
                '--config.heatmaps=False')
   stopped(tmp_path / 'run', *arguments)
-  scored = [line.partition(',')[0] for line in
+  scored = [line.split(',')[1] for line in
             (tmp_path / 'run/predictions.part.csv').read_text().splitlines()[1:]]
   for file in scored:
     (tmp_path / 'photos' / file).write_bytes(b'')

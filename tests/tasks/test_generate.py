@@ -1,18 +1,23 @@
 """The generate job on the VAE of the small job: its set, its figures, its refusals."""
 
+import dataclasses
 import json
 import re
 import shutil
 import signal
 
 import imagecodecs
+import jax
 import numpy as np
 import pytest
 from absl import flags
+from made_photos import bumps, names, write
 
 from defect_jax import main, trained
+from defect_jax.config import load
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest
+from defect_jax.tasks import generate as task
 
 
 @pytest.fixture
@@ -136,6 +141,37 @@ def test_a_set_is_not_gone_on_with_by_another_vae(generate, finished, tmp_path, 
   shutil.rmtree(newest)  # the VAE as it was some steps before
   assert generate('run', '--config.count=4', vae=tmp_path / 'vae') == 2
   assert re.search('vae: image 0 was made by .* step 40, and this is .* step 32 now', capsys.readouterr().err)
+
+
+def test_vaes_of_one_config_are_told_apart(finished):
+  vae = trained.open_vae(finished[0])
+  bias = vae.params | {'decoder': jax.tree.map(lambda leaf: leaf + 1e-3, vae.params['decoder'])}
+  assert vae.digest() == trained.open_vae(finished[0]).digest() != dataclasses.replace(vae, params=bias).digest()
+
+
+def test_an_image_of_two_photos_names_both_and_their_classes(finished):
+  vae = trained.open_vae(finished[0])
+  photos = vae.photos()
+  photos.classes = ['dent' if row % 2 else 'hole' for row in range(len(photos))]
+  config = load('configs/generate.py:interpolate,tiny')
+  sampler = task.sampler_of(config, vae.encode(photos.images()), photos.images())
+  _, lineages = task.maker(config, vae, sampler, photos)(np.arange(40, dtype=np.uint32))
+  classes = dict(zip(photos.files, photos.classes, strict=True))
+  for made in lineages:
+    shown = {classes[made['source']], classes[made['other_source']]}
+    assert made['source'] != made['other_source'] and made['class'] == ' '.join(sorted(shown))
+  assert {made['class'] for made in lineages} == {'dent', 'hole', 'dent hole'}
+
+
+def test_photos_that_the_vae_was_not_trained_on_are_refused(generate, finished, tmp_path, photos, capsys):
+  shutil.copytree(photos, tmp_path / 'photos')
+  shutil.copytree(finished[0], tmp_path / 'vae')
+  config = tmp_path / 'vae/config.json'
+  config.write_text(config.read_text().replace(str(photos), str(tmp_path / 'photos')))
+  assert generate('as_it_was', '--config.count=4', vae=tmp_path / 'vae') == 0
+  write(tmp_path / 'photos' / names('pool', 1)[0], bumps(1000))
+  assert generate('run', '--config.count=4', vae=tmp_path / 'vae') == 2
+  assert 'the photos are others than those' in capsys.readouterr().err and not (tmp_path / 'run').exists()
 
 
 def test_files_that_are_not_of_the_run_are_refused(generate, tmp_path, capsys):

@@ -9,6 +9,7 @@ import pytest
 from configs import inpaint_train
 from defect_jax.config import UserError
 from defect_jax.diffusion import small_model
+from defect_jax.tasks import inpaint_train as task
 from defect_jax.tasks.inpaint_train import learners, material, measures, stages
 
 
@@ -36,6 +37,25 @@ def test_texts_of_each_class_take_turns_and_the_last_is_empty(config):
   config.prompts = ('a {thing}',)
   with pytest.raises(UserError, match='prompts: '):
     material.Texts(config)
+
+
+def test_texts_of_two_classes_that_the_model_sees_alike_are_refused(config):
+  config.data.classes, config.prompts = ('dent', 'hole', 'good'), ('a {defect}', 'what is seen here: a {defect}')
+  texts = material.Texts(config)
+  learners.configs_of(config, texts)
+  config.model.text.length = 8
+  with pytest.raises(UserError, match="'what is seen here: a hole' is the same to the model for dent as for hole"):
+    learners.configs_of(config, texts)
+
+
+def test_what_a_training_comes_from_is_known_again():
+  def digest(train=0, dev=1, weights='c0ffee'):
+    lots = (None if of is None else material.Lot(np.full((2, 4, 4, 3), of, np.uint8), np.ones((2, 4, 4), bool),
+                                                 ['dent', 'good'], ['a', 'b'], ['a', 'b']) for of in (train, dev))
+    return task.Material(None, *lots, weights).digest().tobytes()
+
+  assert digest() == digest()
+  assert len({digest(), digest(train=1), digest(dev=2), digest(dev=None), digest(weights=''), digest(weights='b')}) == 6
 
 
 def test_places_are_good_areas_with_the_marks_of_defects_in_turn(config):

@@ -133,9 +133,11 @@ def test_a_run_does_not_go_on_with_other_photos(copied, job, photos, tmp_path):
   write(tmp_path / 'others' / names('pool', 1)[0], bumps(1000))
   config = copied / 'config.json'
   config.write_text(config.read_text().replace(str(photos), str(tmp_path / 'others')))  # as if they had been there
+  before = {p: p.read_bytes() for p in copied.rglob('*') if p.is_file() and p.name not in ('lock', 'status.json')}
   process = job(copied, '--config.steps.total=48', f'--config.data.path={tmp_path / "others"}')
   _, err = process.communicate()
   assert process.returncode == 2 and err.count('\n') == 1
+  assert {path: path.read_bytes() for path in before} == before  # the finished run is as it was
   assert err.startswith('error: data: the photos are others than those that the run began with')
 
 

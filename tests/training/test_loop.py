@@ -73,6 +73,13 @@ def without_seconds(rows):
   return [{k: v for k, v in row.items() if k != 'seconds'} for row in rows]
 
 
+def test_every_evaluation_has_its_row(tmp_path):
+  toy = Toy(tmp_path / 'run', log=10, evaluate=4)
+  toy.run()
+  rows = {row['step']: row.get('eval/kld') for row in toy.rows()}
+  assert rows == {4: 7., 8: 7., 10: None, 12: 7., 16: 7., 20: 7.}
+
+
 def test_stops_only_where_there_is_something_to_do(toy):
   state, history = toy.run()
   assert [first for first, _ in toy.calls] == [0, 2, 4, 5, 6, 8, 10, 12, 14, 15, 16, 18]

@@ -14,7 +14,7 @@ from defect_jax.evaluation import baselines, detector, threshold
 from defect_jax.models import features
 from defect_jax.tasks import vae as vae_task
 from defect_jax.tasks.anomaly import photos, scoring
-from defect_jax.workdir import Workdir
+from defect_jax.workdir import Stopped, Workdir
 
 HELD_OUT = 512  # tiles that a training watches, at most
 _MEASURED = 2048  # tiles that spread and components come from, at most
@@ -35,6 +35,9 @@ def open_vae(config):
   if (vae.vae.size, vae.vae.channels) != (data.size, data.channels):
     raise UserError(f'vae: {config.vae} takes images of {vae.vae.size} px and {vae.vae.channels} channels, data.size = '
                     f'{data.size} and data.channels = {data.channels}; set them alike')
+  for key in ('region', 'box', 'fit'):
+    if vae.config.data[key] != data[key]:
+      raise UserError(f'data.{key} = {data[key]}: {config.vae} was trained with {vae.config.data[key]}; set it so')
   if vae.config.data.part != 'pool':
     raise UserError(f'vae: {config.vae} was trained on photos of the part {vae.config.data.part}, which the threshold '
                     'or the test is about; train it on pool')
@@ -123,9 +126,12 @@ def train(config, workdir, good, held_out):
     try:
       inner.finish(vae_task.train(wanted, inner, tiles.TileSet(good), tiles.TileSet(held_out)))
     except BaseException as error:
-      inner.close('failed', str(error))
+      inner.close('stopping' if isinstance(error, Stopped) else 'failed', str(error))
       raise
-  return trained.open_vae(inner.root)
+    return trained.open_vae(inner.root)
+  vae = trained.open_vae(inner.root)
+  trained.check_photos(vae.standard.center, tiles.TileSet(good))
+  return vae
 
 
 def fit(config, vae, view, good):

@@ -40,7 +40,7 @@ class Ready:
 
 def run(config, workdir):
   """Predicts all photos of `config.photos`; returns the summary. A photo that cannot be read becomes a row."""
-  records = predictions.list_photos(config.photos)
+  records = predictions.list_photos(config.photos, workdir)
   prepared = opened(config)
   if prepared is None:
     prepared = _prepare(config, workdir)

@@ -11,7 +11,7 @@ from defect_jax.config import UserError
 from defect_jax.data import prepared
 from defect_jax.evaluation import classification
 from defect_jax.report import classifier as report
-from defect_jax.tasks import machine, predictions
+from defect_jax.tasks import fitting, machine, predictions
 from defect_jax.tasks.classifier import fitted, learning
 from defect_jax.tasks.classifier.material import open_material
 from defect_jax.workdir import Workdir
@@ -28,6 +28,8 @@ def run(config, workdir):
   material = open_material(config)
   if opened:
     _check_opened(config, *opened, material)
+  else:
+    fitting.check_seen(workdir, learning.digest(material))
   photos = _photos(config, material)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()

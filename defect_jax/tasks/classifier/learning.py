@@ -1,6 +1,7 @@
 """Trains a classifier: class-balanced batches, classic augmentation, early stopping on held-out training photos."""
 
 import dataclasses
+import functools
 
 import flax.serialization
 import jax
@@ -34,12 +35,11 @@ def train(config, workdir, material):
   descent = descent_of(config, model, standard, light, keys['train'])
   state = descent.init(jax.device_get(model.init(keys['params'])), {})
   watch = Early(model, standard, material.validation, config.validation.patience, state.average)
-  seen = fitting.digest(*(of for lot in (material.real, material.made, material.validation)
-                          for of in (lot.images, lot.labels)))
   members, counts = members_of(labels)
+  draw = functools.partial(batches.balanced, members=members, counts=counts)
   state, _, speed = fitting.fit(
-      workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, seen, config.batch,
-      keys['order'], watch, rows, lambda key, step, batch: batches.balanced(key, step, batch, members, counts))
+      workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, digest(material),
+      config.batch, keys['order'], watch, rows, draw)
   prior = fitted.prior_of(config.prevalence, len(material.classes))
   found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, prior,
                         fitted.mirrors_of(config.data.augment, config.mirrored), seen=material.seen)
@@ -48,6 +48,12 @@ def train(config, workdir, material):
     found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
   found.save(workdir)
   return found, speed | watch.summary()
+
+
+def digest(material):
+  """fitting.digest of what is learnt from."""
+  return fitting.digest(*(of for lot in (material.real, material.made, material.validation)
+                          for of in (lot.images, lot.labels)))
 
 
 def rows(data, indices, weights):

@@ -36,7 +36,7 @@ class Seen:
 
 def run(config, workdir):
   """Predicts all photos of `config.photos`; returns the summary. A photo that cannot be read becomes a row."""
-  records = predictions.list_photos(config.photos)
+  records = predictions.list_photos(config.photos, workdir)
   found, saved = fitted.open_fitted(config.classifier, config.prevalence, config.mirrored)
   view = tiles.View(geometry_of(saved))
   workdir.open()

@@ -29,10 +29,16 @@ def FIXED_STEPS(config):
 
 
 class Material(typing.NamedTuple):
-  """Texts, the Lot that is trained on, the one that is held out or None."""
+  """Texts, the Lot that is trained on, the one that is held out or None, and the digest of the given weights or ''."""
   texts: material.Texts
   train: material.Lot
   dev: material.Lot | None
+  weights: str
+
+  def digest(self):
+    """fitting.digest of all that the training and its held-out loss come from."""
+    dev = [] if self.dev is None else [self.dev.digest()]
+    return fitting.digest(self.train.digest(), *dev, np.frombuffer(self.weights.encode(), np.uint8))
 
 
 def run(config, workdir):
@@ -48,13 +54,15 @@ def run(config, workdir):
     parts = learners.configs_of(config, texts)
   train, notes = material.open_lot(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
   dev = _open_dev(config)
+  seen = Material(texts, train, dev, learner.model.digest if learner else '')
+  fitting.check_seen(workdir, seen.digest())
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
   for line in _opening_lines(config, train, dev, notes):
     print(line, flush=True)
   if learner is None:
     learner, stage = learners.from_scratch(config, workdir, texts, train, *parts)
-  return _learn(config, workdir, learner, Material(texts, train, dev), stage)
+  return _learn(config, workdir, learner, seen, stage)
 
 
 def _open_dev(config):
@@ -75,7 +83,7 @@ def _opening_lines(config, train, dev, notes):
 
 def _learn(config, workdir, learner, seen, stage):
   """Stage two, measures, files; returns the summary. `stage`: summary of the autoencoder's training, or None."""
-  texts, train, dev = seen
+  texts, train, dev, _ = seen
   model, keys = learner.model, jax.random.split(jax.random.key(config.seed + 1), 3)
   print(f'encoding {len(train)} areas', flush=True)
   data = stages.bank(model, train, texts)
@@ -92,7 +100,7 @@ def _learn(config, workdir, learner, seen, stage):
     return held_out(state.average)
 
   state, history, speed = fitting.fit(workdir, config.steps, descent, descent.init(learner.moved, learner.frozen),
-                                      data, train.digest(), config.batch, keys[1], fitting.Watch(evaluate),
+                                      data, seen.digest(), config.batch, keys[1], fitting.Watch(evaluate),
                                       stages.rows)
   learner.write(workdir, state.average)
   print('measuring', flush=True)
@@ -110,7 +118,7 @@ def _learn(config, workdir, learner, seen, stage):
   summary |= _realism(config, before, found, made, defects, dev)
   summary |= machine.used()
   learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
-                           'summary': summary})
+                           'weights': seen.weights or None, 'summary': summary})
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, history.values, found,
                made)
   return summary
@@ -124,8 +132,8 @@ def _held_out(loss, model, dev, texts, frozen, key):
   data = stages.bank(model, dev.take(chosen), texts)
   slots = np.arange(len(chosen))
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
-  mean = jax.jit(lambda params: loss(params, frozen, data, keys, slots)[0].mean())
-  return lambda params: {'eval/loss': float(mean(params))}
+  mean = jax.jit(lambda *arguments: loss(*arguments, keys, slots)[0].mean())
+  return lambda params: {'eval/loss': float(mean(params, frozen, data))}
 
 
 def _realism(config, before, found, made, defects, dev):

@@ -74,12 +74,15 @@ def configs_of(config, texts):
   """({part: dict of its config.json}, tokenizer) of a pipeline from scratch, before anything else is done."""
   with tempfile.TemporaryDirectory() as folder:
     tokens = vocabulary.write(folder, texts.all, config.model.text.length)
-    return stages.configs_of(config, tokens), pipeline.tokenizer_of(folder)
+    tokenizer = pipeline.tokenizer_of(folder)
+    texts.check(pipeline.ids_of(tokenizer, texts.all))
+    return stages.configs_of(config, tokens), tokenizer
 
 
 def of_weights(config, texts):
   """The Learner that goes on from `config.weights`; UserError where they cannot be used or do not fit."""
   model = pipeline.load(config.weights, config.dtype)
+  texts.check(model.ids(texts.all))
   if config.data.size % model.multiple:
     raise UserError(f'data.size = {config.data.size}: must be a multiple of {model.multiple} for {config.weights}; it '
                     f'was made for {model.native}')
@@ -97,7 +100,7 @@ def of_weights(config, texts):
     return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'], tune.scale)}
 
   def write(workdir, moved):
-    lora.write(workdir.lora, moved['lora'], tune.scale)
+    lora.write(workdir.lora, moved['lora'], model.digest, tune.scale)
 
   return Learner.of(model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
                     join, write, {'unet': params['unet']})

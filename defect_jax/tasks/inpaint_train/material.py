@@ -110,6 +110,18 @@ class Texts:
     self._templates, self._classes = config.prompts, config.data.classes
     self.all = [prompts.fill(template, name) for name in self._classes for template in self._templates] + [_EMPTY]
 
+  def check(self, ids):
+    """UserError where texts of two classes have the same token ids, int `[texts, length]`: the model could not tell
+    which class is asked for."""
+    count, first = len(self._templates), {}
+    for row, of in enumerate(ids[:-1].tolist()):
+      name = self._classes[row // count]
+      other = first.setdefault(tuple(of), name)
+      if other != name:
+        raise UserError(f'prompts: {self.all[row]!r} is the same to the model for {other} as for {name}, since it sees '
+                        f'the first {ids.shape[1] - 2} tokens alone; put {{defect}} further ahead, or raise '
+                        'model.text.length')
+
   def rows(self, labels):
     """The text of each label, int32 `[N]`; templates take turns."""
     count = len(self._templates)

@@ -33,7 +33,7 @@ SCHEMA = {
     'optimizer': {'lr': _RATE, 'warmup': Integer(0), 'clip': Number(above=0), 'average': Number(0, below=1),
                   'outside': Number(0, 1), 'accumulate': Integer(1, 1024), 'again': Boolean()},
     'steps': _STEPS,
-    'measure': {'part': Choice('dev', 'final'), 'images': Integer(2, 10**5), 'steps': Integer(1),
+    'measure': {'part': Choice('dev', 'final'), 'images': Integer(2, 10**5), 'steps': Integer(1, 500),
                 'guidance': Number(1, 100), 'batch': Integer(1, 4096), 'margin': Number(1, 10),
                 'size': Integer(32, 512)},
     'save': {'dtype': Choice('float32', 'bfloat16')},

@@ -11,7 +11,7 @@ from defect_jax.models import features
 from defect_jax.report import grids
 from defect_jax.tasks import fitting
 from defect_jax.training.descent import Descent, as_tree
-from defect_jax.workdir import Workdir
+from defect_jax.workdir import Stopped, Workdir
 
 _SHOWN = 9  # areas in a grid of reconstructions
 _DECAY, _B2 = 0.01, 0.99  # of AdamW
@@ -36,12 +36,13 @@ def fit_autoencoder(config, workdir, configs, lot):
   keys = jax.random.split(jax.random.key(config.seed), 2)
   descent = Descent(loss, _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0), keys[0], 0.99)
   begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']}, {'lpips': features.load('alexnet')})
-  done = inner.finished()
+  done, seen = inner.finished(), lot.digest()
+  fitting.check_seen(inner, seen)
   if done is None:
     inner.open()
   try:
     watch = fitting.Watch(_reconstructions(inner, vae, lot))
-    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, lot.digest(),
+    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, seen,
                                         chosen.batch, keys[1], watch, _images)
     if done is None:
       done = {'seconds': inner.seconds_spent(), **speed, 'loss': fitting.last_tenth(history),
@@ -49,7 +50,7 @@ def fit_autoencoder(config, workdir, configs, lot):
       inner.finish(done)
       done = inner.finished()  # as a run that goes on from here reads it
   except BaseException as error:
-    inner.close('failed', str(error))
+    inner.close('stopping' if isinstance(error, Stopped) else 'failed', str(error))
     raise
   return as_tree(state.average['vae']), done
 

@@ -20,8 +20,8 @@ from defect_jax.tasks import machine
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
 from defect_jax.tasks.vae.schema import SCHEMA
-from defect_jax.trained import model_of, photos_of
-from defect_jax.training import control, events, feeding, loop, routing
+from defect_jax.trained import check_photos, model_of, photos_of
+from defect_jax.training import checkpoint, control, events, feeding, loop, routing
 from defect_jax.training import state as training
 
 __all__ = ['SCHEMA', 'run', 'train']
@@ -43,7 +43,7 @@ def train(config, workdir, photos, dev):
   standard, variance = _standardise(photos)
   targets = _targets(config, variance, len(photos))
   measured = _measured(photos)
-  outlook = forecast.forecast(measured, targets['mse'])
+  outlook = forecast.forecast(measured, targets['mse'], len(photos))
   words = list(forecast.sentences(outlook, targets, config.model.latent, config.control.beta))
   keys = _keys(config.seed)
   params = model.init(keys['params'])
@@ -51,6 +51,8 @@ def train(config, workdir, photos, dev):
     params = model.begin_linear(params, standard, *_components(measured, model.latent, config.seed))
   streams, frozen = routing.resolve(config.streams.to_dict(), params)
   trainer = _trainer(config, model, streams, keys)
+  if found := checkpoint.read(workdir):  # before it is opened: nothing of a finished run is lost by a refusal
+    check_photos(found[1]['state']['standard']['center'], photos)
   workdir.open()
   for line in [*_opening_lines(config, photos, dev, targets, variance, streams, frozen),
                *(f'forecast: {sentence}' for sentence in words)]:
@@ -71,8 +73,8 @@ def _open_dev(config):
 
 
 def _standardise(photos):
-  """Standard and the variance about the mean image, photo by photo, since a set need not fit into memory."""
-  center = sum(sets.as_float(image).astype(np.float64) for image in photos) / len(photos)
+  """Standard and the variance about the mean image, photo by photo as of sets.mean_image."""
+  center = sets.mean_image(photos)
   variance = sum(np.mean(np.square(sets.as_float(image) - center)) for image in photos) / len(photos)
   if variance < 1e-10:
     raise UserError('data: all photos are the same image, so there is nothing to learn; check data.path')
@@ -146,13 +148,6 @@ def _opening_lines(config, photos, dev, targets, variance, streams, frozen):
   yield f'{parallel.devices()} {jax.default_backend()} device(s)'
 
 
-def _check_photos(before, now):
-  """UserError where the mean image of the photos, `[S, S, C]`, is not the one that the run began with."""
-  if not np.allclose(before, now, rtol=0, atol=1e-6):
-    raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
-                    'run by another --workdir')
-
-
 def _train(config, workdir, trainer, fresh, photos, measures, keys):
   """Resumes or begins, trains to the end, measures and reports; returns the summary."""
   schedule = loop.Schedule(**config.steps)
@@ -167,9 +162,7 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
       set_targets=_set_targets)
   began = time.monotonic()
   try:
-    begun = flax.serialization.from_state_dict(fresh, host)
-    _check_photos(begun.standard.center, fresh.standard.center)
-    state = parallel.replicate(begun)
+    state = parallel.replicate(flax.serialization.from_state_dict(fresh, host))
     state, history = runner.run(state, first, history, request)
   finally:
     feed.close()

@@ -89,7 +89,8 @@ class Measures:
 
   def report(self, workdir, config, params, summary, history):
     """Writes report.html."""
-    shown, prior = self._photos[:_SHOWN], self._prior(params)
+    shown, prior, about = self._photos[:_SHOWN], self._prior(params), self._latent(params)
+    grids.write_png(workdir.sample(summary['steps'], 'traversal'), grids.grid(about['traversals']))
     summary = summary | {'config_hash': config_hash(config), 'version': __version__}
     report.write(
         workdir.report_html, title=f'{workdir.root.name}: VAE',
@@ -97,7 +98,7 @@ class Measures:
         rows=workdir.read_metrics(), history=history.values,
         targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, photos=shown,
         recon=self._recon(params, shown), prior=prior, nearest=self._photos[_nearest(prior, self._photos)],
-        latent=report_latent.Latent(**self._latent(params)), forecast=self._forecast,
+        latent=report_latent.Latent(**about), forecast=self._forecast,
         log_n=summary['log_n'])
 
   def _latent(self, params):
