@@ -51,7 +51,7 @@ def stop_on_signals(workdir):
 def run(config, workdir):
   """Runs a task to its summary.json, or says that it stands there already."""
   if start.finished(config, workdir) is not None:
-    more = '; a higher --config.steps.total goes on' if 'steps' in config else ''
+    more = '; a higher --config.steps.total goes on' if start.takes_more_steps(config) else ''
     print(f'{workdir.root}: finished already, see summary.json{more}')
     return
   workdir.finish(start.find_task(config).run(config, workdir))

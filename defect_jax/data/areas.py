@@ -132,9 +132,10 @@ def _of_class(found, count, view, seed, sides, salience):
     results = list(pool.map(one, sorted(turns)))
   broken = [result for result in results if isinstance(result, tuple)]
   lots = [result for result in results if not isinstance(result, tuple)]
-  if broken and lots:  # the others take their turns
-    usable = [found[row] for row, result in zip(sorted(turns), results, strict=True) if not isinstance(result, tuple)]
-    return _of_class(usable + found[len(turns):], count, view, seed, sides, salience)[0], broken
+  usable = [found[row] for row, result in zip(sorted(turns), results, strict=True) if not isinstance(result, tuple)]
+  if broken and (others := usable + found[len(turns):]):  # they take the turns
+    areas, more = _of_class(others, count, view, seed, sides, salience)
+    return areas, broken + more
   for lot in lots:
     sides.known += [side for _, side, masked in lot if masked]
   return [area for lot in lots for area, _, _ in lot], broken

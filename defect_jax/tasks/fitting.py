@@ -48,11 +48,15 @@ def digest(*arrays):
   return np.frombuffer(found.digest(), np.uint8)
 
 
-def check_seen(workdir, seen):
-  """UserError where a run has a checkpoint that came about by others than `seen`, see `fit`. Asked before a workdir is
-  opened, so that nothing of a finished run is lost by the refusal."""
-  found = checkpoint.read(workdir)
-  if found and not np.array_equal(found[1]['state'].get('seen'), seen):
+def check_finished(workdir, seen):
+  """UserError where a finished run would go on with others than it has `seen`, see `fit`: asked before the workdir is
+  opened, so that nothing of it is lost by the refusal."""
+  if workdir.read_summary() is not None and (found := checkpoint.read(workdir)):
+    _check_seen(found[1]['state'].get('seen', seen), seen)  # another version's has none; restoring it says so
+
+
+def _check_seen(before, seen):
+  if not np.array_equal(before, seen):
     raise UserError('data: the photos, made images or weights are others than those that the run began with; put them '
                     'back, or begin another run by another --workdir')
 
@@ -62,15 +66,16 @@ def fit(workdir, steps, descent, state, data, seen, batch, key, watch, gather=ba
 
   Args:
     workdir: Workdir. steps: dict of loop.Schedule. descent: Descent. state: DescentState before the first step.
-    data: dict of arrays `[N, ...]`. seen: `digest` of what these and `watch` come from, see `check_seen`. batch: slots.
+    data: dict of arrays `[N, ...]`. seen: `digest` of what these and `watch` come from. batch: slots.
     key: of their order. watch: Watch. gather, draw: as of feeding.ResidentFeed.
 
-  Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises Stopped, Diverged
-  or DiskFull.
+  Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises UserError where a
+  run would go on with others than it has seen, Stopped, Diverged or DiskFull.
   """
   schedule = loop.Schedule(**steps)
   fresh = {'descent': state.kept(), 'watch': watch.kept(), 'seen': seen}
   kept, first, history, request = loop.resume(workdir, fresh, HISTORY)
+  _check_seen(kept['seen'], seen)
   watch.restore(kept['watch'])
   fused = 1 if jax.default_backend() == 'cpu' else _FUSED
   feed = feeding.ResidentFeed(descent, data, batch, key, fused, gather, draw)

@@ -28,9 +28,19 @@ def finished(config, workdir):
   """
   task = find_task(config)
   check(config, task.SCHEMA)
-  workdir.check(config, task.FIXED_STEPS(config) if hasattr(task, 'FIXED_STEPS') else ())
+  workdir.check(config, _fixed_steps(config))
   _check_total(config, workdir)
   return workdir.finished()
+
+
+def takes_more_steps(config):
+  """Whether a finished run of this config goes on by a higher steps.total."""
+  return 'steps' in config and 'steps.total' not in _fixed_steps(config)
+
+
+def _fixed_steps(config):
+  task = find_task(config)
+  return task.FIXED_STEPS(config) if hasattr(task, 'FIXED_STEPS') else ()
 
 
 def _check_total(config, workdir):

@@ -78,7 +78,7 @@ def copied(finished, tmp_path):
 def test_a_finished_workdir_holds_what_the_contract_names(finished, check_outputs):
   workdir, _ = finished
   assert status(workdir)['state'] == 'finished' and status(workdir)['step'] == 40
-  shown = {f'{step}_{what}.png' for step in (20, 40) for what in ('recon', 'prior')}
+  shown = {f'{step}_{what}.png' for step in (20, 40) for what in ('recon', 'prior')} | {'40_traversal.png'}
   assert {p.name for p in (workdir / 'samples').iterdir()} == shown
   assert len(list(workdir.glob('events.*'))) == 1
   assert [row['step'] for row in rows(workdir)] == list(range(2, 41, 2))

@@ -29,7 +29,7 @@ def run(config, workdir):
   if opened:
     _check_opened(config, *opened, material)
   else:
-    fitting.check_seen(workdir, learning.digest(material))
+    fitting.check_finished(workdir, learning.digest(material))
   photos = _photos(config, material)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()

@@ -55,7 +55,7 @@ def run(config, workdir):
   train, notes = material.open_lot(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
   dev = _open_dev(config)
   seen = Material(texts, train, dev, learner.model.digest if learner else '')
-  fitting.check_seen(workdir, seen.digest())
+  fitting.check_finished(workdir, seen.digest())
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
   for line in _opening_lines(config, train, dev, notes):

@@ -37,7 +37,6 @@ def fit_autoencoder(config, workdir, configs, lot):
   descent = Descent(loss, _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0), keys[0], 0.99)
   begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']}, {'lpips': features.load('alexnet')})
   done, seen = inner.finished(), lot.digest()
-  fitting.check_seen(inner, seen)
   if done is None:
     inner.open()
   try:

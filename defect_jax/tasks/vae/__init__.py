@@ -20,8 +20,8 @@ from defect_jax.tasks import machine
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
 from defect_jax.tasks.vae.schema import SCHEMA
-from defect_jax.trained import check_photos, model_of, photos_of
-from defect_jax.training import checkpoint, control, events, feeding, loop, routing
+from defect_jax.trained import check_photos, model_of, open_vae, photos_of
+from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
 
 __all__ = ['SCHEMA', 'run', 'train']
@@ -51,8 +51,8 @@ def train(config, workdir, photos, dev):
     params = model.begin_linear(params, standard, *_components(measured, model.latent, config.seed))
   streams, frozen = routing.resolve(config.streams.to_dict(), params)
   trainer = _trainer(config, model, streams, keys)
-  if found := checkpoint.read(workdir):  # before it is opened: nothing of a finished run is lost by a refusal
-    check_photos(found[1]['state']['standard']['center'], photos)
+  if workdir.read_summary() is not None:  # before it is opened: nothing of a finished run is lost by a refusal
+    check_photos(open_vae(workdir.root).standard.center, photos)
   workdir.open()
   for line in [*_opening_lines(config, photos, dev, targets, variance, streams, frozen),
                *(f'forecast: {sentence}' for sentence in words)]:
@@ -162,7 +162,9 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
       set_targets=_set_targets)
   began = time.monotonic()
   try:
-    state = parallel.replicate(flax.serialization.from_state_dict(fresh, host))
+    begun = flax.serialization.from_state_dict(fresh, host)
+    check_photos(begun.standard.center, photos)
+    state = parallel.replicate(begun)
     state, history = runner.run(state, first, history, request)
   finally:
     feed.close()
