@@ -93,7 +93,7 @@ def _measure(folder, name, tiled):
     again = Workdir(folder / f'again_{name}_{next(rounds)}')
     again.check(config)
     again.open()
-    predicting.predict(config, again, prepared, predictions.list_photos(config.photos))
+    predicting.predict(config, again, prepared, predictions.list_photos(config.photos, again))
     again.close('finished')
 
   one = _one_by_one(prepared)

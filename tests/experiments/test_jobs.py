@@ -74,8 +74,10 @@ def test_a_job_that_fails_among_others_ends_the_study_with_its_status(tmp_path, 
 @pytest.mark.skipif(len(jobs.cpus()) < 2, reason='takes two CPUs')
 def test_ctrl_c_begins_no_further_jobs(tmp_path):
   script = f"""
-import pathlib, time
+import pathlib, signal, time
 from experiments import jobs
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
 
 def job(number):
   pathlib.Path({str(tmp_path)!r}, str(number)).touch()
