@@ -94,9 +94,9 @@ def model_of(config):
   return models.Vae(size=size, channels=config.data.channels, dtype=config.dtype, **config.model)
 
 
-def check_photos(center, photos):
-  """UserError where the mean image of a PhotoSet is not the `center` `[S, S, C]` that a VAE was trained with."""
-  if not np.allclose(center, sets.mean_image(photos), rtol=0, atol=1e-6):
+def check_photos(center, mean):
+  """UserError where the mean image of photos, `[S, S, C]`, is not the `center` that a VAE was trained with."""
+  if not np.allclose(center, mean, rtol=0, atol=1e-6):
     raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
                     'run by another --workdir')
 

@@ -34,7 +34,7 @@ def run(config, workdir):
   for_kid = real_photos(vae, config.measure.part, classes=kid_classes(config, vae))
   _check_model(workdir.image_set, config_hash(config), model_of(vae))
   images = photos.images()
-  trained.check_photos(vae.standard.center, photos)
+  trained.check_photos(vae.standard.center, images.mean(0, dtype=np.float64))
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '

@@ -69,3 +69,17 @@ def config_of(root):
   config = load('configs/classifier.py:tiny')
   config.data.update(source='folder', path=str(root), few_shot=0, good=0, defects=())
   return config
+
+
+def regrouped(root, file, group):
+  """An index.csv that leaves all photos in the groups that they have, but one."""
+  with open(root / 'index.csv', 'w') as index:
+    print('path,group', file=index)
+    for path in sorted(root.rglob('*.png')):
+      name = path.relative_to(root).as_posix()
+      print(f'{name},{group if name == file else name}', file=index)
+
+
+def group_of(part):
+  """A name whose photos belong to a part."""
+  return next(name for name in map(str, range(99)) if parts.part_of(name) == part)

@@ -1,6 +1,5 @@
 """The anomaly job on made photos: its figures, its threshold, its rows, what it refuses."""
 
-import csv
 import json
 import shutil
 import signal
@@ -12,6 +11,7 @@ from absl import flags
 from made_photos import bumps, write
 from PIL import Image
 from sklearn import metrics
+from workdirs import rows_of, summary_of
 
 from defect_jax import main, trained
 from defect_jax.data import parts
@@ -68,15 +68,6 @@ def evaluated(job, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('evaluated') / 'run'
   assert job(workdir) == 0
   return workdir
-
-
-def summary_of(workdir):
-  return json.loads((workdir / 'summary.json').read_text())
-
-
-def rows_of(workdir):
-  with open(workdir / 'predictions.csv', newline='') as file:
-    return {row['file']: row for row in csv.DictReader(file)}
 
 
 def in_part(folder, label, part):

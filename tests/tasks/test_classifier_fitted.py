@@ -34,3 +34,8 @@ def test_logits_are_those_of_the_model_whatever_the_number_of_images(linear, mon
   monkeypatch.setattr(fitted, '_CHUNK_PIXELS', 2 * 8 * 8)  # pieces of two
   images = np.random.default_rng(1).random((5, 8, 8, 1)).astype(np.float32)
   np.testing.assert_allclose(found.logits(images)[:, 1], ((images - 0.5) * weights).sum((1, 2, 3)), rtol=1e-4)
+
+
+def test_how_frequent_classes_are():
+  assert fitted.prior_of(None, 4).tolist() == [0.25] * 4
+  np.testing.assert_allclose(fitted.prior_of(0.2, 3), [0.8, 0.1, 0.1])

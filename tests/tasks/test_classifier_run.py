@@ -1,6 +1,5 @@
 """The classifier job on made photos: its figures, its rows, how it goes on, what it refuses."""
 
-import csv
 import dataclasses
 import json
 import re
@@ -11,8 +10,9 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from made_photos import config_of
+from made_photos import config_of, group_of, regrouped
 from sklearn import metrics
+from workdirs import rows_of, summary_of
 
 from defect_jax import main
 from defect_jax.config import UserError
@@ -50,15 +50,6 @@ def evaluated(job, made, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('evaluated') / 'run'
   assert job(workdir, f'--config.made.sets={made()}', '--config.made.ratio=0.5') == 0
   return workdir
-
-
-def summary_of(workdir):
-  return json.loads((workdir / 'summary.json').read_text())
-
-
-def rows_of(workdir):
-  with open(workdir / 'predictions.csv', newline='') as file:
-    return {row['file']: row for row in csv.DictReader(file)}
 
 
 def test_figures_are_those_of_the_rows(evaluated, dents, check_outputs):
@@ -106,19 +97,6 @@ def test_an_opened_classifier_is_measured_without_training(evaluated, job, tmp_p
   trained, opened = (summary_of(of)['photos'] for of in (evaluated, tmp_path / 'final'))
   assert opened == trained | {'test': opened['test']} != trained
   assert not rows_of(tmp_path / 'final').keys() & rows_of(evaluated).keys()
-
-
-def regrouped(root, file, group):
-  """An index.csv that leaves all photos in the groups that they have, but one."""
-  with open(root / 'index.csv', 'w') as index:
-    print('path,group', file=index)
-    for path in sorted(root.rglob('*.png')):
-      name = path.relative_to(root).as_posix()
-      print(f'{name},{group if name == file else name}', file=index)
-
-
-def group_of(part):
-  return next(name for name in map(str, range(99)) if parts.part_of(name) == part)
 
 
 def test_an_opened_classifier_needs_no_photos_to_train_on(evaluated, job, dents, tmp_path):
@@ -205,11 +183,6 @@ def test_what_counts_as_defective_before_it_is_looked_at_is_told(evaluated, job,
   assert job(tmp_path / 'three', *arguments, '--config.threshold=0.4', '--config.prevalence=0.4',
              '--config.heatmaps=False') == 0
   assert 'note:' not in capsys.readouterr().out
-
-
-def test_how_frequent_classes_are():
-  assert fitted.prior_of(None, 4).tolist() == [0.25] * 4
-  np.testing.assert_allclose(fitted.prior_of(0.2, 3), [0.8, 0.1, 0.1])
 
 
 def test_a_classifier_of_other_shapes_is_refused(evaluated, job, tmp_path, assert_refused):

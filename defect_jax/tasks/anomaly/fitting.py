@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from defect_jax import trained
 from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
-from defect_jax.data import tiles
+from defect_jax.data import sets, tiles
 from defect_jax.evaluation import baselines, detector, threshold
 from defect_jax.models import features
 from defect_jax.tasks import vae as vae_task
@@ -130,7 +130,7 @@ def train(config, workdir, good, held_out):
       raise
     return trained.open_vae(inner.root)
   vae = trained.open_vae(inner.root)
-  trained.check_photos(vae.standard.center, tiles.TileSet(good))
+  trained.check_photos(vae.standard.center, sets.mean_image(tiles.TileSet(good)))
   return vae
 
 

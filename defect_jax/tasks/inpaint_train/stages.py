@@ -36,12 +36,12 @@ def fit_autoencoder(config, workdir, configs, lot):
   keys = jax.random.split(jax.random.key(config.seed), 2)
   descent = Descent(loss, _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0), keys[0], 0.99)
   begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']}, {'lpips': features.load('alexnet')})
-  done, seen = inner.finished(), lot.digest()
+  done = inner.finished()
   if done is None:
     inner.open()
   try:
     watch = fitting.Watch(_reconstructions(inner, vae, lot))
-    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, seen,
+    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, lot.digest(),
                                         chosen.batch, keys[1], watch, _images)
     if done is None:
       done = {'seconds': inner.seconds_spent(), **speed, 'loss': fitting.last_tenth(history),

@@ -52,7 +52,7 @@ def train(config, workdir, photos, dev):
   streams, frozen = routing.resolve(config.streams.to_dict(), params)
   trainer = _trainer(config, model, streams, keys)
   if workdir.read_summary() is not None:  # before it is opened: nothing of a finished run is lost by a refusal
-    check_photos(open_vae(workdir.root).standard.center, photos)
+    check_photos(open_vae(workdir.root).standard.center, standard.center)
   workdir.open()
   for line in [*_opening_lines(config, photos, dev, targets, variance, streams, frozen),
                *(f'forecast: {sentence}' for sentence in words)]:
@@ -163,7 +163,7 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
   began = time.monotonic()
   try:
     begun = flax.serialization.from_state_dict(fresh, host)
-    check_photos(begun.standard.center, photos)
+    check_photos(begun.standard.center, fresh.standard.center)
     state = parallel.replicate(begun)
     state, history = runner.run(state, first, history, request)
   finally:
