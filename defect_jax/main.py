@@ -17,10 +17,10 @@ import sys
 
 from absl import flags
 
-from defect_jax.atomic import DiskFull, disk_full_named
 from defect_jax.config import UserError, from_command_line
+from defect_jax.runs.atomic import DiskFull, disk_full_named
+from defect_jax.runs.folder import Diverged, Stopped, Workdir
 from defect_jax.tasks import start
-from defect_jax.workdir import Diverged, Stopped, Workdir
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")

@@ -11,10 +11,10 @@ import ml_collections
 import numpy as np
 
 from defect_jax.config import UserError
-from defect_jax.data import regions, sets
+from defect_jax.data import dataset, regions
 from defect_jax.models import vae as models
+from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
-from defect_jax.workdir import Workdir
 
 _CHUNK = 128  # images encoded at once
 
@@ -108,4 +108,4 @@ def photos_of(config, **changes):
   wanted = {'source': data.source, 'path': data.path, 'part': data.part, 'classes': data.defects,
             'few_shot': data.few_shot, 'seed': config.seed, 'geometry': geometry, 'cell_type': data.cell_type,
             'max_broken': data.max_broken}
-  return sets.open_set(**wanted | changes)
+  return dataset.open_set(**wanted | changes)

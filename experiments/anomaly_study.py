@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from defect_jax.atomic import write_atomic
-from experiments import command, jobs
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.sweeps import jobs
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')

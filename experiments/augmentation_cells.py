@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from defect_jax.augmentation import cutpaste, production
-from defect_jax.data import parts, prepared, reading, regions, sets, tiles
-from experiments import jobs
+from defect_jax.data import dataset, parts, prepared, regions, samples, tiles
+from defect_jax.sweeps import jobs
 
 # Arm: the image sets that it adds to real photos with classic augmentation.
 ARMS = {'real': (), '+classic': (), '+cutpaste': ('cutpaste',), '+vae_joint': ('vae_joint',),
@@ -70,7 +70,7 @@ class Cell:
     return {} if self.candidates is None else {f'{section}.candidates': self.candidates}
 
   def _listed(self):
-    return sets.list_photos(self.data['source'], self.data.get('path'), self.data.get('cell_type', 'mono'))
+    return dataset.list_photos(self.data['source'], self.data.get('path'), self.data.get('cell_type', 'mono'))
 
   def groups(self):
     """{file: group} of all photos: which of them show one workpiece."""
@@ -87,10 +87,10 @@ class Cell:
   def _cutpaste(self):
     root = self.root / 'cutpaste_images'
     size = 32 if self.tiny else self.data.get('size', 64)
-    view = tiles.View(regions.Geometry(size, self.data.get('channels', 1), fit=self.data.get('fit', 'crop')))
+    view = tiles.Tiling(regions.Geometry(size, self.data.get('channels', 1), fit=self.data.get('fit', 'crop')))
     good, defective = ([cutpaste.Photo(shown.image, shown.mask, shown.record.file, shown.record.label,
                                        prepared.photo_sha256(shown.record))
-                        for shown in reading.read_all(records, view) if not shown.reason]
+                        for shown in samples.read_all(records, view) if not shown.reason]
                        for records in self._records())
     asked = json.dumps(['cutpaste', self.seed, self.count, self.tiny, [photo.sha256 for photo in good + defective]])
     production.produce(root, self.count, _CHUNK, cutpaste.Maker(good, defective, self.seed),

@@ -36,12 +36,13 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
 from defect_jax.evaluation import classification, paired
 from defect_jax.report import plots
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.sweeps import jobs
 from experiments import augmentation_cells as cells
-from experiments import command, jobs
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')

@@ -15,7 +15,7 @@ import numpy as np
 from absl import flags
 
 from defect_jax import parallel
-from defect_jax.data import regions, sets
+from defect_jax.data import dataset, regions
 from defect_jax.models.vae import Standard, Vae
 from defect_jax.training import routing
 from defect_jax.training.control import Control
@@ -42,7 +42,7 @@ class Job:
     """The job of a config such as configs/vae_split.py's, with photos of ELPV and initial parameters by `seed`."""
     data = config.data
     geometry = regions.Geometry(data.size, data.channels, 'full', data.context, None, data.fit)
-    images = sets.open_set(source='elpv', part=data.part, classes=data.defects, few_shot=data.few_shot,
+    images = dataset.open_set(source='elpv', part=data.part, classes=data.defects, few_shot=data.few_shot,
                            geometry=geometry, cell_type=data.cell_type).images()
     variance = float(images.var(0).mean())
     vae = Vae(size=data.size, channels=data.channels, dtype=config.dtype, **config.model)

@@ -22,12 +22,13 @@ from absl import flags
 from PIL import Image
 
 from configs import anomaly as config_of
-from defect_jax.data import elpv, tiles
-from defect_jax.evaluation import residuals
+from defect_jax.data import tiles
+from defect_jax.data.sources import elpv
+from defect_jax.detectors import residuals
 from defect_jax.report import heatmaps
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import predictions
 from defect_jax.tasks.anomaly import predicting
-from defect_jax.workdir import Workdir
 from experiments import bench, command
 
 FLAGS = flags.FLAGS

@@ -20,7 +20,7 @@ from absl import flags
 
 from configs import inpaint_train
 from defect_jax import parallel
-from defect_jax.diffusion import learning, lora, pipeline, random_model, schedulers, small_model
+from defect_jax.diffusion import finetune, lora, pipeline, random_model, schedulers, small_model
 from defect_jax.tasks.inpaint_train import stages
 from defect_jax.training.descent import Descent
 from defect_jax.training.feeding import ResidentFeed
@@ -83,7 +83,7 @@ def ours(parts, bank):
     frozen, moved = frozen | moved, {'lora': lora.init(params['unet'], _RANK, 0)}
     def join(moved, frozen):
       return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'])}
-  loss = learning.Denoising(model, settings.outside, 0.1, join, FLAGS.again)
+  loss = finetune.Denoising(model, settings.outside, 0.1, join, FLAGS.again)
   optimizer = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adamw(settings.lr))
   descent = Descent(loss, optimizer, jax.random.key(0), settings.average)
   feed = ResidentFeed(descent, bank, FLAGS.batch, jax.random.key(1), 1, stages.rows)

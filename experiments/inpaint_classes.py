@@ -28,12 +28,13 @@ import numpy as np
 from absl import flags
 
 from configs import inpaint_train
-from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
 from defect_jax.data import areas
 from defect_jax.imagesets import writer
 from defect_jax.report import grids
-from experiments import command, inpaint_runs, jobs
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.sweeps import jobs
+from experiments import command, inpaint_runs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('data', '../shared/data/magnetic_tile/magnetic_tile', 'Folder of photos in MVTec layout.')

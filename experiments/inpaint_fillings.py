@@ -16,8 +16,8 @@ import numpy as np
 from absl import flags
 from scipy import ndimage
 
-from defect_jax.atomic import write_atomic
 from defect_jax.report import grids
+from defect_jax.runs.atomic import write_atomic
 from defect_jax.tasks.inpaint_train import measures
 from experiments import command, inpaint_runs
 

@@ -11,9 +11,9 @@ from defect_jax.augmentation import selection
 from defect_jax.config import UserError
 from defect_jax.diffusion import pipeline
 from defect_jax.evaluation import generation
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks.inpaint_train import material, measures
 from defect_jax.training.descent import as_tree
-from defect_jax.workdir import Workdir
 
 
 class Finished:
@@ -49,12 +49,12 @@ class Finished:
 
   @functools.cached_property
   def _filler(self):
-    return measures.Filler(self.config, self._model, self.texts, self.places)
+    return measures.Inpainter(self.config, self._model, self.texts, self.places)
 
   @functools.cached_property
   def _refiller(self):
     own = dataclasses.replace(self.places, images=self.places.donors)
-    return measures.Filler(self.config, self._model, self.texts, own)
+    return measures.Inpainter(self.config, self._model, self.texts, own)
 
   def filled(self, labels=None):
     """Places filled by the pipeline, float32 `[N, S, S, 3]`; `labels`: other classes to ask for than the masks'."""
@@ -79,14 +79,14 @@ class Finished:
 
   def selected(self, candidates):
     """(places filled as `filled`, of so many candidates for each the one that reads as asked, whether it passes `[N]`):
-    by selection.Reading, with the quantile of configs/inpaint.py.
+    by selection.DefectFilter, with the quantile of configs/inpaint.py.
 
     What reads as what is told by the areas that were trained on, one of each photo.
     """
     square = functools.partial(measures.squares, margin=self.config.measure.margin, size=self.config.measure.size)
     real = self.train.take([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
-    reading = selection.Reading(generation.features_of(square(np.float32(real.images) / 255, real.marks)), real.labels,
-                                real.groups, inpaint.get_config().filter.quantile)
+    features = generation.features_of(square(np.float32(real.images) / 255, real.marks))
+    reading = selection.DefectFilter(features, real.labels, real.groups, inpaint.get_config().filter.quantile)
     count = len(self.places.labels)
     made = [self._filler(self._params, count, candidate=number) for number in range(candidates)]
     features = [generation.features_of(square(images, self.places.marks)) for images in made]
@@ -94,5 +94,5 @@ class Finished:
     return np.stack(made, 1)[np.arange(count), chosen], np.array([selection.passed(of) for of in reasons])
 
   def against(self):
-    """measures.Against of the real defects of the run."""
-    return measures.Against(self.config, self.train.defects(), self.dev.defects())
+    """measures.KidReference of the real defects of the run."""
+    return measures.KidReference(self.config, self.train.defects(), self.dev.defects())

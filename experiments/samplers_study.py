@@ -11,11 +11,12 @@ from pathlib import Path
 
 from absl import flags
 
-from defect_jax.atomic import write_atomic
 from defect_jax.augmentation import samplers
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import grids
-from experiments import command, jobs
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.sweeps import jobs
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)

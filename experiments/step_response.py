@@ -18,9 +18,9 @@ import numpy as np
 from absl import flags
 from matplotlib.figure import Figure
 
-from defect_jax.atomic import write_atomic
 from defect_jax.evaluation import latent
-from defect_jax.workdir import Workdir
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.runs.folder import Workdir
 from experiments import command
 
 FLAGS = flags.FLAGS

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from absl import flags
 
-from defect_jax.atomic import write_atomic
-from experiments import command, jobs
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.sweeps import jobs
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('config', 'configs/vae_split.py', 'Config of every cell.')

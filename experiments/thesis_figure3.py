@@ -20,9 +20,10 @@ from scipy import stats
 
 from configs import vae_sharp
 from defect_jax import losses, trained
-from defect_jax.atomic import write_atomic
 from defect_jax.report import grids
-from experiments import command, jobs
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.sweeps import jobs
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer('seeds', 5, 'Seeds of each method.', lower_bound=2)

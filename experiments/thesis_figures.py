@@ -15,7 +15,8 @@ from absl import flags
 
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint, page
-from experiments import command, jobs
+from defect_jax.sweeps import jobs
+from experiments import command
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('photos', '../shared/data/bsdata/ball_screw', 'Folder of large photos for the first figure.')

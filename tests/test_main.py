@@ -12,10 +12,10 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from defect_jax import __version__, main
-from defect_jax.atomic import DiskFull
 from defect_jax.config import UserError, config_hash
+from defect_jax.runs.atomic import DiskFull
+from defect_jax.runs.folder import Stopped, Workdir
 from defect_jax.schema import Integer, Text
-from defect_jax.workdir import Stopped, Workdir
 
 CONFIG = """
 from ml_collections import ConfigDict

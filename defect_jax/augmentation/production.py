@@ -15,9 +15,9 @@ from concurrent import futures
 
 import numpy as np
 
-from defect_jax.atomic import TEMPORARY, disk_full_named, write_atomic
 from defect_jax.config import UserError
 from defect_jax.imagesets import manifest, writer
+from defect_jax.runs.atomic import TEMPORARY, disk_full_named, write_atomic
 
 _THREADS = 4  # images encoded at a time; imagecodecs lets go of Python's lock
 

@@ -33,7 +33,7 @@ def choose(distance, sharp, least, typical):
   return chosen, records
 
 
-class Reading:
+class DefectFilter:
   """Tells made defects that read as what was asked from those that read as something else, or as nothing real.
 
   What a made area reads as is said by a logistic regression on VGG16's features that was fitted to real areas. It is an
@@ -83,12 +83,12 @@ class Reading:
 
 
 def passed(record):
-  """Whether one of the candidates of a record of Reading.choose passes, so that the kept one does."""
+  """Whether one of the candidates of a record of DefectFilter.choose passes, so that the kept one does."""
   return record['passed'] > 0
 
 
 def merit(record):
-  """By what Reading.choose ranks candidates, of the kept one; the higher, the better."""
+  """By what DefectFilter.choose ranks candidates, of the kept one; the higher, the better."""
   return passed(record), not record['artefact'], record['probability']
 
 

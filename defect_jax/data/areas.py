@@ -10,7 +10,7 @@ import threadpoolctl
 from scipy import ndimage
 
 from defect_jax.config import UserError
-from defect_jax.data import photos, regions, sets
+from defect_jax.data import dataset, photos, regions
 from defect_jax.data.salience import Salience
 
 GOOD = 'good'
@@ -39,7 +39,7 @@ class Area:
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class Crop:
   """How areas are laid.
 
   Attributes:
@@ -65,9 +65,9 @@ def records(source, path, cell_type, part, classes, few_shot, seed):
   `few_shot`: of each defect class so many, drawn by `seed`; 0 takes all, and of good photos all are taken anyway.
   UserError for a class that is not there or has a single photo, which leaves nothing to vary.
   """
-  listed, chosen, notes = sets.list_photos(source, path, cell_type), {}, []
+  listed, chosen, notes = dataset.list_photos(source, path, cell_type), {}, []
   for name in classes:
-    found, more = sets.choose(listed, part, (name,), 0 if name == GOOD else few_shot, seed)
+    found, more = dataset.choose(listed, part, (name,), 0 if name == GOOD else few_shot, seed)
     chosen[name] = found
     notes += more
   return chosen, notes
@@ -77,7 +77,7 @@ def draw(chosen, counts, view, seed, max_broken=0.):
   """Draws areas of photos.
 
   Args:
-    chosen: {class: [Record]}. counts: {class: areas}; the photos of a class take turns. view: View. seed: int.
+    chosen: {class: [Record]}. counts: {class: areas}; the photos of a class take turns. view: Crop. seed: int.
     max_broken: share of the photos that may be unusable; they are skipped, and others take their turns.
 
   Returns ([Area] in the order of classes, files and turns, notes). A photo's areas follow from seed and its file's
@@ -94,7 +94,7 @@ def draw(chosen, counts, view, seed, max_broken=0.):
       reason = f': {reasons[0][0]}: {reasons[0][1]}' if reasons else ''
       raise UserError(f'data: the class {name} has less than 2 usable photos{reason}; add photos or leave it out')
     areas += found
-  sets.check_broken(broken, total, max_broken)
+  dataset.check_broken(broken, total, max_broken)
   return areas, [f'skipped {file}: {reason}' for file, reason in broken]
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from defect_jax.data import sets
+from defect_jax.data import dataset
 
 _LAST_STEP = 2**31 - 1
 
@@ -69,7 +69,7 @@ def gather(images, indices, weights):
   with other rounding: keep float32 where a streamed run must be matched bit for bit.
   """
   rows = images[indices]
-  image = rows if rows.dtype == jnp.float32 else sets.as_float(rows)
+  image = rows if rows.dtype == jnp.float32 else dataset.as_float(rows)
   return {'image': image, 'weight': weights, 'index': indices}
 
 
@@ -101,7 +101,7 @@ class Streamed:
     with _on_host():
       key = jax.random.wrap_key_data(self._key, impl=self._impl)
       indices, weights = jax.device_get(self._slots(key, np.uint32(step)))
-    image = np.stack([sets.as_float(self._set[index]) for index in indices.tolist()])
+    image = np.stack([dataset.as_float(self._set[index]) for index in indices.tolist()])
     return {'image': image, 'weight': weights, 'index': indices}
 
 

@@ -6,11 +6,11 @@ import math
 import numpy as np
 
 from defect_jax.config import UserError
-from defect_jax.data import photos, regions, sets
+from defect_jax.data import dataset, photos, regions
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class Tiling:
   """How a photo is looked at.
 
   Attributes:
@@ -116,7 +116,7 @@ class TileSet:
 
   def images(self):
     """All tiles, float32 `[N, S, S, C]` in [0, 1]."""
-    return sets.as_float(self._tiles)
+    return dataset.as_float(self._tiles)
 
 
 def draw(images, view, most, seed):

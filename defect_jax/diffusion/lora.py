@@ -15,8 +15,8 @@ from flax import traverse_util
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
+from defect_jax.runs.atomic import write_atomic
 
 FILE = 'pytorch_lora_weights.safetensors'
 TARGETS = ('to_q', 'to_k', 'to_v', 'to_out_0')

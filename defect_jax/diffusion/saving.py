@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from defect_jax.atomic import disk_full_named
 from defect_jax.diffusion import pipeline, weights
+from defect_jax.runs.atomic import disk_full_named
 
 _CLASSES = {'unet': ('diffusers', 'FlaxUNet2DConditionModel'), 'vae': ('diffusers', 'FlaxAutoencoderKL'),
             'text_encoder': ('transformers', 'FlaxCLIPTextModel'), 'tokenizer': ('transformers', 'CLIPTokenizer'),

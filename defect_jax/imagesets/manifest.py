@@ -4,8 +4,8 @@ import dataclasses
 import json
 import pathlib
 
-from defect_jax.atomic import plain
 from defect_jax.config import UserError
+from defect_jax.runs.atomic import plain
 
 NAME = 'manifest.jsonl'
 METHODS = ('vae', 'inpaint', 'cutpaste')

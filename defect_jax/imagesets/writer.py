@@ -8,8 +8,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
+from defect_jax.runs.atomic import write_atomic
 
 IMAGES = 'images'  # folder of the images within a set
 # Folders of a set by the key of a manifest's line that names a file there.

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from defect_jax.atomic import write_atomic
+from defect_jax.runs.atomic import write_atomic
 
 COLUMNS = 9
 MOST = 25  # pairs in a grid of reconstructions

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jinja2
 
-from defect_jax.atomic import plain, write_atomic
 from defect_jax.report import grids, plots
+from defect_jax.runs.atomic import plain, write_atomic
 
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -17,7 +17,7 @@ _FUSED = 10  # steps a call on accelerators
 HISTORY = ('train/loss',)
 
 
-class Watch:
+class Callback:
   """Looks at a training from time to time, and may end it. This one keeps nothing and never does."""
 
   def __init__(self, evaluate):
@@ -67,7 +67,7 @@ def fit(workdir, steps, descent, state, data, seen, batch, key, watch, gather=ba
   Args:
     workdir: Workdir. steps: dict of loop.Schedule. descent: Descent. state: DescentState before the first step.
     data: dict of arrays `[N, ...]`. seen: `digest` of what these and `watch` come from. batch: slots.
-    key: of their order. watch: Watch. gather, draw: as of feeding.ResidentFeed.
+    key: of their order. watch: Callback. gather, draw: as of feeding.ResidentFeed.
 
   Returns (state, History, {'steps', 'compile_seconds', 'images_per_second'} of this session). Raises UserError where a
   run would go on with others than it has seen, Stopped, Diverged or DiskFull.

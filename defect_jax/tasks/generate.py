@@ -13,9 +13,9 @@ from defect_jax.config import UserError, config_hash
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
+from defect_jax.runs.folder import Stopped
 from defect_jax.schema import Choice, Integer, Names, Number, Optional, Text
 from defect_jax.tasks.progress import Progress
-from defect_jax.workdir import Stopped
 
 SCHEMA = {
     'task': Choice('generate'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 65536), 'vae': Optional(Text()),

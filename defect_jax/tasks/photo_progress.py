@@ -2,7 +2,7 @@
 
 import time
 
-from defect_jax.workdir import Stopped
+from defect_jax.runs.folder import Stopped
 
 _INTERVAL = 2.0  # seconds between lines
 

@@ -6,10 +6,11 @@ import os
 import pathlib
 from concurrent import futures
 
-from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
-from defect_jax.data import folder, parts, reading
+from defect_jax.data import parts, samples
+from defect_jax.data.sources import folder
 from defect_jax.imagesets import writer
+from defect_jax.runs.atomic import write_atomic
 from defect_jax.tasks import machine
 from defect_jax.tasks.photo_progress import Progress
 
@@ -94,7 +95,7 @@ def write_heatmap(workdir, file, drawn):
 
 def usable(records, view, broken):
   """Shown that can be used; the others are added to `broken`."""
-  for shown in reading.read_all(records, view):
+  for shown in samples.read_all(records, view):
     if shown.reason:
       broken.append(shown)
     else:

@@ -16,8 +16,8 @@ import orbax.checkpoint as ocp
 from absl import logging
 from flax import traverse_util
 
-from defect_jax.atomic import disk_full_named, write_atomic
 from defect_jax.config import UserError
+from defect_jax.runs.atomic import disk_full_named, write_atomic
 
 KEEP = 3
 _DIGEST = 'digest.json'

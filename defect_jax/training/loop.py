@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from defect_jax.runs.folder import Diverged, Stopped
 from defect_jax.training import checkpoint
-from defect_jax.workdir import Diverged, Stopped
 
 HISTORY = ('train/kld', 'train/mse', 'target/kld', 'target/mse')
 _POLL = 0.2  # seconds between looks at requests.json while paused

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from made_images import CHUNK, COUNT, HASH, failing, make, stamps, tree, unused
 
-from defect_jax import atomic
 from defect_jax.augmentation.production import produce
 from defect_jax.config import UserError
+from defect_jax.runs import atomic
 
 
 def foreign_photo(root):

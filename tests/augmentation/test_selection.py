@@ -32,7 +32,7 @@ def test_a_made_defect_is_kept_that_reads_as_asked_and_is_no_artefact():
   # On a line: dents at 0, 1, 2, 3, good ones at 10, 11, 12; the nearest of its kind is 1 away from each.
   real = np.float32([[0], [1], [2], [3], [10], [11], [12]])
   labels = ['dent'] * 4 + ['good'] * 3
-  reading = selection.Reading(real, labels, range(7), quantile=1.0)
+  reading = selection.DefectFilter(real, labels, range(7), quantile=1.0)
   candidates = np.float32([[[2.5], [-0.9], [-5]], [[11], [4.5], [30]], [[11], [8], [30]]])
   chosen, records = reading.choose(candidates, ['dent'] * 3)
   # Image 0: farther left is more of a dent, but -5 is 5 away from the nearest. Images 1 and 2: all are farther than 1
@@ -50,7 +50,7 @@ def test_a_made_defect_is_kept_that_reads_as_asked_and_is_no_artefact():
 
 def test_one_that_passes_is_kept_though_another_is_surer(monkeypatch):
   real = np.float32([[0], [1], [10], [11], [20], [21]])
-  reading = selection.Reading(real, ['dent'] * 2 + ['good'] * 2 + ['spot'] * 2, range(6), quantile=1.0)
+  reading = selection.DefectFilter(real, ['dent'] * 2 + ['good'] * 2 + ['spot'] * 2, range(6), quantile=1.0)
   chances = np.array([[0.45, 0.55, 0.0], [0.4, 0.3, 0.3]])  # of dent, good, spot: the first reads as good
   monkeypatch.setattr(reading, '_reader', types.SimpleNamespace(classes_=np.array(['dent', 'good', 'spot']),
                                                                 predict_proba=lambda features: chances))
@@ -61,7 +61,7 @@ def test_one_that_passes_is_kept_though_another_is_surer(monkeypatch):
 def test_real_ones_are_compared_with_those_of_other_groups():
   # Dents: two groups of photos that are 1 apart, 6 between them; good ones of a single group are 1 apart.
   real = np.float32([[0], [1], [7], [8], [20], [21]])
-  reading = selection.Reading(real, ['dent'] * 4 + ['good'] * 2, [0, 0, 1, 1, 2, 2], quantile=1.0)
+  reading = selection.DefectFilter(real, ['dent'] * 4 + ['good'] * 2, [0, 0, 1, 1, 2, 2], quantile=1.0)
   _, records = reading.choose(np.float32([[[-6]], [[-8]], [[21.5]], [[23]]]), ['dent', 'dent', 'good', 'good'])
   assert [record['most'] for record in records] == [7, 7, 1, 1]
   assert [record['artefact'] for record in records] == [False, True, False, True]

@@ -7,7 +7,7 @@ from PIL import Image
 from defect_jax.config import UserError
 from defect_jax.data import areas, parts
 
-VIEW = areas.View(size=16, context=(2., 2.), share=(0.5, 0.5))
+VIEW = areas.Crop(size=16, context=(2., 2.), share=(0.5, 0.5))
 
 
 def record(root, label, number, photo, mark=None):
@@ -113,4 +113,4 @@ def test_a_class_of_one_photo_is_refused(found):
 def test_views_that_cannot_be():
   for wrong in ({'context': (0.5, 2.)}, {'context': (3., 2.)}, {'share': (0.5,)}):
     with pytest.raises(UserError, match=f'data.{next(iter(wrong))}'):
-      areas.View(**{'size': 16, 'context': (2., 2.), 'share': (0.5, 0.5)} | wrong)
+      areas.Crop(**{'size': 16, 'context': (2., 2.), 'share': (0.5, 0.5)} | wrong)

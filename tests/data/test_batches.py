@@ -3,14 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from defect_jax.data import batches, regions, sets
+from defect_jax.data import batches, dataset, regions
 
 KEY = jax.random.key(3)
 
 
 @pytest.fixture(scope='module')
 def cells(tmp_path_factory):
-  return sets.open_set(source='elpv', part='pool', classes=('defective',), few_shot=25,
+  return dataset.open_set(source='elpv', part='pool', classes=('defective',), few_shot=25,
                        geometry=regions.Geometry(16, 1), cache=tmp_path_factory.mktemp('cache'))
 
 
@@ -79,7 +79,7 @@ def test_a_batch_holds_the_photos_it_names(cells):
 def test_uint16_conversion_is_the_same_on_host_and_device():
   values = np.arange(65536, dtype=np.uint16)
   on_device = jax.jit(lambda v: batches.gather(v, jnp.arange(65536), None)['image'])(values)
-  assert np.asarray(on_device).tobytes() == sets.as_float(values).tobytes()
+  assert np.asarray(on_device).tobytes() == dataset.as_float(values).tobytes()
 
 
 def test_balanced_batches_hold_every_class_equally_often():

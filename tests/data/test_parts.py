@@ -3,7 +3,8 @@ import pathlib
 
 import pytest
 
-from defect_jax.data import elpv, folder, parts
+from defect_jax.data import parts
+from defect_jax.data.sources import elpv, folder
 
 
 def test_part_by_first_byte_of_sha256():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from defect_jax.config import UserError
-from defect_jax.data import folder, photos, regions
+from defect_jax.data import photos, regions
+from defect_jax.data.sources import folder
 
 GRID = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)  # value = 30 * row + column
 

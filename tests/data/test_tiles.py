@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from defect_jax.data import photos, regions, sets, tiles
+from defect_jax.data import dataset, photos, regions, tiles
 
 
 def view(size=16, **settings):
-  return tiles.View(regions.Geometry(size, 1), True, **settings)
+  return tiles.Tiling(regions.Geometry(size, 1), True, **settings)
 
 
 @pytest.mark.parametrize('shape', [(16, 16), (40, 17), (64, 100), (9, 30), (5, 5)])
@@ -49,7 +49,7 @@ def test_a_photo_is_reduced_by_means_and_its_mask_by_any():
 @pytest.mark.parametrize('fit', ['crop', 'pad'])
 def test_the_mask_of_a_whole_photo_covers_just_where_the_photo_changes(fit):
   rng = np.random.default_rng(0)
-  whole = tiles.View(regions.Geometry(16, 1, fit=fit))
+  whole = tiles.Tiling(regions.Geometry(16, 1, fit=fit))
   for _ in range(20):
     shape = rng.integers(17, 90, 2)
     mask = np.zeros(shape, np.uint8)
@@ -61,7 +61,7 @@ def test_the_mask_of_a_whole_photo_covers_just_where_the_photo_changes(fit):
 
 
 def test_a_box_bounds_what_tiles_see_and_a_mask_of_another_size_is_refused():
-  boxed = tiles.View(regions.Geometry(16, 1, 'box', box=(10, 4, 20, 30)), True)
+  boxed = tiles.Tiling(regions.Geometry(16, 1, 'box', box=(10, 4, 20, 30)), True)
   photo = np.zeros((40, 50), np.uint8)
   photo[4:34, 10:30] = 255
   image, _ = boxed.place(photo, None, 'a.png')
@@ -85,4 +85,4 @@ def test_a_tile_set_gives_the_tiles_as_training_takes_them():
   given = tiles.TileSet(made)
   assert len(given) == 3 and given.shape == made.shape and given[1].dtype == np.uint16
   np.testing.assert_allclose(given.images(), made, atol=1 / 65535)
-  np.testing.assert_array_equal(given.images()[2], sets.as_float(given[2]))
+  np.testing.assert_array_equal(given.images()[2], dataset.as_float(given[2]))

@@ -13,7 +13,7 @@ from small_pipeline import write
 
 from defect_jax import parallel
 from defect_jax.config import UserError
-from defect_jax.diffusion import learning, lora, pipeline
+from defect_jax.diffusion import finetune, lora, pipeline
 from defect_jax.training.descent import Descent
 from defect_jax.training.feeding import ResidentFeed
 
@@ -116,7 +116,7 @@ def test_training_moves_the_adapters_alone(folder):
   def join(moved, frozen):
     return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'])}
 
-  loss = learning.Denoising(model, 0.1, 0.1, join)
+  loss = finetune.Denoising(model, 0.1, 0.1, join)
   descent = Descent(loss, optax.adam(1e-2), jax.random.key(0), 0.9)
   frozen = {'unet': params['unet'], 'ids': model.ids(['a dent', '']), 'contexts': model.encode_text(['a dent', ''])}
   begin = descent.init({'lora': lora.init(params['unet'], 2, 0)}, frozen)

@@ -8,8 +8,9 @@ import types
 import numpy as np
 import pytest
 
+import defect_jax.sweeps.jobs
 from defect_jax.config import UserError
-from defect_jax.data import parts, sets
+from defect_jax.data import dataset, parts
 from experiments import augmentation_cells as cells
 
 
@@ -137,12 +138,12 @@ def test_a_cell_has_the_photos_that_its_jobs_draw(tmp_path):
   groups = [row['group'] for row in listed]
   assert all(parts.part_of(group) == 'pool' for group in groups)
   # All good photos of the pool, and the six that sets.open_set draws by that seed.
-  pool = [record for record in sets.list_photos('elpv') if record.part == 'pool']
+  pool = [record for record in dataset.list_photos('elpv') if record.part == 'pool']
   wanted = parts.choose_few([record for record in pool if record.label == 'defective'], 6, 2)
   assert sorted(row['group'] for row in listed if row['path'].startswith('test/defective')) == wanted
   assert len(listed) == 6 + sum(record.label == 'good' for record in pool)
   assert all((tmp_path / 'photos' / row['path']).is_file() for row in listed)
-  again = sets.list_photos('folder', tmp_path / 'photos')
+  again = dataset.list_photos('folder', tmp_path / 'photos')
   assert {record.part for record in again} == {'pool'} and {record.label for record in again} == {'good', 'defective'}
 
 
@@ -158,7 +159,8 @@ def test_a_cell_of_all_photos_has_all_of_them(tmp_path):
   few, every = (cells.Cell(tmp_path / f'{photos}', data, photos, 2, 10, True) for photos in (6, 0))
   for cell in (few, every):
     cell.export(cell.root / 'photos')
-  every_defect = [record for record in sets.list_photos('elpv') if (record.part, record.label) == ('pool', 'defective')]
+  every_defect = [record for record in dataset.list_photos('elpv')
+                  if (record.part, record.label) == ('pool', 'defective')]
   shown = [{path.stem for path in (cell.root / 'photos/test/defective').iterdir()} for cell in (few, every)]
   assert len(shown[0]) == 6 and shown[0] < shown[1] and len(shown[1]) == len(every_defect)
 
@@ -167,7 +169,8 @@ def test_a_cell_of_all_photos_has_all_of_them(tmp_path):
 def ran(monkeypatch):
   """(workdir, settings) of every job that a cell starts; none is run."""
   started = []
-  monkeypatch.setattr(cells.jobs, 'run', lambda config, workdir, settings: started.append((workdir, settings)))
+  monkeypatch.setattr(defect_jax.sweeps.jobs, 'run',
+                      lambda config, workdir, settings: started.append((workdir, settings)))
   monkeypatch.setattr(cells, 'rows', lambda workdir: {})
   return started
 

@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 
 from defect_jax.config import UserError
-from defect_jax.data import elpv
+from defect_jax.data.sources import elpv
 from defect_jax.models import features
 
 

@@ -12,9 +12,9 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from defect_jax import atomic
 from defect_jax.report import grids, vae
 from defect_jax.report.latent import Latent
+from defect_jax.runs import atomic
 
 pytestmark = pytest.mark.filterwarnings('error::UserWarning')  # matplotlib's, of a figure that does not fit
 

@@ -11,7 +11,7 @@ from absl import flags
 from made_photos import make_dents, make_photos, make_set
 
 from defect_jax import main
-from defect_jax.workdir import Workdir
+from defect_jax.runs.folder import Workdir
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ('--config.model.widths=4,8', '--config.model.latent=4', '--config.steps.total=40', '--config.steps.log=2',

@@ -15,8 +15,8 @@ from workdirs import rows_of, summary_of
 
 from defect_jax import main, trained
 from defect_jax.data import parts
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks.anomaly import fitting
-from defect_jax.workdir import Workdir
 
 SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.model.linear=false',
          '--config.train.streams.E1.lr=0.002', '--config.train.streams.E2.lr=0.002',

@@ -16,10 +16,10 @@ from workdirs import rows_of, summary_of
 
 from defect_jax import main
 from defect_jax.config import UserError
-from defect_jax.data import parts, sets
+from defect_jax.data import dataset, parts
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks.classifier import fitted
 from defect_jax.tasks.classifier.material import open_material
-from defect_jax.workdir import Workdir
 
 SMALL = ('--config.model.widths=4,8', '--config.data.few_shot=0', '--config.data.good=0', '--config.data.defects=()',
          '--config.optimizer.lr=0.02', '--config.optimizer.average=0.8', '--config.steps.total=40',
@@ -281,7 +281,7 @@ def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason
 
 
 def test_too_many_photos_are_refused_before_they_are_read(job, tmp_path, assert_refused, monkeypatch):
-  monkeypatch.setattr(sets.PhotoSet, 'images', lambda *_: pytest.fail('they were read'))
+  monkeypatch.setattr(dataset.PhotoSet, 'images', lambda *_: pytest.fail('they were read'))
   assert_refused(job(tmp_path / 'run', '--config.data.resident_mb=0.1'), tmp_path / 'run',
                  'data.resident_mb = 0.1: the photos take')
 

@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from defect_jax.data import folder, parts
+from defect_jax.data import parts
+from defect_jax.data.sources import folder
 from defect_jax.tasks.inpaint import sources
 
 

@@ -16,8 +16,8 @@ from configs import inpaint_train
 from defect_jax import main
 from defect_jax.data import parts
 from defect_jax.diffusion import lora
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks.inpaint_train import material
-from defect_jax.workdir import Workdir
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ('seconds', 'compile_seconds', 'images_per_second', 'peak_memory_mb')  # of this machine, not of the run

@@ -9,8 +9,8 @@ import pytest
 
 from defect_jax import trained
 from defect_jax.config import UserError
+from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
-from defect_jax.workdir import Workdir
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from made_photos import bumps, names, write
 
-from defect_jax.atomic import write_atomic
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
-from defect_jax.workdir import Workdir
 
 MEASURED = ('seconds', 'compile_seconds', 'images_per_second', 'peak_memory_mb')  # of this machine, not of the run
 

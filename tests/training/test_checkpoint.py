@@ -10,10 +10,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from defect_jax.atomic import DiskFull
 from defect_jax.config import UserError
+from defect_jax.runs.atomic import DiskFull
+from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
-from defect_jax.workdir import Workdir
 
 
 def tree(step):

@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
+from defect_jax.runs.folder import Diverged, Stopped, Workdir
 from defect_jax.training import checkpoint, loop
-from defect_jax.workdir import Diverged, Stopped, Workdir
 
 CONFIG_KEYS = {'task': 'toy', 'steps': {'total': 20}}
 FRESH = {'x': np.zeros(1), 'kld': np.full(1, 10.), 'mse': np.full(1, 0.5)}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from defect_jax import parallel
-from defect_jax.data import augment, sets
+from defect_jax.data import augment, dataset
 from defect_jax.models.vae import Standard, Vae
 from defect_jax.training import control, feeding, routing, state
 
@@ -218,7 +218,7 @@ def single_steps():
   """(Trainer, state before step 3, (state, metrics) after four single steps) with batches that straddle epochs."""
   made, fresh = trainer(optimizer='adam_shared', lr=0.002, policy='pi', light=LIGHT)
   fresh = fresh.replace(step=jnp.int32(3))
-  return made, fresh, run(made, fresh, 4, sets.as_float(Cached().images), batch=6)
+  return made, fresh, run(made, fresh, 4, dataset.as_float(Cached().images), batch=6)
 
 
 def test_streamed_is_resident_bit_for_bit(single_steps):
@@ -234,7 +234,7 @@ def test_streamed_is_resident_bit_for_bit(single_steps):
 
 def test_fused_steps_are_single_steps(single_steps):
   made, fresh, (single, rows) = single_steps
-  fused, fused_rows = run(made, fresh, 4, sets.as_float(Cached().images), batch=6, fused=3)
+  fused, fused_rows = run(made, fresh, 4, dataset.as_float(Cached().images), batch=6, fused=3)
   assert int(single.step) == int(fused.step) == 7
   assert rows.keys() == fused_rows.keys()
   for name, values in rows.items():

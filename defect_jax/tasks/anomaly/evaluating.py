@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from defect_jax.config import UserError
-from defect_jax.data import reading
+from defect_jax.data import samples
 from defect_jax.evaluation import anomaly, classification, synthetic
 from defect_jax.report import anomaly as report
 from defect_jax.tasks import machine
@@ -69,7 +69,7 @@ def run(config, workdir):
 def _check_masks(records, view):
   """A mask of another size is refused before anything is trained."""
   for record in records:
-    if record.mask and (shown := reading.read(record, view)).reason and 'mask' in shown.reason:
+    if record.mask and (shown := samples.read(record, view)).reason and 'mask' in shown.reason:
       raise UserError(f'{record.file}: {shown.reason}; put the right mask there or remove it')
 
 
@@ -78,7 +78,7 @@ def _with_synthetic(shown, seed):
   for number, one in enumerate(shown):
     yield one
     image, mask, kind = synthetic.paste(one.image, np.random.default_rng((seed, number)))
-    yield reading.Shown(dataclasses.replace(one.record, label=kind), image, mask)
+    yield samples.Sample(dataclasses.replace(one.record, label=kind), image, mask)
 
 
 class _Results:

@@ -7,14 +7,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from defect_jax import trained
-from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
-from defect_jax.data import sets, tiles
-from defect_jax.evaluation import baselines, detector, threshold
+from defect_jax.data import dataset, tiles
+from defect_jax.detectors import baselines, reconstruction, threshold
 from defect_jax.models import features
+from defect_jax.runs.atomic import plain, write_atomic
+from defect_jax.runs.folder import Stopped, Workdir
 from defect_jax.tasks import vae as vae_task
 from defect_jax.tasks.anomaly import photos, scoring
-from defect_jax.workdir import Stopped, Workdir
 
 HELD_OUT = 512  # tiles that a training watches, at most
 _MEASURED = 2048  # tiles that spread and components come from, at most
@@ -130,7 +130,7 @@ def train(config, workdir, good, held_out):
       raise
     return trained.open_vae(inner.root)
   vae = trained.open_vae(inner.root)
-  trained.check_photos(vae.standard.center, sets.mean_image(tiles.TileSet(good)))
+  trained.check_photos(vae.standard.center, dataset.mean_image(tiles.TileSet(good)))
   return vae
 
 
@@ -139,12 +139,13 @@ def fit(config, vae, view, good):
   def recon(image):
     return vae.decode(vae.vae.encode(vae.params['encoder'], vae.standard, image).mean)
 
-  return assemble(config, vae, view, {'vae': detector.spread(recon, _some(config, good, _MEASURED), config.score.blur)})
+  spread = reconstruction.spread(recon, _some(config, good, _MEASURED), config.score.blur)
+  return assemble(config, vae, view, {'vae': spread})
 
 
 def assemble(config, vae, view, spread):
   """detector.Detector without baselines of what it is made of."""
-  return detector.Detector(vae, view, config.batch, config.score.layers, config.score.blur, spread)
+  return reconstruction.Detector(vae, view, config.batch, config.score.layers, config.score.blur, spread)
 
 
 def fit_baselines(config, found, good):
@@ -152,7 +153,7 @@ def fit_baselines(config, found, good):
   part = _some(config, good, _MEASURED)
   linear = {'pca': baselines.Linear.fit(part, config.baselines.pca, config.seed),
             'mean_image': baselines.Linear.fit(part, 0)}
-  spread = {name: detector.spread(of.recon, part, config.score.blur) for name, of in linear.items()}
+  spread = {name: reconstruction.spread(of.recon, part, config.score.blur) for name, of in linear.items()}
   neighbours = None
   if scoring.on_features(config):
     neighbours = baselines.Neighbours.fit(jax.device_put(features.load('vgg16')), _some(config, good, _BANK_TILES),

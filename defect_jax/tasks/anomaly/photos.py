@@ -5,7 +5,7 @@ import dataclasses
 from absl import logging
 
 from defect_jax.config import UserError, nearest
-from defect_jax.data import parts, reading, regions, sets, tiles
+from defect_jax.data import dataset, parts, regions, samples, tiles
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Split:
 
 
 def view_of(config):
-  """tiles.View of a config."""
+  """tiles.Tiling of a config."""
   data, cut = config.data, config.tiles
   geometry = regions.Geometry(data.size, data.channels, data.region, data.context, data.box, data.fit)
-  return tiles.View(geometry, cut.on, cut.reduce, cut.overlap)
+  return tiles.Tiling(geometry, cut.on, cut.reduce, cut.overlap)
 
 
 def split(config):
@@ -30,7 +30,7 @@ def split(config):
   measured; of dev, every other group with good photos gives the threshold, the others are tested.
   """
   data = config.data
-  listed = sets.list_photos(data.source, data.path, data.cell_type)
+  listed = dataset.list_photos(data.source, data.path, data.cell_type)
   good = [record for record in listed if record.label == 'good']
   defects = _defects(data, listed)
   by_part = {part: [record for record in good if record.part == part] for part in parts.PARTS}
@@ -76,7 +76,7 @@ def _halves(records):
 def usable(records, view, max_broken, notes):
   """Shown of every record that can be used; others are added to `notes`, and UserError where they are too many."""
   broken = 0
-  for shown in reading.read_all(records, view):
+  for shown in samples.read_all(records, view):
     if shown.reason:
       broken += 1
       if broken > max_broken * len(records):

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from defect_jax.data import parts
-from defect_jax.evaluation import detector
+from defect_jax.detectors import reconstruction
 from defect_jax.report import anomaly as report
 from defect_jax.report import heatmaps
 from defect_jax.tasks import predictions
@@ -23,7 +23,7 @@ class Ready:
 
   settings: of scoring.scored. scale: of heat maps. good: scores of the photos that the threshold comes from.
   """
-  found: detector.Detector
+  found: reconstruction.Detector
   score: scoring.Score
   limit: object
   settings: dict

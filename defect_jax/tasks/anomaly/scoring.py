@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from defect_jax.evaluation import detector, residuals
+from defect_jax.detectors import reconstruction, residuals
 
 _ONE_A_TILE = 'kld'  # a figure of a tile, so of its map only the largest is told, and it says nothing of pixels
 
@@ -25,13 +25,13 @@ class Score:
 
 def on_features(config):
   """Whether VGG16's features are to be computed."""
-  return config.score.features or config.score.map in detector.ON_FEATURES
+  return config.score.features or config.score.map in reconstruction.ON_FEATURES
 
 
 def every(config):
   """Every Score of the VAE and of the baselines that a config asks for."""
-  names = [name for name in (*detector.OF_VAE, *detector.OF_BASELINES)
-           if on_features(config) or name not in detector.ON_FEATURES]
+  names = [name for name in (*reconstruction.OF_VAE, *reconstruction.OF_BASELINES)
+           if on_features(config) or name not in reconstruction.ON_FEATURES]
   return [Score(name, reduction) for name in names
           for reduction in (residuals.REDUCTIONS if name != _ONE_A_TILE else ('max',))]
 

@@ -6,15 +6,15 @@ import jax
 import numpy as np
 
 from defect_jax import parallel
-from defect_jax.atomic import write_atomic
 from defect_jax.config import UserError
 from defect_jax.data import prepared
 from defect_jax.evaluation import classification
 from defect_jax.report import classifier as report
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import fitting, machine, predictions
 from defect_jax.tasks.classifier import fitted, learning
 from defect_jax.tasks.classifier.material import open_material
-from defect_jax.workdir import Workdir
 
 COLUMNS = (*predictions.COLUMNS, 'class', 'truth')
 _NAMED = 3  # files that a refusal names

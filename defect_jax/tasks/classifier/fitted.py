@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage, special
 
-from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
 from defect_jax.models import cnn, features
+from defect_jax.runs.atomic import plain, write_atomic
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import fitting
 from defect_jax.training import checkpoint
-from defect_jax.workdir import Workdir
 
 _CHUNK_PIXELS = 2**18  # of one call of a network
 _BLUR = 1.5  # px, of saliency maps

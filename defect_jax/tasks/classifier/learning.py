@@ -34,7 +34,7 @@ def train(config, workdir, material):
   standard = standard_of(model.kind, inputs[:len(material.real)] if model.kind == 'resnet' else inputs)
   descent = descent_of(config, model, standard, light, keys['train'])
   state = descent.init(jax.device_get(model.init(keys['params'])), {})
-  watch = Early(model, standard, material.validation, config.validation.patience, state.average)
+  watch = EarlyStopping(model, standard, material.validation, config.validation.patience, state.average)
   members, counts = members_of(labels)
   draw = functools.partial(batches.balanced, members=members, counts=counts)
   state, _, speed = fitting.fit(
@@ -105,7 +105,7 @@ def descent_of(config, model, standard, light, key):
   return Descent(loss, optimizer, key, setting.average)
 
 
-class Early(fitting.Watch):
+class EarlyStopping(fitting.Callback):
   """Keeps the parameters with the lowest loss on held-out photos, each class counting the same."""
 
   def __init__(self, model, standard, validation, patience, params):

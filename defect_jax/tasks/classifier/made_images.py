@@ -7,7 +7,7 @@ import typing
 import numpy as np
 
 from defect_jax.config import UserError
-from defect_jax.data import parts, reading, tiles
+from defect_jax.data import parts, samples, tiles
 from defect_jax.imagesets import manifest, soundness
 from defect_jax.tasks.classifier.lots import GOOD, Lot, geometry_of, label_of
 
@@ -109,7 +109,7 @@ def _read(config, chosen, notes):
   for row, (root, image, label) in enumerate(chosen):
     region = config.data.region if image.method in _OF_WHOLE_PHOTOS else 'full'
     record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file)
-    shown = reading.read(record, tiles.View(geometry_of(config, region)))
+    shown = samples.read(record, tiles.Tiling(geometry_of(config, region)))
     if shown.reason:
       broken += 1
       if broken > config.data.max_broken * len(chosen):

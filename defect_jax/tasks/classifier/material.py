@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from defect_jax.config import UserError, nearest
-from defect_jax.data import parts, prepared, sets
+from defect_jax.data import dataset, parts, prepared
 from defect_jax.data.photos import PhotoError
 from defect_jax.tasks.classifier import made_images
 from defect_jax.tasks.classifier.lots import DEFECT, GOOD, Lot, geometry_of, label_of
@@ -107,7 +107,7 @@ class _Listed:
   def __init__(self, config, number, source, path):
     """number: of the set among those that the config names."""
     self._config, self._number, self._source, self._path = config, number, source, path
-    self.records = sets.list_photos(source, path, config.data.cell_type)
+    self.records = dataset.list_photos(source, path, config.data.cell_type)
     self._sha256 = {}  # of files that were opened
 
   def pool(self, names):
@@ -143,7 +143,7 @@ class _Listed:
   def _open(self, wanted, part, count):
     here = {record.label for record in self.records}
     data = self._config.data
-    photos = sets.open_set(source=self._source, path=self._path, part=part, classes=[n for n in wanted if n in here],
+    photos = dataset.open_set(source=self._source, path=self._path, part=part, classes=[n for n in wanted if n in here],
                            few_shot=count, seed=self._config.seed, geometry=geometry_of(self._config),
                            cell_type=data.cell_type, max_broken=data.max_broken)
     self._sha256 |= zip(photos.files, photos.sha256, strict=True)

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from defect_jax.data import reading, tiles
+from defect_jax.data import samples, tiles
 from defect_jax.evaluation import classification
 from defect_jax.report import classifier as report
 from defect_jax.report import heatmaps
@@ -24,7 +24,7 @@ _AT_ONCE = 32  # photos
 @dataclasses.dataclass(frozen=True)
 class Seen:
   """A photo with its probabilities `[K]` and its saliency `[S, S]` or None; shown: reading.Shown."""
-  shown: reading.Shown
+  shown: samples.Sample
   probabilities: np.ndarray
   saliency: np.ndarray | None
 
@@ -38,7 +38,7 @@ def run(config, workdir):
   """Predicts all photos of `config.photos`; returns the summary. A photo that cannot be read becomes a row."""
   records = predictions.list_photos(config.photos, workdir)
   found, saved = fitted.open_fitted(config.classifier, config.prevalence, config.mirrored)
-  view = tiles.View(geometry_of(saved))
+  view = tiles.Tiling(geometry_of(saved))
   workdir.open()
   print(f'classes and geometry are those of {config.classifier}: {", ".join(found.classes)}', flush=True)
   if config.prevalence is None and (share := 1 - found.prior[0]) > config.threshold:

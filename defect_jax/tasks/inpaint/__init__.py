@@ -9,14 +9,15 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.augmentation import production, selection
 from defect_jax.config import UserError, config_hash
-from defect_jax.data import folder, prepared
+from defect_jax.data import prepared
+from defect_jax.data.sources import folder
 from defect_jax.diffusion import geometry, masks, pipeline, schedulers
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint as report
+from defect_jax.runs.folder import Stopped
 from defect_jax.schema import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.tasks.inpaint import filtering, making, measuring, sources
 from defect_jax.tasks.progress import Progress
-from defect_jax.workdir import Stopped
 
 SCHEMA = {
     'task': Choice('inpaint'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 4096),

@@ -27,9 +27,9 @@ def selector(config, records):
                       f'reads as {name} is told by real photos, and there are {len(found)} of it in part '
                       f'{config.part}; add some or set both to 1')
   counts = {name: min(len(found), _MOST) for name, found in chosen.items()}
-  real, _ = areas.draw(chosen, counts, areas.View(view.size, (view.context, view.context), (0.5, 1.)), config.seed, 1.)
+  real, _ = areas.draw(chosen, counts, areas.Crop(view.size, (view.context, view.context), (0.5, 1.)), config.seed, 1.)
   features = generation.features_of(np.float32([area.image for area in real]) / 255)
-  reading = selection.Reading(features, [area.label for area in real], [area.group for area in real],
+  reading = selection.DefectFilter(features, [area.label for area in real], [area.group for area in real],
                               config.filter.quantile)
 
   def select(candidates, defects):

@@ -4,7 +4,8 @@ import numpy as np
 from absl import logging
 
 from defect_jax.config import UserError
-from defect_jax.data import folder, photos, regions, sets
+from defect_jax.data import dataset, photos, regions
+from defect_jax.data.sources import folder
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import writer
 
@@ -38,7 +39,7 @@ def _known(config, photo_folder):
 
 def _real(classes, photo_folder, view, part):
   try:
-    return sets.open_set(source='folder', path=str(photo_folder), part=part, classes=classes, geometry=view,
+    return dataset.open_set(source='folder', path=str(photo_folder), part=part, classes=classes, geometry=view,
                          max_broken=1.).images()
   except UserError as error:
     logging.info('no real defects of part %s to measure against: %s', part, error)

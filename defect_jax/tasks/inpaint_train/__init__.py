@@ -9,7 +9,7 @@ from absl import logging
 from defect_jax import __version__, parallel
 from defect_jax.config import UserError, config_hash
 from defect_jax.data import prepared
-from defect_jax.diffusion import learning
+from defect_jax.diffusion import finetune
 from defect_jax.report import inpaint_train as report
 from defect_jax.tasks import fitting, machine
 from defect_jax.tasks.inpaint_train import learners, material, measures, stages
@@ -87,11 +87,11 @@ def _learn(config, workdir, learner, seen, stage):
   model, keys = learner.model, jax.random.split(jax.random.key(config.seed + 1), 3)
   print(f'encoding {len(train)} areas', flush=True)
   data = stages.bank(model, train, texts)
-  loss = learning.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
+  loss = finetune.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
   descent = stages.denoising_descent(config, loss, keys[0])
   defects = train.defects()
   found = measures.places(train.good(), defects, texts, config.measure.images, config.seed)
-  fill = measures.Filler(config, model, texts, found)
+  fill = measures.Inpainter(config, model, texts, found)
   held_out = _held_out(loss, model, dev, texts, learner.frozen, keys[2])
 
   def evaluate(state, step):
@@ -100,7 +100,7 @@ def _learn(config, workdir, learner, seen, stage):
     return held_out(state.average)
 
   state, history, speed = fitting.fit(workdir, config.steps, descent, descent.init(learner.moved, learner.frozen),
-                                      data, seen.digest(), config.batch, keys[1], fitting.Watch(evaluate),
+                                      data, seen.digest(), config.batch, keys[1], fitting.Callback(evaluate),
                                       stages.rows)
   learner.write(workdir, state.average)
   print('measuring', flush=True)
@@ -112,7 +112,7 @@ def _learn(config, workdir, learner, seen, stage):
   made = fill(learner.whole(state.average), len(found.labels))
 
   def before():
-    untrained = fill if learner.before is model else measures.Filler(config, learner.before, texts, found)
+    untrained = fill if learner.before is model else measures.Inpainter(config, learner.before, texts, found)
     return untrained(as_tree(learner.before.params), len(found.labels))
 
   summary |= _realism(config, before, found, made, defects, dev)
@@ -143,7 +143,7 @@ def _realism(config, before, found, made, defects, dev):
   if real is None or not len(real):
     return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
                           'memorised_fraction'))
-  against, marks = measures.Against(config, defects, real), found.marks
+  against, marks = measures.KidReference(config, defects, real), found.marks
   kid = {name: against.kid(images, marks) for name, images in (
       ('before', before() if against.enough else None), ('after', made), ('cutpaste', found.pasted()))}
   novelty, memorised = against.newness(made, marks)

@@ -8,15 +8,15 @@ from collections.abc import Callable
 import numpy as np
 from absl import logging
 
-from defect_jax.atomic import plain, write_atomic
 from defect_jax.config import UserError
-from defect_jax.diffusion import learning, lora, pipeline, saving, small_model, vocabulary
+from defect_jax.diffusion import finetune, lora, pipeline, saving, small_model, vocabulary
+from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.tasks.inpaint_train import stages
 from defect_jax.training.descent import as_tree
 
 
 @dataclasses.dataclass(frozen=True)
-class Learner:
+class Finetuner:
   """What the second stage trains.
 
   Attributes:
@@ -46,7 +46,7 @@ class Learner:
 
   @classmethod
   def of(cls, model, params, texts, moved, join, write, frozen=None):
-    """The Learner of a Pipeline; texts that do not learn are encoded once."""
+    """The Finetuner of a Pipeline; texts that do not learn are encoded once."""
     ids = np.asarray(model.ids(texts.all))
     frozen = {'ids': ids, **(frozen or {})}
     if 'text_encoder' not in moved:
@@ -55,7 +55,7 @@ class Learner:
 
 
 def from_scratch(config, workdir, texts, lot, configs, tokenizer):
-  """(Learner, summary of the autoencoder's training); trains the autoencoder, or finds it trained."""
+  """(Finetuner, summary of the autoencoder's training); trains the autoencoder, or finds it trained."""
   vae, stage = stages.fit_autoencoder(config, workdir, configs, lot)
   begin = small_model.begin(configs, config.seed)
   before = _pipeline(config, workdir, configs, begin, tokenizer)
@@ -80,7 +80,7 @@ def configs_of(config, texts):
 
 
 def of_weights(config, texts):
-  """The Learner that goes on from `config.weights`; UserError where they cannot be used or do not fit."""
+  """The Finetuner that goes on from `config.weights`; UserError where they cannot be used or do not fit."""
   model = pipeline.load(config.weights, config.dtype)
   texts.check(model.ids(texts.all))
   if config.data.size % model.multiple:
@@ -102,14 +102,14 @@ def of_weights(config, texts):
   def write(workdir, moved):
     lora.write(workdir.lora, moved['lora'], model.digest, tune.scale)
 
-  return Learner.of(model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
+  return Finetuner.of(model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
                     join, write, {'unet': params['unet']})
 
 
 def _full(config, model, params, texts, parts):
   def write(workdir, moved):
     saving.save(workdir.pipeline, model, params | as_tree(moved), config.save.dtype)
-  return Learner.of(model, params, texts, {part: params[part] for part in parts},
+  return Finetuner.of(model, params, texts, {part: params[part] for part in parts},
                     lambda moved, frozen: frozen | moved, write)
 
 
@@ -117,4 +117,4 @@ def _scale(plain, lot):
   """What latents of a Pipeline that does not scale them are multiplied by: 1 over their deviation on some areas."""
   rows = np.unique(np.linspace(0, len(lot) - 1, min(len(lot), 128)).astype(int))
   canvases = lot.canvases()
-  return 1 / learning.scale_of(plain.encode_photos([canvases[row] for row in rows], list(lot.marks[rows])))
+  return 1 / finetune.scale_of(plain.encode_photos([canvases[row] for row in rows], list(lot.marks[rows])))

@@ -63,7 +63,7 @@ def open_lot(config, part, few_shot, count, flip):
   """
   data = config.data
   chosen, notes = areas.records(data.source, data.path, data.cell_type, part, data.classes, few_shot, config.seed)
-  view = areas.View(data.size, data.context, data.share)
+  view = areas.Crop(data.size, data.context, data.share)
   counts = _per_photo(chosen) if count is None else _counts(data.classes, count)
   drawn, skipped = areas.draw(chosen, counts, view, config.seed, data.max_broken)
   rng = np.random.default_rng([config.seed, len(drawn)])

@@ -83,7 +83,7 @@ def squares(images, marks, margin, size):
   return np.stack(cut)
 
 
-class Filler:
+class Inpainter:
   """Fills places by a pipeline: the same noise each time, and compiled once for all parameters."""
 
   def __init__(self, config, model, texts, found):
@@ -130,7 +130,7 @@ def shown():
   return _SHOWN
 
 
-class Against:
+class KidReference:
   """Measures squares around made defects against those around real ones.
 
   Attributes: count: real defects that are measured against. kid_of_training: KID of those that were trained on.

@@ -1,18 +1,19 @@
 """Keys of the config and what may stand there."""
 
 from defect_jax.config import UserError
-from defect_jax.data import elpv, sets
-from defect_jax.diffusion import learning
+from defect_jax.data import dataset
+from defect_jax.data.sources import elpv
+from defect_jax.diffusion import finetune
 from defect_jax.schema import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 
 _STEPS = {'total': Integer(1), 'log': Integer(1), 'eval': Integer(1), 'checkpoint': Integer(1)}
 _RATE = Number(above=0, high=1000)
 _WIDTHS = Tuple(Integer(8, 4096))
 SCHEMA = {
-    'task': Choice('inpaint_train'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(learning.RANGES, 65536),
+    'task': Choice('inpaint_train'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(finetune.RANGES, 65536),
     'dtype': Choice('float32', 'bfloat16'),
     'data': {
-        'source': Choice(*sets.SOURCES), 'path': Optional(Text()), 'part': Choice('pool'), 'classes': Names(),
+        'source': Choice(*dataset.SOURCES), 'path': Optional(Text()), 'part': Choice('pool'), 'classes': Names(),
         'cell_type': Choice(*elpv.CELL_TYPES), 'few_shot': Integer(0), 'size': Integer(32, 1024),
         'context': Tuple(Number(1, 100), 2), 'share': Tuple(Number(above=0, high=1), 2),
         'areas': Integer(4, 10**6),

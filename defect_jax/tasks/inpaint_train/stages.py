@@ -6,12 +6,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from defect_jax.diffusion import learning, pipeline, small_model
+from defect_jax.diffusion import finetune, pipeline, small_model
 from defect_jax.models import features
 from defect_jax.report import grids
+from defect_jax.runs.folder import Stopped, Workdir
 from defect_jax.tasks import fitting
 from defect_jax.training.descent import Descent, as_tree
-from defect_jax.workdir import Stopped, Workdir
 
 _SHOWN = 9  # areas in a grid of reconstructions
 _DECAY, _B2 = 0.01, 0.99  # of AdamW
@@ -32,7 +32,7 @@ def fit_autoencoder(config, workdir, configs, lot):
                           'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
                           'steps': chosen.steps.to_dict(), 'autoencoder': chosen.to_dict()}))
   _, vae, _ = pipeline.modules(configs, config.dtype)
-  loss = learning.Autoencoding(vae, chosen.lpips, chosen.kld)
+  loss = finetune.Autoencoding(vae, chosen.lpips, chosen.kld)
   keys = jax.random.split(jax.random.key(config.seed), 2)
   descent = Descent(loss, _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0), keys[0], 0.99)
   begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']}, {'lpips': features.load('alexnet')})
@@ -40,7 +40,7 @@ def fit_autoencoder(config, workdir, configs, lot):
   if done is None:
     inner.open()
   try:
-    watch = fitting.Watch(_reconstructions(inner, vae, lot))
+    watch = fitting.Callback(_reconstructions(inner, vae, lot))
     state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, lot.digest(),
                                         chosen.batch, keys[1], watch, _images)
     if done is None:
@@ -55,7 +55,7 @@ def fit_autoencoder(config, workdir, configs, lot):
 
 
 def _reconstructions(workdir, vae, lot):
-  """`evaluate` of fitting.Watch: a grid of areas and their reconstructions, and their squared error."""
+  """`evaluate` of fitting.Callback: a grid of areas and their reconstructions, and their squared error."""
   shown = np.float32(lot.images[:: -(-len(lot) // _SHOWN)]) / 255
 
   @jax.jit

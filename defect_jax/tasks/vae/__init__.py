@@ -12,8 +12,9 @@ from absl import logging
 
 from defect_jax import parallel
 from defect_jax.config import UserError
-from defect_jax.data import augment, sets
-from defect_jax.evaluation import baselines, forecast
+from defect_jax.data import augment, dataset
+from defect_jax.detectors import baselines
+from defect_jax.evaluation import forecast
 from defect_jax.models import features
 from defect_jax.models import vae as models
 from defect_jax.tasks import machine
@@ -74,8 +75,8 @@ def _open_dev(config):
 
 def _standardise(photos):
   """Standard and the variance about the mean image, photo by photo as of sets.mean_image."""
-  center = sets.mean_image(photos)
-  variance = sum(np.mean(np.square(sets.as_float(image) - center)) for image in photos) / len(photos)
+  center = dataset.mean_image(photos)
+  variance = sum(np.mean(np.square(dataset.as_float(image) - center)) for image in photos) / len(photos)
   if variance < 1e-10:
     raise UserError('data: all photos are the same image, so there is nothing to learn; check data.path')
   return models.Standard(jnp.float32(center), jnp.float32(math.sqrt(variance))), float(variance)
@@ -84,7 +85,7 @@ def _standardise(photos):
 def _measured(photos):
   """Images float32 `[n, S, S, C]` of at most _MEASURED photos, spread over the set."""
   rows = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _MEASURED)).astype(int))
-  return np.stack([sets.as_float(photos[row]) for row in rows])
+  return np.stack([dataset.as_float(photos[row]) for row in rows])
 
 
 def _components(images, count, seed):

@@ -1,6 +1,7 @@
 """Keys of a VAE's config and what may stand there."""
 
-from defect_jax.data import elpv, regions, sets
+from defect_jax.data import dataset, regions
+from defect_jax.data.sources import elpv
 from defect_jax.models import vae as models
 from defect_jax.schema import Boolean, Choice, Integer, Named, Names, Number, Optional, Text, Tuple
 from defect_jax.training import control, routing
@@ -13,7 +14,7 @@ SCHEMA = {
     'dtype': Choice('float32', 'bfloat16'),
     'average': Number(0, below=1),
     'data': {
-        'source': Choice(*sets.SOURCES), 'path': Optional(Text()), 'part': Choice('pool', 'dev', 'final'),
+        'source': Choice(*dataset.SOURCES), 'path': Optional(Text()), 'part': Choice('pool', 'dev', 'final'),
         'defects': Names(), 'cell_type': Choice(*elpv.CELL_TYPES), 'few_shot': Integer(0),
         'size': Integer(32, 256), 'channels': Choice(1, 3), 'region': Choice(*regions.REGIONS),
         'context': Number(1, 100), 'box': Optional(Tuple(Integer(0), 4)), 'fit': Choice(*regions.FITS),

@@ -12,10 +12,10 @@ import time
 import pytest
 from ml_collections import ConfigDict
 
-from defect_jax import atomic
-from defect_jax.atomic import DiskFull, plain, write_atomic
 from defect_jax.config import UserError
-from defect_jax.workdir import Workdir
+from defect_jax.runs import atomic
+from defect_jax.runs.atomic import DiskFull, plain, write_atomic
+from defect_jax.runs.folder import Workdir
 
 HOLDER = """
 import sys, time

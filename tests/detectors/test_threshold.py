@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from defect_jax.evaluation import threshold
+from defect_jax.detectors import threshold
 
 
 def test_by_hand_for_nineteen_photos():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import decomposition
 
-from defect_jax.evaluation import baselines
+from defect_jax.detectors import baselines
 from defect_jax.models import features
 
 

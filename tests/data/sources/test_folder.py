@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from defect_jax.config import UserError
-from defect_jax.data import elpv, folder
+from defect_jax.data.sources import elpv, folder
 
 
 def touch(root, *files):

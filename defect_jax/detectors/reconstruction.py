@@ -9,7 +9,7 @@ import numpy as np
 
 from defect_jax import losses, trained
 from defect_jax.data import tiles
-from defect_jax.evaluation import baselines, residuals
+from defect_jax.detectors import baselines, residuals
 from defect_jax.models import features
 
 OF_VAE = ('residual', 'normalised', 'ssim', 'lpips', 'kld')
@@ -22,14 +22,14 @@ class Detector:
   """Makes anomaly maps.
 
   Attributes:
-    vae: trained.Trained. view: tiles.View. chunk: tiles a call. layers: of VGG16, for `lpips`.
+    vae: trained.Trained. view: tiles.Tiling. chunk: tiles a call. layers: of VGG16, for `lpips`.
     blur: px, of the difference of image and reconstruction, see residuals.difference.
     spread: {name of a reconstruction: `[S, S]`, as of function `spread`}; the reconstructions are 'vae' and those of
       `linear`.
     linear: {'pca', 'mean_image': baselines.Linear}, or empty. neighbours: baselines.Neighbours or None.
   """
   vae: trained.Trained
-  view: tiles.View
+  view: tiles.Tiling
   chunk: int
   layers: int
   blur: float

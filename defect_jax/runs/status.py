@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from defect_jax.atomic import plain, write_atomic
+from defect_jax.runs.atomic import plain, write_atomic
 
 HEARTBEAT = 1.0  # seconds; readers take status.json as stale after 2
 STATES = ('starting', 'running', 'paused', 'stopping', 'finished', 'failed')

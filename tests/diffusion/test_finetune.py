@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from defect_jax.diffusion import learning, masks, schedulers, small_model
+from defect_jax.diffusion import finetune, masks, schedulers, small_model
 
 
 class Stub:
@@ -36,7 +36,7 @@ def value(stub, outside=0.25, text_drop=0., of=None):
   of = of or batch()
   keys, slots = jax.random.split(jax.random.key(3), len(of['text'])), np.arange(len(of['text']))
   frozen = {'ids': np.int32([[1], [2], [7]])}
-  loss = learning.Denoising(stub, outside, text_drop)
+  loss = finetune.Denoising(stub, outside, text_drop)
   return loss({'text_encoder': 10.}, frozen, of, keys, slots)
 
 
@@ -70,7 +70,7 @@ def test_noise_belongs_to_a_slot_whatever_the_batch():
   whole = value(Stub(0.), of=of)[0]
   part = {name: array[:4] for name, array in of.items()}
   keys = jax.random.split(jax.random.key(3), 8)[:4]
-  loss = learning.Denoising(Stub(0.), 0.25, 0.)
+  loss = finetune.Denoising(Stub(0.), 0.25, 0.)
   alone = loss({'text_encoder': 10.}, {'ids': np.int32([[1], [2], [7]])}, part, keys, np.arange(4))[0]
   np.testing.assert_allclose(alone, whole[:4], rtol=1e-6)
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from absl import logging
 
 from defect_jax import __version__
-from defect_jax.atomic import TEMPORARY, DiskFull, disk_full_named, plain, write_atomic
 from defect_jax.config import LOGGING, UserError, changes, config_hash, from_json, resumable, to_json
-from defect_jax.status import Status
+from defect_jax.runs.atomic import TEMPORARY, DiskFull, disk_full_named, plain, write_atomic
+from defect_jax.runs.status import Status
 
 
 class Stopped(Exception):

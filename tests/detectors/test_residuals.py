@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from defect_jax.evaluation import residuals
+from defect_jax.detectors import residuals
 from defect_jax.models import features
 
 

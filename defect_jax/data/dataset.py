@@ -3,7 +3,8 @@
 import numpy as np
 
 from defect_jax.config import UserError, nearest
-from defect_jax.data import elpv, folder, parts, photos, prepared
+from defect_jax.data import parts, photos, prepared
+from defect_jax.data.sources import elpv, folder
 
 SOURCES = ('elpv', 'folder')
 _LEAST_SEEN = 0.5  # of a marked defect; photos that show less are told of

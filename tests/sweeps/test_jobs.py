@@ -10,7 +10,7 @@ import time
 import pytest
 
 from defect_jax.config import UserError
-from experiments import jobs
+from defect_jax.sweeps import jobs
 
 
 def test_a_finished_job_starts_no_process(photo_sets, tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ import threading
 from concurrent import futures
 
 from defect_jax.config import UserError, from_command_line
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import start
-from defect_jax.workdir import Workdir
 
 
 def run(config, workdir, settings=None):

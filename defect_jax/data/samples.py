@@ -13,7 +13,7 @@ _THREADS = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
+class Sample:
   """A photo as a view shows it; `reason` says why it can't be used, '' if it can.
 
   record: parts.Record. image: float32 `[h, w, C]`, None where it can't be used. mask: bool `[h, w]`; all False without
@@ -26,18 +26,18 @@ class Shown:
 
 
 def read(record, view):
-  """One photo, Shown."""
+  """One photo, Sample."""
   try:
     photo = photos.decode(record.photo, record.file)
     mask = photos.decode(record.mask, f'mask of {record.file}') if record.mask else None
     image, shown_mask = view.place(photo, mask, record.file)
   except photos.PhotoError as error:
-    return Shown(record, None, None, error.reason if error.name == record.file else str(error))
-  return Shown(record, image, np.zeros(image.shape[:2], bool) if shown_mask is None else shown_mask)
+    return Sample(record, None, None, error.reason if error.name == record.file else str(error))
+  return Sample(record, image, np.zeros(image.shape[:2], bool) if shown_mask is None else shown_mask)
 
 
-def read_all(records, view: tiles.View, ahead=8):
-  """Shown of every record, in order; at most `ahead` of them are held."""
+def read_all(records, view: tiles.Tiling, ahead=8):
+  """Sample of every record, in order; at most `ahead` of them are held."""
   waiting = collections.deque()
   # Photos are read side by side, so each is scaled by one thread: with BLAS's own threads beside these and XLA's, a
   # 300 px photo took 12 times as long.

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from defect_jax.config import UserError
-from defect_jax.data import folder, parts, prepared, regions, sets
+from defect_jax.data import dataset, parts, prepared, regions
+from defect_jax.data.sources import folder
 
 SMALL = regions.Geometry(size=16, channels=1)
 
@@ -33,7 +34,7 @@ def make(root, count, label='dent'):
 
 def open_folder(root, tmp_path, **options):
   options = {'part': 'pool', 'geometry': SMALL, 'cache': tmp_path / 'cache', **options}
-  return sets.open_set(source='folder', path=root, **options)
+  return dataset.open_set(source='folder', path=root, **options)
 
 
 def test_images_are_the_files_pixels(tmp_path):
@@ -53,7 +54,7 @@ def test_images_are_the_files_pixels(tmp_path):
 
 def test_all_uint16_values_survive_the_way_to_float_and_back():
   values = np.arange(65536, dtype=np.uint16)
-  floats = sets.as_float(values)
+  floats = dataset.as_float(values)
   assert floats.dtype == np.float32 and floats[0] == 0 and floats[-1] == 1
   np.testing.assert_array_equal(np.round(floats * 65535).astype(np.uint16), values)
 

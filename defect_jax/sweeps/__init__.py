@@ -1,0 +1,1 @@
+"""Sweeps: jobs, studies made of them, and what runs them."""
