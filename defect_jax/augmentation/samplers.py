@@ -4,7 +4,6 @@ A sampler is a function of keys, one an image, so image i is the same whatever i
 temperature that its noise is multiplied by: 1 follows the distribution, less stays nearer to its centres.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -93,13 +92,13 @@ def join(first, second, angle, offset):
   return (1 - share) * first + share * second * jnp.clip(bright[0] / bright[1], 0.5, 2)
 
 
-def _prior(latent, temperature) -> Callable:
+def _prior(latent, temperature):
   def one(key):
     return Drawn(temperature * jax.random.normal(key, (latent,)), _NONE, _NONE)
   return one
 
 
-def _posterior(mean, std, temperature) -> Callable:
+def _posterior(mean, std, temperature):
   def one(key):
     for_photo, for_noise = jax.random.split(key)
     photo = jax.random.randint(for_photo, (), 0, len(mean))
@@ -117,7 +116,7 @@ def _nearest(points, neighbours):
   return jnp.argsort(distance.at[jnp.arange(count), jnp.arange(count)].set(-1), axis=1)[:, 1:neighbours + 1]
 
 
-def _interpolate(mean, std, temperature, neighbours) -> Callable:
+def _interpolate(mean, std, temperature, neighbours):
   nearest = _nearest(mean, neighbours)
 
   def one(key):
@@ -131,7 +130,7 @@ def _interpolate(mean, std, temperature, neighbours) -> Callable:
   return one
 
 
-def _mosaic(mean, std, temperature, partners) -> Callable:
+def _mosaic(mean, std, temperature, partners):
   def one(key):
     for_photo, for_other, for_line, for_noise = jax.random.split(key, 4)
     photo = jax.random.randint(for_photo, (), 0, len(mean))
@@ -143,7 +142,7 @@ def _mosaic(mean, std, temperature, partners) -> Callable:
   return one
 
 
-def _gmm(mean, temperature, components, seed) -> Callable:
+def _gmm(mean, temperature, components, seed):
   if components > len(mean):
     raise UserError(f'sampler.components = {components}: more than the {len(mean)} photos that the mixture is fitted '
                     'to; ask for fewer')

@@ -30,8 +30,8 @@ def decomposition(mean, logvar, seed=0, draws=_DRAWS):
     z = mean + np.exp(0.5 * logvar) * draw
     under_all = _log_density(z, mean, logvar)  # [N, N]: z of photo i under the posterior of photo j
     information.append(np.diag(under_all) - (logsumexp(under_all, axis=1) - np.log(count)))
-  information = float(np.mean(information))
-  return {'mutual_information': information, 'marginal_kl': kld - information}
+  mean_information = float(np.mean(information))
+  return {'mutual_information': mean_information, 'marginal_kl': kld - mean_information}
 
 
 def _log_density(z, mean, logvar):

