@@ -1,4 +1,7 @@
-"""All that says pmap: one program on every local device, parameters replicated, batches cut by slot."""
+"""Devices and batches: one program on every local device by pmap, or on arrays in equal chunks."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +66,29 @@ def own_slots(batch):
 def shard(tree):
   """Cuts the leading axis of every leaf, a multiple of the device count, into one piece a device."""
   return jax.tree.map(lambda leaf: leaf.reshape(devices(), -1, *leaf.shape[1:]), tree)
+
+
+def chunks(function: Callable[[Any], Any], arrays: Any, size: int) -> Iterator[Any]:
+  """NumPy results of `function` for `size` rows of `arrays` after another, so that memory stays bounded.
+
+  The last rows are padded with zeros, so that the program is compiled once; results of the padding are left out.
+
+  Args:
+    function: of a tree `[size, ...]` to another. A network's parameters are arguments of the program that it calls
+      (functools.partial): as constants they would be compiled into a program of their own.
+    arrays: tree of `[n, ...]`.
+  """
+  count = len(jax.tree.leaves(arrays)[0])
+  for start in range(0, count, size):
+    rows = min(size, count - start)
+    chunk = jax.tree.map(lambda leaf: np.pad(
+        leaf[start:start + size], [(0, size - rows)] + [(0, 0)] * (np.ndim(leaf) - 1)), arrays)
+    yield jax.tree.map(lambda leaf: leaf[:rows], jax.device_get(function(chunk)))
+
+
+def in_chunks(function: Callable[[Any], Any], arrays: Any, size: int) -> Any:
+  """The results of `chunks` joined: a tree of `[n, ...]`; n is at least 1."""
+  return jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks(function, arrays, size))
 
 
 def keep_compiled(folder):

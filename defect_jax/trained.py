@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import dataset, regions
 from defect_jax.models import vae as models
@@ -17,6 +18,8 @@ from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
 
 _CHUNK = 128  # images encoded at once
+
+_encode = jax.jit(models.Vae.encode, static_argnums=0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +37,9 @@ class Trained:
   params: dict
 
   def encode(self, images):
-    """Posterior of `[N, S, S, C]` in [0, 1], NumPy `[N, Z]`; in chunks of one size, so that it is compiled once."""
-    encode = jax.jit(functools.partial(self.vae.encode, self.params['encoder'], self.standard))
-    missing = -len(images) % _CHUNK
-    padded = np.pad(np.asarray(images), [(0, missing)] + [(0, 0)] * 3)
-    parts = [encode(chunk) for chunk in np.split(padded, len(padded) // _CHUNK)]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:len(images)], *parts)
+    """Posterior of `[N, S, S, C]` in [0, 1], NumPy `[N, Z]`."""
+    return parallel.in_chunks(functools.partial(_encode, self.vae, self.params['encoder'], self.standard), images,
+                              _CHUNK)
 
   def decode(self, z):
     """Images `[B, S, S, C]`, not clipped, of z `[B, Z]`; to be used inside jit."""

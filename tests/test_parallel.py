@@ -38,3 +38,19 @@ def test_replicated_and_back_is_the_same_bits():
   back = jax.device_get(parallel.first(copies))
   np.testing.assert_array_equal(back['a'], tree['a'])
   assert back['step'] == 7 and back['step'].dtype == np.int32
+
+
+def test_chunks_are_of_one_size_and_padding_is_left_out():
+  arrays = {'a': np.arange(5.), 'b': np.arange(10).reshape(5, 2)}
+  shapes = []
+
+  def function(chunk):
+    shapes.append(jax.tree.map(np.shape, chunk))
+    return chunk['a'] + 1, chunk['b'].sum(1) + jnp.sum(chunk['a'])
+
+  firsts = [first for first, _ in parallel.chunks(function, arrays, 2)]
+  assert [part.tolist() for part in firsts] == [[1, 2], [3, 4], [5]]
+  a, b = parallel.in_chunks(function, arrays, 2)
+  assert a.tolist() == [1, 2, 3, 4, 5] and isinstance(a, np.ndarray)
+  assert b.tolist() == [1 + 1, 5 + 1, 9 + 5, 13 + 5, 17 + 4]  # the padding is zeros: it adds nothing to the sum
+  assert shapes == 6 * [{'a': (2,), 'b': (2, 2)}]

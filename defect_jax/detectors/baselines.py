@@ -1,12 +1,14 @@
 """What a VAE has to beat: the mean image, reconstruction by PCA, and nearest neighbours on frozen features."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from sklearn import decomposition
 
+from defect_jax import parallel
 from defect_jax.models import features
 
 _CHUNK = 32  # tiles a call of the network
@@ -50,12 +52,9 @@ class Neighbours:
     """A bank of `size` patches of tiles `[N, S, S, C]`, drawn evenly; params: features.load('vgg16')."""
     rng = np.random.default_rng(seed)
     each = -(-size // len(tiles))  # patches a tile
-    network, patches = jax.jit(features.patch_features), []
-    for start in range(0, len(tiles), _CHUNK):
-      chunk = tiles[start:start + _CHUNK]
-      padded = np.pad(chunk, [(0, _CHUNK - len(chunk))] + [(0, 0)] * 3)
-      for of_tile in np.asarray(network(params, padded))[:len(chunk)]:
-        of_tile = of_tile.reshape(-1, of_tile.shape[-1])
+    network, patches = functools.partial(jax.jit(features.patch_features), params), []
+    for chunk in parallel.chunks(network, tiles, _CHUNK):
+      for of_tile in chunk.reshape(len(chunk), -1, chunk.shape[-1]):
         patches.append(of_tile[rng.choice(len(of_tile), min(each, len(of_tile)), replace=False)])
     return cls(jnp.asarray(rng.permutation(np.concatenate(patches))[:size]))
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from defect_jax import losses, trained
+from defect_jax import losses, parallel, trained
 from defect_jax.data import tiles
 from defect_jax.detectors import baselines, residuals
 from defect_jax.models import features
@@ -90,7 +90,7 @@ class Detector:
 
   def _scan(self, batch, maps_of):
     cut = np.stack([self.view.cut(image, start) for (_, image, _, _), start in batch])
-    found = jax.device_get(maps_of(np.pad(cut, [(0, self.chunk - len(cut))] + [(0, 0)] * 3)))
+    found = parallel.in_chunks(maps_of, cut, self.chunk)
     for row, (entry, start) in enumerate(batch):
       entry[2].add(start, {name: values[row] for name, values in found.items()})
       entry[3] -= 1
@@ -105,8 +105,6 @@ def _finished(open_images):
 def spread(recon, good, blur, chunk=128):
   """Root of the mean squared residuals.difference `[S, S]` of good tiles `[N, S, S, C]`; recon: images to images."""
   apart, total = jax.jit(lambda image: residuals.difference(image, recon(image), blur)), 0.
-  for start in range(0, len(good), chunk):
-    part = good[start:start + chunk]
-    padded = np.pad(part, [(0, chunk - len(part))] + [(0, 0)] * 3)
-    total += np.sum(np.mean(np.square(np.asarray(apart(padded))[:len(part)]), -1, dtype=np.float64), 0)
+  for part in parallel.chunks(apart, good, chunk):
+    total += np.sum(np.mean(np.square(part), -1, dtype=np.float64), 0)
   return np.sqrt(total / len(good)).astype(np.float32)

@@ -3,9 +3,12 @@
 KID: Binkowski et al. 2018, "Demystifying MMD GANs", here on features of VGG16.
 """
 
+import functools
+
 import jax
 import numpy as np
 
+from defect_jax import parallel
 from defect_jax.models import features
 
 LEAST_REAL = 100  # photos KID is measured against
@@ -148,12 +151,8 @@ def diversity(chunks):
 
 
 def _chunks(network, params, images):
-  """`network(params, images)` `[b, ...]`, NumPy, of chunk after chunk of one size, so that one program does for all."""
   size = max(1, _CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
-  for start in range(0, len(images), size):
-    chunk = np.float32(images[start:start + size])
-    padded = np.pad(chunk, [(0, size - len(chunk))] + [(0, 0)] * 3)
-    yield np.asarray(network(params, padded))[:len(chunk)]
+  return parallel.chunks(functools.partial(network, params), images, size)
 
 
 def nearest_of_images(images, references):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage, special
 
+from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.models import cnn, features
 from defect_jax.runs.atomic import plain, write_atomic
@@ -43,14 +44,17 @@ class Fitted:
   temperature: float = 1.
   seen: frozenset = frozenset()
 
-  def logits(self, images):
-    """Logits `[N, K]`, NumPy, of images `[N, S, S, C]`, not divided by the temperature."""
-    logits = functools.partial(self._logits, *self._learnt)
-    return np.mean([in_chunks(logits, np.flip(images, axes)) for axes in self.mirrors], 0)
+  def logits(self, images, at_once=None):
+    """Logits `[N, K]`, NumPy, of images `[N, S, S, C]`, not divided by the temperature.
 
-  def probabilities(self, images):
+    at_once: images a call, at most; by default all that memory allows. Calls of one number share a program.
+    """
+    logits, size = functools.partial(self._logits, *self._learnt), _chunk(images, at_once or len(images))
+    return np.mean([parallel.in_chunks(logits, np.flip(images, axes), size) for axes in self.mirrors], 0)
+
+  def probabilities(self, images, at_once=None):
     """Calibrated probabilities `[N, K]` for classes as frequent as `prior`; they were trained as equally frequent."""
-    return special.softmax(self.logits(images) / self.temperature + np.log(self.prior), -1)
+    return special.softmax(self.logits(images, at_once) / self.temperature + np.log(self.prior), -1)
 
   def saliency(self, images):
     """Where the log-odds of being defective would change: `[N, S, S]`, at least 0.
@@ -170,15 +174,10 @@ def open_fitted(root, prevalence=None, mirrored=False):
 
 def embedded(images):
   """Features `[N, 2560]` of VGG16 of images, NumPy, in chunks."""
-  return in_chunks(functools.partial(_pooled_features, frozen_of('vgg16')), images)
+  network = functools.partial(_pooled_features, frozen_of('vgg16'))
+  return parallel.in_chunks(network, images, _chunk(images, len(images)))
 
 
-def in_chunks(function, images):
-  """`function` of `[B, ...]` over pieces of one size, so that it is compiled once; NumPy."""
-  size = max(1, min(len(images), _CHUNK_PIXELS // (images.shape[1] * images.shape[2])))
-  pieces = []
-  for start in range(0, len(images), size):
-    piece = np.float32(images[start:start + size])
-    padded = np.pad(piece, [(0, size - len(piece))] + [(0, 0)] * (piece.ndim - 1))
-    pieces.append(np.asarray(function(padded))[:len(piece)])
-  return np.concatenate(pieces)
+def _chunk(images, most):
+  """How many images `[N, S, S, C]` a network takes at once, at most `most`."""
+  return max(1, min(most, _CHUNK_PIXELS // (images.shape[1] * images.shape[2])))

@@ -68,9 +68,8 @@ def seen(found, shown, with_saliency):
   """Seen of every reading.Shown, in order, some at a time."""
   for lot in _lots(shown):
     images = np.stack([one.image for one in lot])
-    missing = [(0, _AT_ONCE - len(images))] + [(0, 0)] * 3  # one size, so that it is compiled once
     saliency = found.saliency(images) if with_saliency else [None] * len(lot)
-    for one, probabilities, of in zip(lot, found.probabilities(np.pad(images, missing)), saliency, strict=False):
+    for one, probabilities, of in zip(lot, found.probabilities(images, _AT_ONCE), saliency, strict=True):
       yield Seen(one, probabilities, of)
 
 

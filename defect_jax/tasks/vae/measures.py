@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from defect_jax import __version__, losses
+from defect_jax import __version__, losses, parallel
 from defect_jax.config import config_hash
 from defect_jax.evaluation import aggregate, latent
 from defect_jax.report import grids
@@ -109,7 +109,7 @@ class Measures:
     z = np.repeat(posterior.mean[:1], len(strongest) * len(_OFFSETS), axis=0).reshape(len(strongest), len(_OFFSETS), -1)
     for row, dimension in enumerate(strongest):
       z[row, :, dimension] = _OFFSETS
-    images = _in_chunks(functools.partial(self._decode, params), z.reshape(-1, z.shape[-1]))
+    images = self._decoded(params, z.reshape(-1, z.shape[-1]))
     dev_means = None if self._dev is None else self._posterior(params, self._dev).mean
     return {'means': posterior.mean, 'dev_means': dev_means, 'kld': by_dimension, 'dimensions': strongest,
             'offsets': _OFFSETS,
@@ -119,35 +119,23 @@ class Measures:
     return np.asarray(self._decode(params, self._prior_z))
 
   def _posterior(self, params, images):
-    return _in_chunks(functools.partial(self._encode, params), images)
+    return parallel.in_chunks(functools.partial(self._encode, params), images, min(_CHUNK, len(images)))
 
   def _recon(self, params, images):
     """Decodings of the posterior means."""
-    return _in_chunks(functools.partial(self._decode, params), self._posterior(params, images).mean)
+    return self._decoded(params, self._posterior(params, images).mean)
+
+  def _decoded(self, params, z):
+    return parallel.in_chunks(functools.partial(self._decode, params), z, min(_CHUNK, len(z)))
 
   def _losses(self, params, images):
     """Mean KLD and MSE of decodings of sampled z."""
     posterior = self._posterior(params, images)
     noise = jax.random.normal(self._key, posterior.mean.shape)
-    recon = _in_chunks(functools.partial(self._decode, params), np.asarray(posterior.sample(noise)))
+    recon = self._decoded(params, np.asarray(posterior.sample(noise)))
     return (float(np.mean(losses.kld(posterior.mean, posterior.logvar))), float(np.mean(losses.mse(recon, images))))
-
-
-def _in_chunks(function, array):
-  """`function` over pieces of one size, so that it is compiled once; NumPy results joined along the first axis."""
-  pieces = []
-  for start in range(0, len(array), _CHUNK):
-    piece = array[start:start + _CHUNK]
-    missing = min(_CHUNK, len(array)) - len(piece)
-    padded = np.pad(piece, [(0, missing)] + [(0, 0)] * (piece.ndim - 1))
-    pieces.append(jax.tree.map(functools.partial(_first, len(piece)), function(padded)))
-  return jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces)
 
 
 def _nearest(images, photos):
   """Row of the photo with the least squared difference for each image."""
   return np.array([np.argmin(np.mean(np.square(photos - image), axis=(1, 2, 3))) for image in images])
-
-
-def _first(count, leaf):
-  return np.asarray(leaf)[:count]
