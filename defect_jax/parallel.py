@@ -1,5 +1,6 @@
 """Devices and batches: one program on every local device by pmap, or on arrays in equal chunks."""
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -78,12 +79,14 @@ def chunks(function: Callable[[Any], Any], arrays: Any, size: int) -> Iterator[A
       (functools.partial): as constants they would be compiled into a program of their own.
     arrays: tree of `[n, ...]`.
   """
-  count = len(jax.tree.leaves(arrays)[0])
-  for start in range(0, count, size):
-    rows = min(size, count - start)
-    chunk = jax.tree.map(lambda leaf: np.pad(
-        leaf[start:start + size], [(0, size - rows)] + [(0, 0)] * (np.ndim(leaf) - 1)), arrays)
-    yield jax.tree.map(lambda leaf: leaf[:rows], jax.device_get(function(chunk)))
+  for start in range(0, len(jax.tree.leaves(arrays)[0]), size):
+    yield _padded_call(function, jax.tree.map(operator.itemgetter(slice(start, start + size)), arrays), size)
+
+
+def _padded_call(function, arrays, size):
+  rows = len(jax.tree.leaves(arrays)[0])
+  padded_arrays = jax.tree.map(lambda leaf: np.pad(leaf, [(0, size - rows)] + [(0, 0)] * (leaf.ndim - 1)), arrays)
+  return jax.tree.map(lambda leaf: leaf[:rows], jax.device_get(function(padded_arrays)))
 
 
 def in_chunks(function: Callable[[Any], Any], arrays: Any, size: int) -> Any:
