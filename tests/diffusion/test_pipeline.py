@@ -7,8 +7,7 @@ import pytest
 from flax import linen as nn
 
 from defect_jax import parallel
-from defect_jax.config import UserError
-from defect_jax.diffusion import attention, convolution, pipeline, random_model, schedulers
+from defect_jax.diffusion import attention, convolution, pipeline
 
 _SIDE = 64
 
@@ -138,56 +137,6 @@ def test_attention_never_holds_more_scores_than_allowed(tokens, trained):
   attend = jax.grad(lambda *of: attention.attend(*of).sum(), (0, 1, 2)) if trained else attention.attend
   memory = jax.jit(attend).lower(shape, shape, shape).compile().memory_analysis()
   assert memory.temp_size_in_bytes < 4 * attention.SCORES
-
-
-@pytest.mark.parametrize(('steps', 'strength', 'part'), [
-  (0, 1.0, r'sampler\.steps = 0'), (1001, 1.0, 'at most the 1000'),
-  (1000, 1.0, 'so many cannot be placed on the 1000 timesteps'),
-  (10, 0.05, r'sampler\.strength = 0\.05: of 10 steps')])
-def test_steps_that_cannot_be_gone(steps, strength, part):
-  with pytest.raises(UserError, match=part):
-    schedulers.make('ddim', random_model.SCHEDULER, steps, strength)
-
-
-@pytest.mark.parametrize('name', schedulers.NAMES)
-@pytest.mark.parametrize('spacing', ['leading', 'linspace', 'trailing'])
-def test_a_schedule_is_finite_and_on_the_trained_timesteps_or_refused(name, spacing):
-  if name in ('ddim', 'pndm') and spacing != 'leading':
-    pytest.skip('the step of these is that of leading')
-  made = 0
-  for steps in (1, 2, 7, 50, 223, 499, 500, 926, 998, 999, 1000):
-    try:
-      found = schedulers.make(name, random_model.SCHEDULER | {'timestep_spacing': spacing}, steps)
-    except UserError as error:
-      assert steps > 498 and 'so many cannot be placed' in str(error)
-      continue
-    made += 1
-    assert all(np.isfinite(column).all() for column in found.rows)
-    assert found.rows.timestep.min() >= 0 and found.rows.timestep.max() <= 999
-    assert len(found.rows.timestep) in (steps, steps + 1)  # pndm goes its first twice
-  assert made >= 6
-
-
-@pytest.mark.parametrize(('name', 'config', 'part'), [
-  ('dpmsolver++', {'use_karras_sigmas': True}, 'use_karras_sigmas'), ('pndm', {'skip_prk_steps': False}, 'prk'),
-  ('ddim', {'clip_sample': True}, 'clip_sample'), ('euler', {'beta_schedule': 'odd'}, 'beta_schedule'),
-  ('euler', {'prediction_type': 'sample'}, 'prediction_type'), ('pndm', {'prediction_type': 'v_prediction'}, 'noise')])
-def test_configs_that_are_not_understood_are_refused(name, config, part):
-  with pytest.raises(UserError, match=part):
-    schedulers.make(name, random_model.SCHEDULER | config, 10)
-
-
-@pytest.mark.parametrize('name', schedulers.NAMES)
-def test_a_model_that_knows_the_photo_leads_to_it_exactly(name):
-  """With the true noise as prediction, every solver ends at the photo, as far as its schedule goes."""
-  schedule = schedulers.make(name, random_model.SCHEDULER, 12)
-  rng = np.random.default_rng(0)
-  photo, noise = rng.standard_normal((2, 1, 4, 4, 4)).astype(np.float32)
-  start = np.float32(schedule.signal * photo + schedule.noise * noise)
-  found = schedulers.denoise(schedule.rows, lambda x, timestep: noise, start)
-  left = 0.03 if name in ('ddim', 'pndm') else 1e-3  # set_alpha_to_one is false: noise of timestep 0 is left
-  np.testing.assert_allclose(found, photo, atol=4 * left)
-  assert len(schedule.rows.timestep) == (13 if name == 'pndm' else 12)
 
 
 @pytest.mark.parametrize(('height', 'width', 'strides'), [
