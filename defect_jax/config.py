@@ -4,7 +4,6 @@ No jax here: a mistake is reported within a second, before anything heavy is imp
 """
 
 import contextlib
-import difflib
 import hashlib
 import importlib.util
 import json
@@ -12,37 +11,27 @@ import math
 import os
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
 
+from defect_jax.errors import UserError, nearest
+from defect_jax.registry import KEYS, import_plugins
+from defect_jax.schema import Table, complete, flat_keys, flatten, renamed
+
 ROOT = Path(__file__).resolve().parents[1]  # holds configs/ beside this package
 
-# Left out of the hash, so that the same training on another machine or with another progress line is the same config.
+# Left out of the hash, so that the same training with another progress line is the same config.
 LOGGING = ('logging', 'profiling', 'steps.log', 'steps.eval', 'steps.checkpoint')
-PATHS = ('workdir', 'data.path', 'data.more', 'vae', 'classifier', 'photos', 'set', 'made.sets', 'share')
 # May differ when a run goes on (see `changes`).
 MAY_CHANGE = ('steps', 'logging', 'profiling')
 # Groups whose names the config chooses: a name more is a change, not a key that a newer version added.
 NAMED = ('streams',)
 
 
-class UserError(Exception):
-  """A mistake the user can fix: one line with the file or key, the reason and the remedy."""
-
-
-def nearest(name, names):
-  """A hint in brackets: the most similar of `names`, or all of them where none is similar and they are few."""
-  names = [str(n) for n in names]
-  matches = difflib.get_close_matches(str(name), names, 1, 0.6)
-  matches = matches or [n for n in names if n.rpartition('.')[2] == str(name).rpartition('.')[2]]
-  if matches:
-    return f' (did you mean {matches[0]}?)'
-  return f' (known: {", ".join(names)})' if 0 < len(names) <= 12 else ''
-
-
-def parse_arg(arg, **defaults):
+def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
   """Reads the string after the colon of `config.py:tiny,method=joint,width=8`.
 
   Args:
@@ -83,7 +72,7 @@ def _argument(name, text, default):
   return parse_value(f'config argument {name}', text, type(default))
 
 
-def parse_value(name, text, kind):
+def parse_value(name: str, text: str, kind: type) -> Any:
   """Text to bool, int, float (finite) or str; `name` and the text stand in the UserError for what does not fit."""
   try:
     if kind is bool:
@@ -97,12 +86,14 @@ def parse_value(name, text, kind):
   return value
 
 
-def from_command_line(arguments):
+def from_command_line(arguments: Sequence[str]) -> tuple[str, ConfigDict, list[str]]:
   """The config that `--config=FILE.py[:arg]` and `--config.key=value` describe, in any order.
 
   As ml_collections' config_flags, with one clear line for whatever does not fit: values take the type of the default
   (`a,b` or `a` for a tuple, `none` for an optional value), `--config.on` and `--noconfig.on` switch, a later value
   replaces an earlier one. A relative FILE is looked for here, then in the folder that holds this package.
+
+  The modules of the key `plugins` are imported before the other keys are read, since they add keys.
 
   Returns (FILE's name without suffix, ConfigDict, the other arguments in order). Raises UserError.
   """
@@ -116,11 +107,18 @@ def from_command_line(arguments):
   if not file:
     raise UserError('--config: missing; name a config file, such as --config=configs/vae_split.py')
   config = load(file)
-  rest = _override(config, rest)
+  named = [argument for argument in rest if re.match(r'--?config\.plugins=', argument)]
+  if 'plugins' in config:
+    _override(config, named)
+    import_plugins(config.plugins)
+  table = table_of(config)
+  config = complete(config, table) if table else config
+  rest = _override(config, rest, {f'{name.rpartition(".")[0]}.{key.was}'.lstrip('.'): name
+                                  for name, key in flat_keys(table, config).items() if key.was})
   return Path(file.partition(':')[0]).stem, config.lock(), rest
 
 
-def load(file):
+def load(file: str) -> ConfigDict:
   """The ConfigDict of `FILE.py[:arg]`; raises UserError for a missing or broken file."""
   name, colon, arg = file.partition(':')
   path = next((p for p in (Path(name), ROOT / name) if os.path.isfile(p)), None)
@@ -144,14 +142,16 @@ def load(file):
   return config
 
 
-def _override(config, arguments):
+def _override(config, arguments, earlier=None):
+  """Sets what the arguments say; returns the others. `earlier`: {a key's name in earlier versions: its name}."""
   waiting, rest, values = iter(arguments), [], {}
   for argument in waiting:
-    found = re.fullmatch(r'--?(no)?config\.([^=]*)(?:=(.*))?', argument, re.DOTALL)
-    if not found:
+    override = re.fullmatch(r'--?(no)?config\.([^=]*)(?:=(.*))?', argument, re.DOTALL)
+    if not override:
       rest.append(argument)
       continue
-    off, key, text = found.groups()
+    off, key, text = override.groups()
+    key = (earlier or {}).get(key, key)
     group, name = _field(config, key)
     if text is None and group.get_type(name) is bool:
       text = 'false' if off else 'true'
@@ -200,42 +200,50 @@ def _guessed(item):
   return item
 
 
-def flatten(config, prefix=''):
-  """Dotted keys to values; placeholders to their value or None, empty groups to {}."""
-  flat = {}
-  for key in config:
-    value = config[key]
-    if isinstance(value, Mapping | ConfigDict) and len(value):
-      flat |= flatten(value, f'{prefix}{key}.')
-    else:
-      flat[prefix + str(key)] = {} if isinstance(value, Mapping | ConfigDict) else value
-  return flat
+def table_of(config: ConfigDict) -> Table:
+  """The keys of the config's task; {} if there is no such task."""
+  return KEYS[config.get('task')].table() if config.get('task') in KEYS else {}
 
 
 def _under(key, groups):
   return any(key == group or key.startswith(group + '.') for group in groups)
 
 
-def config_hash(config):
-  """SHA-256 (hex) of the resolved config without what stands in LOGGING and PATHS."""
-  kept = {key: value for key, value in flatten(config).items() if not _under(key, LOGGING + PATHS)}
+def config_hash(config: ConfigDict, table: Table | None = None, made_sets: Sequence[str] = ()) -> str:
+  """SHA-256 (hex) of the resolved config without LOGGING and paths, with the digests of the made sets it names.
+
+  `table`: by default that of the config's task.
+  """
+  keys = flat_keys(table_of(config) if table is None else table, config)
+  kept = {_hashed_name(name, keys.get(name)): value for name, value in flatten(config).items()
+          if not _under(name, LOGGING) and not _left_out(keys.get(name), value)}
+  kept |= {'made.sets': list(made_sets)} if made_sets else {}
   return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
 
 
-def changes(saved, new, ignored=(), fixed=()):
-  """Keys of which a run that goes on would find another value than it began with.
+def _left_out(key, value):
+  return key is not None and (key.path or (key.added and value == key.default))
 
-  A key only in `new` is one that a newer version added and is no change, except among the NAMED groups.
+
+def _hashed_name(name, key):
+  return f'{name.rpartition(".")[0]}.{key.was}'.lstrip('.') if key is not None and key.was else name
+
+
+def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fixed: Iterable[str] = ()) -> list[str]:
+  """Keys of which a run that goes on would find another value than it began with, dotted and sorted.
+
+  A key only in `new` is one that a newer version added: a change if it is not at its default, and among the NAMED.
 
   Args:
     saved: the config the run began with. new: the one it is to go on with.
     ignored: keys or groups that may change. fixed: keys among them that may not.
-
-  Returns a sorted list of dotted keys.
   """
+  table = table_of(new)
+  saved, keys = renamed(saved, table), flat_keys(table, new)
   old, now = flatten(saved), flatten(new)
   differ = {key for key in old if key not in now or old[key] != now[key]}
-  differ |= {key for key in now if key not in old and _under(key, _new_names(saved, new))}
+  differ |= {key for key in now if key not in old and (
+      _under(key, _new_names(saved, new)) or (key in keys and now[key] != keys[key].default))}
   return sorted(key for key in differ if _under(key, fixed) or not _under(key, ignored))
 
 
@@ -244,7 +252,7 @@ def _new_names(saved, new):
           for name in new[group] if name not in saved[group]]
 
 
-def resumable(saved, new, fixed=()):
+def resumable(saved: ConfigDict, new: ConfigDict, fixed: Iterable[str] = ()) -> None:
   """Raises UserError naming the keys where a run of config `saved` cannot go on with config `new`.
 
   Args:
@@ -256,12 +264,12 @@ def resumable(saved, new, fixed=()):
                     'take these keys back or choose another --workdir')
 
 
-def to_json(config):
+def to_json(config: ConfigDict) -> str:
   """JSON text of a config; tuples become lists, placeholders their value or null."""
   return json.dumps(config.to_dict(), indent=2, allow_nan=False) + '\n'
 
 
-def from_json(text):
+def from_json(text: str) -> ConfigDict:
   """ConfigDict of a JSON text by `to_json`; lists become tuples. Raises ValueError for anything but an object."""
   values = json.loads(text)
   if not isinstance(values, dict):

@@ -5,6 +5,7 @@
   --config=configs/vae_split.py:tiny   the config; what may follow the colon stands in its get_config
   --workdir=runs/kld20                 folder of the run; by default runs/ and the config file's name
   --config.targets.kld=20              another value for a key (a,b for a tuple; none for an optional one)
+  --config=FILE.py --help              every key of the config: value, unit, range and meaning
 
 The same command again goes on where the run stopped, or says that it is finished. Exit status: 0 summary.json is
 written, 2 the command or the data need a change (one line on stderr says which), 3 stopped on a request or signal and
@@ -14,19 +15,22 @@ can go on, 1 anything else.
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 from absl import flags
+from ml_collections import ConfigDict
 
-from defect_jax.config import UserError, from_command_line
+from defect_jax.config import UserError, from_command_line, table_of
 from defect_jax.runs.atomic import DiskFull, disk_full_named
 from defect_jax.runs.folder import Diverged, Stopped, Workdir
+from defect_jax.schema import describe
 from defect_jax.tasks import start
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")
 
 
-def parse(arguments):
+def parse(arguments: Sequence[str]) -> tuple[ConfigDict, str]:
   """Command line (without the program's name) to (config, folder of the run); raises UserError."""
   name, config, rest = from_command_line(arguments)
   try:
@@ -38,7 +42,7 @@ def parse(arguments):
   return config, FLAGS.workdir or os.path.join('runs', name)
 
 
-def stop_on_signals(workdir):
+def stop_on_signals(workdir: Workdir) -> None:
   """The first SIGTERM or SIGINT asks the loop to save and stop, the second one kills."""
   def handle(number, frame):
     del frame
@@ -48,20 +52,19 @@ def stop_on_signals(workdir):
     signal.signal(number, handle)
 
 
-def run(config, workdir):
+def run(config: ConfigDict, workdir: Workdir) -> None:
   """Runs a task to its summary.json, or says that it stands there already."""
   if start.finished(config, workdir) is not None:
     more = '; a higher --config.steps.total goes on' if start.takes_more_steps(config) else ''
     print(f'{workdir.root}: finished already, see summary.json{more}')
     return
-  workdir.finish(start.find_task(config).run(config, workdir))
+  workdir.finish(start.run(config, workdir))
 
 
-def main(arguments):
+def main(arguments: Sequence[str]) -> int:
   """Runs the command line and returns the exit status."""
-  if not {'--help', '-h', '-help', '--helpfull'}.isdisjoint(arguments):
-    print(__doc__)
-    return 0
+  if asked := {'--help', '-h', '-help', '--helpfull'}.intersection(arguments):
+    return show_help([argument for argument in arguments if argument not in asked])
   for name, value in (('TF_CPP_MIN_LOG_LEVEL', '3'), ('TF_ENABLE_ONEDNN_OPTS', '0')):
     os.environ.setdefault(name, value)  # before anything imports TensorFlow, which is chatty
   workdir = None
@@ -84,7 +87,19 @@ def main(arguments):
     raise
 
 
-def end(workdir, exit_status, state, message):
+def show_help(arguments: Sequence[str]) -> int:
+  """Prints how to use the command, and the keys of the config that is named; returns the exit status."""
+  print(__doc__)
+  if any(argument.startswith(('--config=', '-config=')) or argument == '--config' for argument in arguments):
+    try:
+      name, config, _ = from_command_line(arguments)
+    except UserError as error:
+      return end(None, 2, 'failed', f'error: {error}')
+    print(f'Keys of {name}:', *describe(config, table_of(config)), sep='\n')
+  return 0
+
+
+def end(workdir: Workdir | None, exit_status: int, state: str, message: str) -> int:
   """Says in one line on stderr and in status.json how the run ended; returns the exit status."""
   message = ' '.join(message.split())
   print(message, file=sys.stderr)

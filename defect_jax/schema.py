@@ -1,17 +1,29 @@
-"""Rules for the values of a config, and the check of a whole resolved config against them.
+"""Keys of a config: their defaults, rules and meaning, and the check of a whole config against them.
 
-A rule's `allows(value)` says whether a value may stand there, `str(rule)` what may:
-  check(config, {'seed': Integer(0), 'streams': Named({'lr': Number(above=0)}), 'data': {'path': Optional(Text())}})
+A rule's `allows(value)` says whether a value is allowed, `str(rule)` which values are:
+  table = {'seed': Key(0, Integer(0)), 'data': {'path': Key(None, Optional(Text()), path=True)}}
+  config = defaults(table)
+  check(config, table)
 """
 
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
-from defect_jax.config import UserError, nearest
+from defect_jax.errors import UserError, nearest
+
+
+class Rule(Protocol):
+  """Which values a key may have; `kind` is the type that text on the command line is read as."""
+  kind: type
+
+  def allows(self, value: Any) -> bool: ...
+
+  def __str__(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,14 +34,15 @@ class Number:
   above: float | None = None
   below: float | None = None
   kinds = (int, float)
+  kind = float
   noun = 'finite number'
 
-  def allows(self, value):
+  def allows(self, value: Any) -> bool:
     return (isinstance(value, self.kinds) and not isinstance(value, bool) and math.isfinite(value)
             and (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above) and (self.below is None or value < self.below))
 
-  def __str__(self):
+  def __str__(self) -> str:
     bounds = dict(zip(('at least', 'at most', 'above', 'below'), (self.low, self.high, self.above, self.below),
                       strict=True))
     return ' '.join([f'a {self.noun}', ' and '.join(f'{k} {v}' for k, v in bounds.items() if v is not None)]).strip()
@@ -38,119 +51,240 @@ class Number:
 class Integer(Number):
   """A whole number, bounds as for Number."""
   kinds = (int,)
+  kind = int
   noun = 'whole number'
 
 
 class Boolean:
   """True or False."""
+  kind = bool
 
-  def allows(self, value):
+  def allows(self, value: Any) -> bool:
     return isinstance(value, bool)
 
-  def __str__(self):
+  def __str__(self) -> str:
     return 'true or false'
 
 
 class Text:
-  """A text that is not empty; also a path, which whoever opens it judges."""
+  """A text that is not empty; also a path, which is checked when it is opened."""
+  kind = str
 
-  def allows(self, value):
+  def allows(self, value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
-  def __str__(self):
+  def __str__(self) -> str:
     return 'a text'
 
 
 class Choice:
   """One of some values."""
 
-  def __init__(self, *values):
-    self.values = values
+  def __init__(self, *values: Any):
+    self.values, self.kind = values, type(values[0])
 
-  def allows(self, value):
+  def allows(self, value: Any) -> bool:
     return any(value == v and isinstance(value, type(v)) for v in self.values)
 
-  def __str__(self):
+  def __str__(self) -> str:
     return f'one of {", ".join(map(str, self.values))}'
 
 
 class Tuple:
   """A tuple of `least` or more values that all follow a rule."""
+  kind = tuple
 
-  def __init__(self, rule, least=1):
+  def __init__(self, rule: Rule, least: int = 1):
     self.rule, self.least = rule, least
 
-  def allows(self, value):
+  def allows(self, value: Any) -> bool:
     return isinstance(value, tuple) and len(value) >= self.least and all(map(self.rule.allows, value))
 
-  def __str__(self):
+  def __str__(self) -> str:
     return f'a tuple of {self.least} or more, each {self.rule}'
 
 
 class Names(Tuple):
   """A tuple of different names, of `choices` where given."""
 
-  def __init__(self, *choices, least=1):
+  def __init__(self, *choices: str, least: int = 1):
     super().__init__(Choice(*choices) if choices else Text(), least)
 
-  def allows(self, value):
+  def allows(self, value: Any) -> bool:
     return super().allows(value) and len(set(value)) == len(value)
 
-  def __str__(self):
+  def __str__(self) -> str:
     return f'{self.least} or more different names, each {self.rule}'
 
 
 class Optional:
   """None, or a value that follows the rule; its default in a config is a placeholder."""
 
-  def __init__(self, rule):
-    self.rule = rule
+  def __init__(self, rule: Rule):
+    self.rule, self.kind = rule, rule.kind
 
-  def allows(self, value):
+  def allows(self, value: Any) -> bool:
     return value is None or self.rule.allows(value)
 
-  def __str__(self):
+  def __str__(self) -> str:
     return f'{self.rule}, or none'
 
 
+@dataclasses.dataclass(frozen=True)
+class Key:
+  """A key of a config.
+
+  Attributes:
+    default: what it is unless a config says otherwise; None only if the rule is Optional.
+    rule: which values are allowed. unit, text: its unit and meaning, for help.
+    path: whether it names a place, or a share of the work, so that the config's hash leaves it out.
+    added: whether it came with a later version; the hash leaves it out at its default, so that it stays as it was.
+    was: its name in earlier versions, in the same group. Saved configs, the command line and the hash know it by this.
+  """
+  default: Any
+  rule: Rule
+  unit: str = ''
+  text: str = ''
+  path: bool = False
+  added: bool = False
+  was: str = ''
+
+  def initial(self) -> Any:
+    """The default as a ConfigDict takes it: a reference that may become None if the rule is Optional."""
+    return FieldReference(self.default, self.rule.kind) if isinstance(self.rule, Optional) else self.default
+
+
+@dataclasses.dataclass(frozen=True)
 class Named:
-  """A group whose names the config chooses; each value follows the rule or schema."""
+  """A group with `least` or more names that the config chooses; what stands under each follows the table."""
+  table: 'Table'
+  least: int = 1
+  text: str = ''
 
-  def __init__(self, rule, least=1):
-    self.rule, self.least = rule, least
+
+Table = dict[str, 'Key | Named | Table']
 
 
-def check(config, schema, prefix=''):
-  """Raises UserError for the first key that is unknown, missing or holds what its rule does not allow.
+def with_defaults(table: Table, **values: Any) -> Table:
+  """A table with other defaults; groups in `values` are dicts."""
+  return table | {name: with_defaults(table[name], **value) if isinstance(value, dict)
+                  else dataclasses.replace(table[name], default=value) for name, value in values.items()}
 
-  Args:
-    config: ConfigDict or dict.
-    schema: dict of key to rule; a dict is a group with exactly these keys, Named one with names of its own.
-    prefix: names of the groups above, each with a dot.
+
+def defaults(table: Table) -> ConfigDict:
+  """A new config with every key at its default; groups of Named are empty."""
+  return ConfigDict({name: _initial(entry) for name, entry in table.items()})
+
+
+def _initial(entry: 'Key | Named | Table') -> Any:
+  if isinstance(entry, Key):
+    return entry.initial()
+  return ConfigDict() if isinstance(entry, Named) else defaults(entry)
+
+
+def complete(config: ConfigDict, table: Table) -> ConfigDict:
+  """A copy of a config by an earlier version: keys under the names of this one, missing ones at their default."""
+  made = ConfigDict(renamed(config, table), convert_dict=True)
+  for name, entry in table.items():
+    if name not in made:
+      made[name] = _initial(entry)
+    elif isinstance(entry, dict) and _is_group(made[name]):
+      made[name] = complete(made[name], entry)
+    elif isinstance(entry, Named) and _is_group(made[name]):
+      made[name] = ConfigDict({key: complete(group, entry.table) if _is_group(group) else group
+                               for key, group in made[name].items()})
+  return made
+
+
+def renamed(config: Mapping | ConfigDict, table: Table) -> dict[str, Any]:
+  """The config as a dict, with renamed keys under their new names."""
+  names = {entry.was: name for name, entry in table.items() if isinstance(entry, Key) and entry.was}
+  made = {}
+  for name, value in _items(config):
+    entry = table.get(name)
+    if isinstance(entry, Named) and _is_group(value):
+      value = {key: renamed(group, entry.table) if _is_group(group) else group for key, group in _items(value)}
+    elif isinstance(entry, dict) and _is_group(value):
+      value = renamed(value, entry)
+    made[names.get(name, name)] = value
+  return made
+
+
+def _items(config):
+  return config.items(preserve_field_references=True) if isinstance(config, ConfigDict) else config.items()
+
+
+def _is_group(value: Any) -> bool:
+  return isinstance(value, Mapping | ConfigDict)
+
+
+def flatten(config: Mapping | ConfigDict, prefix: str = '') -> dict[str, Any]:
+  """Dotted names to values; placeholders to their value or None, empty groups to {}."""
+  flat = {}
+  for key in config:
+    value = config[key]
+    if _is_group(value) and len(value):
+      flat |= flatten(value, f'{prefix}{key}.')
+    else:
+      flat[prefix + str(key)] = {} if _is_group(value) else value
+  return flat
+
+
+def flat_keys(table: Table, config: Mapping | ConfigDict, prefix: str = '') -> dict[str, Key]:
+  """Dotted name to Key; the keys under Named are those of the names that the config has."""
+  flat = {}
+  for name, entry in table.items():
+    group = config.get(name) if _is_group(config) else None
+    if isinstance(entry, Key):
+      flat[prefix + name] = entry
+    elif isinstance(entry, Named):
+      for key in group or ():
+        flat |= flat_keys(entry.table, group[key], f'{prefix}{name}.{key}.')
+    else:
+      flat |= flat_keys(entry, group or {}, f'{prefix}{name}.')
+  return flat
+
+
+def describe(config: Mapping | ConfigDict, table: Table) -> Iterator[str]:
+  """Lines for help: each key with its value in the config, unit, allowed values and meaning."""
+  values = flatten(config)
+  for name, key in flat_keys(table, config).items():
+    yield f'  {name} = {values.get(name, key.default)!r} {key.unit}'.rstrip()
+    yield f'      {key.rule}. {key.text}'.rstrip()
+
+
+def check(config: Mapping | ConfigDict, table: Table, prefix: str = '') -> None:
+  """Raises UserError for the first key that is unknown, missing or has a value that its rule does not allow.
+
+  `prefix`: names of the groups above, each with a dot.
   """
   for key in config:
-    if key not in schema:
-      raise UserError(f'{prefix}{key}: no such key{nearest(key, schema)}')
-  for key, rule in schema.items():
+    if key not in table:
+      raise UserError(f'{prefix}{key}: no such key{nearest(key, table)}')
+  for key, entry in table.items():
     if key not in config:
       raise UserError(f'{prefix}{key}: missing in the config')
-    _check_value(prefix + key, config[key], rule)
+    _check_entry(prefix + key, config[key], entry)
 
 
-def _check_value(name, value, rule):
-  if isinstance(rule, dict | Named):
-    if not isinstance(value, Mapping | ConfigDict):
-      raise UserError(f'{name} = {value!r}: must be a group of keys')
-    if isinstance(rule, dict):
-      return check(value, rule, f'{name}.')
-    if len(value) < rule.least:
-      raise UserError(f'{name}: needs at least {rule.least} entry')
+def _check_entry(name: str, value: Any, entry: 'Key | Named | Table') -> None:
+  if isinstance(entry, Key):
+    _check_value(name, value, entry.rule)
+  elif not _is_group(value):
+    raise UserError(f'{name} = {value!r}: must be a group of keys')
+  elif isinstance(entry, Named):
+    if len(value) < entry.least:
+      raise UserError(f'{name}: needs at least {entry.least} entry')
     for key in value:
       if not re.fullmatch(r'\w+', str(key)):
         raise UserError(f'{name}.{key}: a name is made of letters, digits and _')
-    return check(value, dict.fromkeys(value, rule.rule), f'{name}.')
+    check(value, dict.fromkeys(value, entry.table), f'{name}.')
+  else:
+    check(value, entry, f'{name}.')
+
+
+def _check_value(name: str, value: Any, rule: Rule) -> None:
   if not rule.allows(value):
     choices = rule.rule if isinstance(rule, Optional) else rule
     hint = nearest(value, choices.values) if isinstance(choices, Choice) else ''
     raise UserError(f'{name} = {value!r}: must be {rule}' + (hint if 'did you mean' in hint else ''))
-  return None

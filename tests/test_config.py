@@ -18,6 +18,7 @@ from defect_jax.config import (
   resumable,
   to_json,
 )
+from defect_jax.schema import Integer, Key, Names, Text
 
 CONFIG = """
 from ml_collections import ConfigDict, FieldReference
@@ -174,14 +175,33 @@ def test_json_keeps_types_and_placeholders():
       from_json(broken)
 
 
+TABLE = {
+  'vae': Key('a', Text(), path=True), 'made': {'sets': Key((), Names(least=0), path=True)},
+  'data': {'path': Key('/', Text(), path=True), 'size': Key(1, Integer()), 'fit': Key('crop', Text(), added=True),
+           'rate': Key(1, Integer(), was='lr')}}
+
+
+def sha256(values):
+  return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
+
+
 def test_config_hash_leaves_out_logging_and_paths():
   config = ConfigDict({'seed': 1, 'data': {'path': '/a', 'size': 64}, 'steps': {'total': 10, 'log': 5}, 'vae': 'a'})
-  expected = json.dumps({'data.size': 64, 'seed': 1, 'steps.total': 10}, separators=(',', ':'))
-  assert config_hash(config) == hashlib.sha256(expected.encode()).hexdigest()
+  hashed = sha256({'data.size': 64, 'seed': 1, 'steps.total': 10})
+  assert config_hash(config, TABLE) == hashed
   same = ConfigDict({'vae': 'b', 'steps': {'log': 7, 'total': 10}, 'data': {'size': 64, 'path': '/b'}, 'seed': 1})
-  assert config_hash(same) == config_hash(config)
+  assert config_hash(same, TABLE) == hashed
   same.data.size = 65
-  assert config_hash(same) != config_hash(config)
+  assert config_hash(same, TABLE) != hashed
+
+
+def test_config_hash_of_later_versions_and_with_made_sets():
+  config = ConfigDict({'data': {'path': '/a', 'size': 64, 'fit': 'crop', 'rate': 2}, 'made': {'sets': ('here',)}})
+  before = {'data.size': 64, 'data.lr': 2}
+  assert config_hash(config, TABLE) == sha256(before)
+  assert config_hash(config, TABLE, ['ab12']) == sha256(before | {'made.sets': ['ab12']})
+  config.data.fit = 'pad'
+  assert config_hash(config, TABLE) == sha256(before | {'data.fit': 'pad'})
 
 
 def run_config(**values):

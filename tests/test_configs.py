@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from configs import vae_joint, vae_partition, vae_perceptual, vae_sharp, vae_split
-from defect_jax.config import UserError, changes, config_hash, flatten, from_command_line, from_json, load, to_json
-from defect_jax.schema import check
-from defect_jax.tasks.start import find_task
+from defect_jax.config import UserError, changes, config_hash, from_command_line, from_json, load, table_of, to_json
+from defect_jax.schema import check, flatten
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(path.stem for path in (ROOT / 'configs').glob('[!_]*.py'))
@@ -22,7 +21,7 @@ NAMES = sorted(path.stem for path in (ROOT / 'configs').glob('[!_]*.py'))
     ('inpaint_train', ':large'), ('inpaint_train', ':large,tiny')])
 def test_every_config_passes_its_tasks_check_and_survives_json(name, arg):
   config = load(f'configs/{name}.py{arg}')
-  check(config, find_task(config).SCHEMA)
+  check(config, table_of(config))
   again = from_json(to_json(config))
   assert changes(config, again) == [] and config_hash(config) == config_hash(again)
 
@@ -36,7 +35,7 @@ def test_the_commands_of_a_docstring_are_commands(name, monkeypatch):
   for command in commands:
     words = [word for word in command.split() if word.startswith('--') and not word.startswith('--workdir')]
     _, config, rest = from_command_line(words)
-    check(config, find_task(config).SCHEMA)
+    check(config, table_of(config))
     assert rest == []
 
 

@@ -15,7 +15,7 @@ from defect_jax import __version__, main
 from defect_jax.config import UserError, config_hash
 from defect_jax.runs.atomic import DiskFull
 from defect_jax.runs.folder import Stopped, Workdir
-from defect_jax.schema import Integer, Text
+from defect_jax.schema import Integer, Key, Text
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -24,7 +24,12 @@ def get_config(arg=None):
   return ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 3}})
 """
 
-SCHEMA = {'task': Text(), 'seed': Integer(0), 'steps': {'total': Integer(1)}}
+TABLE = {'task': Key('count', Text()), 'seed': Key(0, Integer(0)), 'steps': {'total': Key(3, Integer(1))}}
+
+
+def use(monkeypatch, task, **keys):
+  monkeypatch.setattr(main.start, 'TASKS', {'count': task})
+  monkeypatch.setattr(main.start, 'KEYS', {'count': types.SimpleNamespace(table=lambda: TABLE, **keys)})
 
 
 @pytest.fixture
@@ -35,7 +40,7 @@ def command(tmp_path, monkeypatch):
   handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
   def call(task, *arguments, config='job.py'):
-    monkeypatch.setattr(main.start, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=task))
+    use(monkeypatch, task)
     flags.FLAGS.unparse_flags()
     flags.FLAGS['workdir'].value = None
     return main.main([f'--config={config}', *arguments])
@@ -104,8 +109,7 @@ def test_a_changed_config_is_refused_and_the_run_kept(command, tmp_path, capsys)
 
 def test_steps_are_fixed_where_a_schedule_depends_on_them(command, tmp_path, monkeypatch, capsys):
   command(count)
-  task = types.SimpleNamespace(SCHEMA=SCHEMA, run=count, FIXED_STEPS=lambda config: ('steps.total',))
-  monkeypatch.setattr(main.start, 'find_task', lambda config: task)
+  use(monkeypatch, count, fixed_steps=lambda config: ('steps.total',))
   workdir = Workdir(tmp_path / 'runs' / 'job')
   with pytest.raises(UserError, match=r'steps\.total differ'):
     main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 9}}), workdir)
@@ -116,7 +120,7 @@ def test_fewer_steps_than_are_done_are_refused(command, tmp_path, monkeypatch):
   workdir = Workdir(tmp_path / 'runs' / 'job')
   (workdir.root / 'metrics.jsonl').write_text('{"step": 8, "seconds": 1.0}\n')
   before = files(workdir.root)
-  monkeypatch.setattr(main.start, 'find_task', lambda config: types.SimpleNamespace(SCHEMA=SCHEMA, run=count))
+  use(monkeypatch, count)
   with pytest.raises(UserError, match=r'steps\.total = 7: .* has come to step 8'):
     main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 7}}), workdir)
   assert files(workdir.root) == before
@@ -161,11 +165,11 @@ def test_a_signal_asks_the_loop_to_stop(command):
   assert command(task) == 3
 
 
-def test_find_task():
+def test_a_task_that_does_not_exist(tmp_path):
   with pytest.raises(UserError, match=r"task = 'vea': no such task \(did you mean vae\?\)"):
-    main.start.find_task(ConfigDict({'task': 'vea'}))
+    main.start.finished(ConfigDict({'task': 'vea'}), Workdir(tmp_path))
   with pytest.raises(UserError, match='task = None'):
-    main.start.find_task(ConfigDict())
+    main.start.finished(ConfigDict(), Workdir(tmp_path))
 
 
 def run_command(arguments, folder, env):
@@ -181,7 +185,7 @@ def main_root():
   ([], 'error: --config: missing; name a config file, such as --config=configs/vae_split.py'),
   (['--config=none.py'], 'error: none.py: no such config file'),
   (['--config=job.py'], "error: task = 'count': no such task (known: vae, generate, anomaly, inpaint, inpaint_train, "
-                        'classifier)'),
+                        'classifier, predict)'),
   (['--config=job.py', '--config.seed=nan'], 'error: --config.seed=nan: must be a whole number'),
   (['--config=job.py', '5'], 'error: 5: stray argument; values are given as --config.key=value'),
 ])

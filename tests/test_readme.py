@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from defect_jax.config import from_command_line
+from defect_jax.config import from_command_line, table_of
 from defect_jax.schema import check
-from defect_jax.tasks.start import find_task
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {page: (ROOT / page).read_text() for page in ('README.md', 'docs/results.md')}
@@ -27,7 +26,7 @@ def test_a_job_is_a_valid_command(job):
   words = [word for word in job.split() if not word.startswith('--workdir')]
   _, config, rest = from_command_line([f'--config={words[0]}', *words[1:]])
   assert rest == []
-  check(config, find_task(config).SCHEMA)
+  check(config, table_of(config))
 
 
 @pytest.mark.parametrize('option', OPTIONS)
@@ -39,7 +38,7 @@ def test_an_option_is_a_key_of_its_job(option):
   job = job.get(group, 'vae_split')
   _, config, rest = from_command_line([f'--config=configs/{job}.py', option])
   assert rest == []
-  check(config, find_task(config).SCHEMA)
+  check(config, table_of(config))
 
 
 def test_what_is_pointed_to_exists():

@@ -3,10 +3,11 @@ configs."""
 
 import numpy as np
 
-from defect_jax.config import UserError, flatten
+from defect_jax.config import UserError
 from defect_jax.report import page, plots
 from defect_jax.report.verdict import missed, number
 from defect_jax.runs.folder import Workdir
+from defect_jax.schema import flatten
 
 _FIGURES = (('KLD', 'kld'), ('MSE', 'mse'), ('At both targets from step', 'steps_to_targets'),
             ('KLD ripple', 'kld_ripple'), ('Active units', 'active_units'), ('Collapsed', 'collapsed'),

@@ -14,16 +14,7 @@ from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
 from defect_jax.runs.folder import Stopped
-from defect_jax.schema import Choice, Integer, Names, Number, Optional, Text
 from defect_jax.tasks.progress import Progress
-
-SCHEMA = {
-    'task': Choice('generate'), 'seed': Integer(0, 2**31 - 1), 'batch': Integer(1, 65536), 'vae': Optional(Text()),
-    'count': Integer(1, 10**6),
-    'sampler': {'name': Choice(*samplers.NAMES), 'temperature': Number(above=0, high=100),
-                'neighbours': Integer(1), 'components': Integer(1), 'candidates': Integer(1, 100)},
-    'measure': {'part': Choice('dev', 'final'), 'kid_elpv': Names()},
-}
 
 
 def run(config, workdir):

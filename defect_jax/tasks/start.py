@@ -1,50 +1,50 @@
-"""What a job is checked for before it starts: its task, its config by the task's schema, and its workdir."""
+"""What a job is checked for before it starts: its task, its config by the task's keys, and its workdir. No JAX."""
 
-import importlib
+from typing import Any
 
-from defect_jax.config import UserError, nearest
+from ml_collections import ConfigDict
+
+from defect_jax.errors import UserError, nearest
+from defect_jax.registry import KEYS, TASKS, import_plugins
+from defect_jax.runs.folder import Workdir
 from defect_jax.schema import check
 
-TASKS = {name: f'defect_jax.tasks.{name}'
-         for name in ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier')}
+
+def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
+  """Runs the config's task, which `finished` has checked; returns the summary."""
+  return TASKS[config.task](config, workdir)
 
 
-def find_task(config):
-  """The module of `config.task`.
+def finished(config: ConfigDict, workdir: Workdir) -> dict[str, Any] | None:
+  """The summary of a run that has come to its end, None if there is something to do.
 
-  It has SCHEMA (see schema.check), `run(config, workdir)`, which opens the workdir once it has checked its data and
-  returns the summary, and, where a schedule depends on keys of steps, `FIXED_STEPS(config)`, which names them.
+  Raises UserError for a config that its task cannot run, or a workdir that it cannot be run in.
   """
   task = config.get('task')
-  if task not in TASKS:
-    raise UserError(f'task = {task!r}: no such task{nearest(task, TASKS)}')
-  return importlib.import_module(TASKS[task])
-
-
-def finished(config, workdir):
-  """The summary of a run that has come to its end, None where there is something to do.
-
-  UserError for a config that does not fit its task, or a workdir that it cannot be run in.
-  """
-  task = find_task(config)
-  check(config, task.SCHEMA)
+  if task not in KEYS:
+    raise UserError(f'task = {task!r}: no such task{nearest(task, KEYS)}')
+  import_plugins(config.get('plugins', ()))
+  keys = KEYS[task]
+  check(config, keys.table())
+  if hasattr(keys, 'check'):
+    keys.check(config)
   workdir.check(config, _fixed_steps(config))
   _check_total(config, workdir)
   return workdir.finished()
 
 
-def takes_more_steps(config):
+def takes_more_steps(config: ConfigDict) -> bool:
   """Whether a finished run of this config goes on by a higher steps.total."""
   return 'steps' in config and 'steps.total' not in _fixed_steps(config)
 
 
 def _fixed_steps(config):
-  task = find_task(config)
-  return task.FIXED_STEPS(config) if hasattr(task, 'FIXED_STEPS') else ()
+  keys = KEYS[config.task]
+  return keys.fixed_steps(config) if hasattr(keys, 'fixed_steps') else ()
 
 
 def _check_total(config, workdir):
-  """UserError where a run has gone beyond the steps that are asked for."""
+  """Raises UserError if the run has gone beyond the steps that are asked for."""
   total = config.get('steps', {}).get('total')
   done = max((row.get('step', 0) for row in workdir.read_metrics()), default=0) if total else 0
   if total and done > total:

@@ -1,9 +1,6 @@
 """Finds anomalies by a VAE of good photos: measures it on photos of known classes, or predicts a folder of photos."""
 
 from defect_jax.tasks.anomaly import evaluating, predicting
-from defect_jax.tasks.anomaly.schema import SCHEMA
-
-__all__ = ['SCHEMA', 'run']
 
 _MODES = {'evaluate': evaluating.run, 'predict': predicting.run}
 

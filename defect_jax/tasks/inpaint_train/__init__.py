@@ -13,19 +13,9 @@ from defect_jax.diffusion import finetune
 from defect_jax.report import inpaint_train as report
 from defect_jax.tasks import fitting, machine
 from defect_jax.tasks.inpaint_train import learners, material, measures, stages
-from defect_jax.tasks.inpaint_train import schema as rules
-from defect_jax.tasks.inpaint_train.schema import SCHEMA
 from defect_jax.training.descent import as_tree
 
-__all__ = ['FIXED_STEPS', 'SCHEMA', 'run']
-
 _DEV_AREAS = 64  # for the held-out loss
-
-
-def FIXED_STEPS(config):
-  """The learning rate falls until the last step."""
-  del config
-  return ('steps.total',)
 
 
 class Material(typing.NamedTuple):
@@ -43,7 +33,6 @@ class Material(typing.NamedTuple):
 
 def run(config, workdir):
   """Trains as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
-  rules.check(config)
   if parallel.padded(config.batch) // parallel.devices() % config.optimizer.accumulate:
     raise UserError(f'optimizer.accumulate = {config.optimizer.accumulate}: the share of each of {parallel.devices()} '
                     f'devices in a batch of {config.batch} cannot be cut into so many equal pieces')

@@ -20,12 +20,11 @@ from defect_jax.models import vae as models
 from defect_jax.tasks import machine
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
-from defect_jax.tasks.vae.schema import SCHEMA
 from defect_jax.trained import check_photos, model_of, open_vae, photos_of
 from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
 
-__all__ = ['SCHEMA', 'run', 'train']
+__all__ = ['run', 'train']
 
 _FUSED = 10  # steps a call on accelerators
 _MEASURED = 1024  # photos that measures are taken on

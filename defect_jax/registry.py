@@ -1,0 +1,87 @@
+"""What configs choose by name: tasks, data sources, losses and detectors, each imported only when it is used.
+
+A plugin, a module or file named by the config key `plugins`, adds its own: `LOSSES.add('ssim', Loss(...))`.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from defect_jax.errors import UserError, nearest
+
+
+class Registry(Mapping[str, Any]):
+  """Names to objects. The names are known without importing anything; `registry[name]` imports the object."""
+
+  def __init__(self, noun: str, entries: Mapping[str, Any]):
+    """`entries`: an object, or the text 'module' or 'module:attribute' that says where it is."""
+    self._noun, self._entries, self.built_in = noun, dict(entries), frozenset(entries)
+
+  def add(self, name: str, entry: Any) -> None:
+    """Registers another entry; raises UserError if the name is taken."""
+    if self._entries.setdefault(name, entry) is not entry:
+      raise UserError(f'{name}: there is a {self._noun} of this name already; give yours another')
+
+  def __getitem__(self, name: str) -> Any:
+    """Raises UserError for an unknown name."""
+    if name not in self._entries:
+      raise UserError(f'{name!r}: no such {self._noun}{nearest(name, self)}')
+    entry = self._entries[name]
+    if not isinstance(entry, str):
+      return entry
+    module, _, attribute = entry.partition(':')
+    loaded = importlib.import_module(module)
+    return getattr(loaded, attribute) if attribute else loaded
+
+  def __contains__(self, name: object) -> bool:
+    return name in self._entries
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._entries)
+
+  def __len__(self) -> int:
+    return len(self._entries)
+
+
+_NAMES = ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier', 'predict')
+# `run(config, workdir) -> summary` of each task, which opens the workdir once it has checked its data.
+TASKS = Registry('task', {name: f'defect_jax.tasks.{name}:run' for name in _NAMES})
+# The module of each task's keys: `table()`, and where needed `check(config)` for values that do not go together and
+# `fixed_steps(config)`, the keys of `steps` that a schedule depends on.
+KEYS = Registry('task', {name: f'defect_jax.tasks.keys.{name}' for name in _NAMES})
+SOURCES = Registry('data source', {name: f'defect_jax.data.sources.{name}' for name in ('elpv', 'folder')})
+LOSSES = Registry('loss', {name: f'defect_jax.training.losses:{name}' for name in ('kld', 'mse', 'elbo', 'lpips')})
+DETECTORS = Registry('detector', {
+    name: f'defect_jax.detectors.{name}' for name in ('vae', 'pca', 'mean_image', 'neighbours')})
+
+
+def import_plugins(names: Iterable[str]) -> None:
+  """Imports modules or .py files, once each, so that they register what they bring. Raises UserError."""
+  for name in names:
+    try:
+      if name.endswith('.py'):
+        _import_file(name)
+      else:
+        importlib.import_module(name)
+    except UserError:
+      raise
+    except Exception as error:
+      raise UserError(f'plugins: {name} cannot be imported: {type(error).__name__}: {error}') from error
+
+
+def _import_file(name: str) -> None:
+  path = Path(os.path.abspath(name))
+  known = f'defect_jax_plugin:{path}'
+  if known in sys.modules:
+    return
+  spec = importlib.util.spec_from_file_location(path.stem, path)
+  sys.modules[known] = module = importlib.util.module_from_spec(spec)
+  try:
+    spec.loader.exec_module(module)
+  except BaseException:
+    del sys.modules[known]
+    raise

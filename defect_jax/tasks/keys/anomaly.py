@@ -1,0 +1,46 @@
+"""Keys of a config that finds anomalies."""
+
+from defect_jax.schema import Boolean, Choice, Integer, Key, Names, Number, Optional, Table, Text, with_defaults
+from defect_jax.tasks.keys import common, vae
+
+_TRAINING = ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')
+
+
+def table() -> Table:
+  network, data = vae.table(), with_defaults(vae.data(), few_shot=0)
+  return common.head('anomaly', 64, 'Tiles scored at once.', 4096) | {
+      'mode': Key('evaluate', Choice('evaluate', 'predict'),
+                  text='evaluate: on photos of known classes. predict: on a folder of any photos.'),
+      'vae': Key(None, Optional(Text()), path=True,
+                 text='Workdir of a VAE or of an anomaly run; none: a VAE is trained in the folder vae/ of the run.'),
+      'photos': Key(None, Optional(Text()), text='Of predict: the folder.', path=True),
+      'data': data | {
+          'part': Key('pool', Choice('pool'), text='Its good photos are trained on.'),
+          'defects': Key((), Names(least=0), text='Classes that are to be found; none named: all but good.'),
+          'region': Key('full', Choice('full', 'box'), text='box: data.box of every photo.')},
+      'tiles': {
+          'on': Key(False, Boolean(), text='False: the whole photo, fitted to data.size. True: tiles of data.size.'),
+          'reduce': Key(1, Integer(1, 64), text='How many times smaller photos are made before they are cut.'),
+          'overlap': Key(0.25, Number(0, 0.9), text='Of neighbouring tiles, as a share of their side.'),
+          'most': Key(20000, Integer(2), 'tiles', 'Trained on, at most.')},
+      'score': {
+          'map': Key('normalised', Choice('residual', 'normalised', 'ssim', 'lpips', 'kld'),
+                     text="residual: the thesis's, with reduce=mean. normalised: over each pixel's spread on good."),
+          'reduce': Key('top', Choice('mean', 'max', 'top', 'peak'), text='top: mean of the largest share score.top of '
+                        "the pixels. peak: top against the photo's own median."),
+          'top': Key(0.01, Number(above=0, high=1), text='Share of the pixels.'),
+          'blur': Key(1.0, Number(0, 16), 'px', 'Sigma of the Gaussian on image minus reconstruction, with its sign.'),
+          'smooth': Key(0.0, Number(0, 64), 'px', 'Sigma of the Gaussian on the maps.'),
+          'layers': Key(3, Integer(1, 5), text="Of VGG16's five, for lpips."),
+          'features': Key(True, Boolean(), text='Whether evaluate also gives lpips and knn, most of its time.')},
+      'threshold': {
+          'quantile': Key(0.95, common.FRACTION, text='Share of good photos that shall pass.'),
+          'value': Key(None, Optional(Number()), text='A threshold of your own.')},
+      'baselines': {
+          'pca': Key(32, Integer(1, 4096), text='Components.'),
+          'bank': Key(4000, Integer(1, 10**6), text='Patches of good photos.')},
+      'measure': {'part': Key('dev', Choice('synthetic', 'dev', 'final'), text='Photos that are tested. synthetic: '
+                              'defects pasted on good photos of dev. final: to be opened once.')},
+      'heatmaps': Key(True, Boolean(), text='Whether predict writes one for each photo.'),
+      'train': {key: network[key] for key in _TRAINING},
+  }

@@ -1,0 +1,13 @@
+"""Keys of a config that predicts a folder of photos by a finished run."""
+
+from defect_jax.schema import Boolean, Key, Number, Optional, Table, Text
+from defect_jax.tasks.keys import common
+
+
+def table() -> Table:
+  return common.head('predict', 64, 'Photos or tiles at once.', 4096) | {
+      'run': Key(None, Optional(Text()), text='Workdir of a trained VAE, detector or classifier.', path=True),
+      'photos': Key(None, Optional(Text()), text='The folder.', path=True),
+      'threshold': {'value': Key(None, Optional(Number()), text="A threshold of your own; none: the run's.")},
+      'heatmaps': Key(True, Boolean(), text='Whether one is written for each photo.'),
+  }
