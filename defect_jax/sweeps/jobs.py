@@ -8,8 +8,8 @@ import threading
 from concurrent import futures
 
 from defect_jax.config import UserError, from_command_line
+from defect_jax.runs import start
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks import start
 
 
 def run(config, workdir, settings=None):

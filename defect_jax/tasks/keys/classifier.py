@@ -41,7 +41,7 @@ def table() -> Table:
                        text='Of vgg16: augmented copies of each photo whose features are computed, once.')},
       'optimizer': {
           'lr': Key(0.001, Number(above=0, high=10), text='Learning rate.'),
-          'weight_decay': Key(0.01, Number(0)),
+          'weight_decay': Key(0.01, Number(0), text='Of AdamW.'),
           'average': Key(0.98, Number(0, below=1), text='Decay per step of the running mean of the parameters.')},
       'validation': {
           'share': Key(0.2, Number(0, 0.5), text='Of the training photos, by group, for early stopping and, from 10 of '

@@ -20,7 +20,8 @@ def table() -> Table:
       'part': Key('pool', Choice('pool', 'dev'), text='Of the photos.'),
       'classes': Key(('good',), Names(), text='Of the photos.'),
       'defects': Key(('pitting',), Names(), text='Every one in turn, with every prompt.'),
-      'prompts': Key(('a close-up photo of a {defect} on a metal surface',), Tuple(Text())),
+      'prompts': Key(('a close-up photo of a {defect} on a metal surface',), Tuple(Text()),
+                     text='Each in turn; {defect} stands for the class.'),
       'negative_prompt': Key(None, Optional(Text()), text='What shall not be seen.'),
       'geometry': {
           'mode': Key('masked', Choice('crop', 'masked'),
@@ -42,8 +43,8 @@ def table() -> Table:
           'moved': Key(True, Boolean(), text='Real masks are moved anywhere, turned and scaled; False: each stays '
                        'where it lies in its own photo, for defects that belong to a place.')},
       'sampler': {
-          'name': Key('dpmsolver++', Choice('ddim', 'dpmsolver++', 'euler', 'pndm')),
-          'steps': Key(20, Integer(1), 'steps'),
+          'name': Key('dpmsolver++', Choice('ddim', 'dpmsolver++', 'euler', 'pndm'), text='How noise is removed.'),
+          'steps': Key(20, Integer(1), 'steps', 'More are slower.'),
           'guidance': Key(4.0, Number(1, 100), text='How strongly the prompt counts.'),
           'strength': Key(1.0, Number(above=0, high=1), text='Below 1: begins closer to the photo.'),
           'content': Key('noise', Choice('noise', 'original'), text='What the mask holds in the beginning.')},

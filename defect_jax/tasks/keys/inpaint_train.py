@@ -41,7 +41,8 @@ def table() -> Table:
           'dilate': Key((1, 5), Tuple(Integer(0, 256), 2), 'px', 'Around a defect, from and to.'),
           'coarse': Key(0.5, Number(0, 1), text='Share of the areas whose mask is an ellipse around the defect.'),
           'tries': Key(32, Integer(1, 1000), text='Blobs, of which the one on the most salient part is taken.')},
-      'prompts': Key(('a close-up photo of a {defect} on a metal surface',), Tuple(Text())),
+      'prompts': Key(('a close-up photo of a {defect} on a metal surface',), Tuple(Text()),
+                     text='Each in turn; {defect} stands for the class.'),
       'text_drop': Key(0.1, Number(0, 1), text='How often the text is left out, which guidance needs.'),
       'model': {
           'autoencoder': {
@@ -55,7 +56,7 @@ def table() -> Table:
               'heads': Key(4, Integer(1, 64), text='Of the attention.')},
           'text': {
               'width': Key(64, Integer(8, 4096), text='Channels.'),
-              'blocks': Key(1, Integer(1, 48)),
+              'blocks': Key(1, Integer(1, 48), text='Layers.'),
               'heads': Key(4, Integer(1, 64), text='Of the attention.'),
               'length': Key(16, Integer(4, 77), 'tokens', 'Of the prompts, at most.')}},
       'autoencoder': {

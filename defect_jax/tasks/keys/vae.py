@@ -29,7 +29,7 @@ def table() -> Table:
                         text='Channels, from the patches to a side that is halved from one to the next.'),
           'blocks': Key(0, Integer(0, 100), text='Residual blocks per stage.'),
           'latent': Key(16, Integer(1, 4096), text='Latent dimensions.'),
-          'activation': Key('silu', Choice('silu', 'gelu', 'relu', 'elu', 'tanh')),
+          'activation': Key('silu', Choice('silu', 'gelu', 'relu', 'elu', 'tanh'), text='Between the layers.'),
           'linear': Key(False, Boolean(),
                         text='Matrices beside the convolutions, which begin as a PCA of the photos.')},
       'streams': Named({

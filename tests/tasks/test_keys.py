@@ -1,0 +1,49 @@
+"""Key tables, which import no JAX, allow just the names that the code has."""
+
+import subprocess
+import sys
+
+import pytest
+
+from defect_jax import schema
+from defect_jax.augmentation import samplers
+from defect_jax.data import regions
+from defect_jax.data.sources import elpv
+from defect_jax.detectors import reconstruction, residuals
+from defect_jax.diffusion import finetune, geometry, masks, schedulers
+from defect_jax.models import cnn, vae
+from defect_jax.registry import KEYS
+from defect_jax.training import control, routing
+
+
+@pytest.mark.parametrize(('task', 'key', 'names'), [
+    ('vae', 'data.cell_type', elpv.CELL_TYPES), ('vae', 'data.region', regions.REGIONS),
+    ('vae', 'data.fit', regions.FITS), ('vae', 'model.activation', vae.ACTIVATIONS),
+    ('vae', 'streams.E.optimizer', routing.OPTIMIZERS), ('vae', 'control.policy', control.POLICIES),
+    ('generate', 'sampler.name', samplers.NAMES), ('anomaly', 'score.map', reconstruction.OF_VAE),
+    ('anomaly', 'score.reduce', residuals.REDUCTIONS), ('classifier', 'model.kind', cnn.KINDS),
+    ('inpaint', 'geometry.mode', geometry.MODES), ('inpaint', 'masks.kind', masks.KINDS),
+    ('inpaint', 'sampler.name', schedulers.NAMES),
+])
+def test_choices_are_the_names_that_the_code_has(task, key, names):
+  keys = schema.flat_keys(KEYS[task].table(), {'streams': {'E': {}}})
+  assert keys[key].rule.values == tuple(names)
+
+
+def test_a_batch_has_an_area_of_each_range_of_timesteps():
+  assert KEYS['inpaint_train'].table()['batch'].rule.low == finetune.RANGES
+
+
+@pytest.mark.parametrize('task', KEYS)
+def test_defaults_are_allowed_and_every_key_says_what_it_is(task):
+  table = KEYS[task].table()
+  keys = schema.flat_keys(table, {})
+  assert [name for name, key in keys.items() if not key.rule.allows(key.default)] == []
+  assert {name: key for name, key in keys.items() if not key.text} == {}
+  assert schema.defaults(table).task == task
+
+
+def test_keys_are_read_without_numpy_and_jax():
+  code = ('import sys; from defect_jax.registry import KEYS; [KEYS[name].table() for name in KEYS]; '
+          'print([m for m in ("numpy", "jax", "tensorflow") if m in sys.modules])')
+  assert subprocess.run([sys.executable, '-c', code], text=True, capture_output=True).stdout == '[]\n'
