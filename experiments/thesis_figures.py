@@ -40,7 +40,7 @@ def augmented():
              'augmented photo, on the right their difference.')
   for made in manifest.read(workdir / 'set'):
     drawn = inpaint.figure(workdir / 'set', Path(FLAGS.photos), made)
-    yield {'title': made.source, 'source': page.png(drawn), 'caption': caption}
+    yield page.Figure(made.source, page.png(drawn), caption)
 
 
 def study(name, *more):
@@ -56,10 +56,10 @@ def vaes():
   root = study('thesis_figure3')
   found = json.loads((root / 'figure3.json').read_text())
   names = list(next(iter(found.values()))['final'])
-  rows = [(name, False, [f'{of["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*of['final'][key]) for key in names)])
+  rows = [(name, f'{of["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*of['final'][key]) for key in names))
           for name, of in found.items()]
-  figure = {'title': 'Conventional and proposed VAE', 'source': page.png_file(root / 'figure3.png'),
-            'caption': 'Photos; reconstructions and prior samples of the conventional VAE; the same of the proposed.'}
+  figure = page.Figure('Conventional and proposed VAE', page.png_file(root / 'figure3.png'), 'Photos; reconstructions '
+                       'and prior samples of the conventional VAE; the same of the proposed.')
   return figure, ['method, sampler', 'setting', *_words(names)], rows
 
 
@@ -69,12 +69,12 @@ def classifiers():
   root = study('augmentation_study', f'--part={part}')
   found = json.loads((root / f'{part}.json').read_text())
   names = list(found[0]['figures'])
-  rows = [(f'{row["set"]}, {row["photos"] or "all"} photos, {row["arm"]}', False,
-           [*(f'{row["figures"][key]:.3f}' for key in names),
-            row['differences']['balanced_accuracy']['verdict'] if 'differences' in row else '–'])
+  rows = [(f'{row["set"]}, {row["photos"] or "all"} photos, {row["arm"]}',
+           *(f'{row["figures"][key]:.3f}' for key in names),
+           row['differences']['balanced_accuracy']['verdict'] if 'differences' in row else '–')
           for row in found]
-  figures = [{'title': f'Against classic augmentation: {name}', 'source': page.png_file(root / f'{part}_{name}.png'),
-              'caption': ''} for name in dict.fromkeys(row['set'] for row in found)]
+  figures = [page.Figure(f'Against classic augmentation: {name}', page.png_file(root / f'{part}_{name}.png'))
+             for name in dict.fromkeys(row['set'] for row in found)]
   return figures, ['set and arm', *_words(names), 'against +classic'], rows
 
 
@@ -88,10 +88,10 @@ def main(_):
   first = list(augmented())
   of_vaes, vae_names, vae_rows = vaes()
   of_arms, arm_names, arm_rows = classifiers()
-  page.write(path, 'thesis.html', title="The thesis's figures on real data", sections=[
-      {'title': 'An augmented photo', 'figures': first, 'names': None, 'rows': None},
-      {'title': 'Variational autoencoders', 'figures': [of_vaes], 'names': vae_names, 'rows': vae_rows},
-      {'title': 'Defect classifiers', 'figures': of_arms, 'names': arm_names, 'rows': arm_rows}])
+  page.write(path, "The thesis's figures on real data", [
+      page.Section('An augmented photo', [page.Figures(first, large=True)]),
+      page.Section('Variational autoencoders', [page.Figures([of_vaes], large=True), page.Table(vae_rows, vae_names)]),
+      page.Section('Defect classifiers', [page.Figures(of_arms, large=True), page.Table(arm_rows, arm_names)])])
   print(path)
 
 

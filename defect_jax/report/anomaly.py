@@ -1,52 +1,73 @@
 """The page of an anomaly run: what scores and threshold are worth, and the highest scores with heat maps."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from jaxtyping import Bool, Float
 
 from defect_jax.report import heatmaps, page, plots
-from defect_jax.report.page import figure, png
 from defect_jax.report.verdict import number, percent
 
 _SIDE = 256  # px of pictures on the page, at most
-_MOST_NOTES = 50
+_FIGURES = ('image_aupr', 'f1', 'image_f1_max', 'pixel_auroc', 'aupro')
 
 
-def write_evaluation(path, *, title, config, summary, notes, labels, scores, good, scale, worst):
-  """Writes the page of a run on photos of known classes; it is whole or not there.
+def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[str, Any], notes: Sequence[str],
+                     labels: Sequence[str], scores: Sequence[float], good: Sequence[float], scale: float,
+                     worst: Sequence[tuple[str, str, float, Float[np.ndarray, 'h w c'], Float[np.ndarray, 'h w'],
+                                           Bool[np.ndarray, 'h w']]]) -> None:
+  """Writes the page of a run on photos of known classes.
 
   Args:
     path: of the HTML file. title: text. config: ConfigDict. summary: of the task. notes: on photos that were skipped.
-    labels, scores: `[n]` of the tested photos. good: scores of the photos that the threshold comes from.
+    labels, scores: of the tested photos. good: scores of the photos that the threshold comes from.
     scale: value of the map shown at full strength.
-    worst: tuples of file, label, score, image `[h, w, C]`, anomaly map `[h, w]` and mask `[h, w]`, highest score first.
+    worst: (file, label, score, image, anomaly map, mask) each, highest score first.
   """
   groups = {'good, for the threshold': good}
   for words, defective in (('good, tested', False), ('defective', True)):
     groups[words] = [score for score, label in zip(scores, labels, strict=True) if (label != 'good') == defective]
-  shown = [(f'{label}: {file}', score, *_pictures(image, of, scale, mask))
-           for file, label, score, image, of, mask in worst]
-  _write(path, title, config, summary, notes, shown, groups, verdict=[*_measured(summary), *_threshold(summary)],
-         table=list(_table(summary)), classes=list(_classes(summary)))
+  pairs = [_pair(f'{label}: {file}', score, image, anomaly_map, scale, summary, mask)
+           for file, label, score, image, anomaly_map, mask in worst]
+  _write(path, title, config, summary, notes, pairs, groups, [*_measured(summary), *_threshold(summary)], [
+      page.Section('All scores and baselines', [
+          page.Text('Sorted by AUROC. The line in bold is the score that the config names. PCA, mean image and knn '
+                    '(nearest patches of good photos on frozen VGG16 features) are baselines: where one of them is on '
+                    'top, the VAE is not the best choice for these photos. F1 is at the threshold from good photos; '
+                    'its maximum is chosen on the very labels it is measured by, so it is optimistic.'),
+          page.Table(list(_table(summary)), ('Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)',
+                                             'pixel AUROC', 'AUPRO'))]),
+      page.Section('By class, each against the good photos', [
+          page.Table(list(_classes(summary)), ('Class', 'Photos', 'AUROC', 'pixel AUROC', 'AUPRO'))])])
 
 
-def write_predictions(path, *, title, config, summary, notes, scores, good, scale, worst):
-  """Writes the page of a run on a folder of photos; arguments as of `write_evaluation`, `worst` without labels and
-  masks."""
+def write_predictions(path: Path, *, title: str, config: Any, summary: Mapping[str, Any], notes: Sequence[str],
+                      scores: Sequence[float], good: Sequence[float], scale: float,
+                      worst: Sequence[tuple[str, float, Float[np.ndarray, 'h w c'], Float[np.ndarray, 'h w']]]) -> None:
+  """Writes the page of a run on a folder of photos; see `write_evaluation`, `worst` without labels and masks."""
   words = (f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} above the threshold, '
            f'{summary["skipped"]} that could not be read.')
-  shown = [(file, score, *_pictures(image, of, scale)) for file, score, image, of in worst]
-  _write(path, title, config, summary, notes, shown, {'good, for the threshold': good, 'these photos': scores},
-         verdict=[words, *_threshold(summary)], table=[], classes=[])
+  pairs = [_pair(file, score, image, anomaly_map, scale, summary) for file, score, image, anomaly_map in worst]
+  _write(path, title, config, summary, notes, pairs, {'good, for the threshold': good, 'these photos': scores},
+         [words, *_threshold(summary)])
 
 
-def _write(path, title, config, summary, notes, shown, groups, **parts):
-  histogram = plots.histogram({name: of for name, of in groups.items() if len(of)}, summary['threshold'],
+def _write(path, title, config, summary, notes, pairs, groups, verdict, tables=()):
+  histogram = plots.histogram({name: scores for name, scores in groups.items() if len(scores)}, summary['threshold'],
                               label=f'score ({summary["score"]})')
-  page.write(
-      path, 'anomaly.html', config, title=title, shown=[(words, number(score), score > summary['threshold'], *pictures)
-                          for words, score, *pictures in shown],
-      histogram=figure('Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called '
-                       'defective. The less good and defective photos overlap, the better.'),
-      notes=notes[:_MOST_NOTES], more=max(0, len(notes) - _MOST_NOTES), **parts)
+  page.write(path, title, [
+      page.Section('Scores and threshold', [page.Figures([page.figure(
+          'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
+          'less good and defective photos overlap, the better.')])]),
+      *tables,
+      page.Section('Highest scores', [
+          page.Text('Each photo (a defect mask outlined in green) and its heat map: clear where nothing is unusual, '
+                    'yellow where the map is at least as high as the highest place of a typical good photo (the median '
+                    'of those that the threshold comes from).'),
+          page.Pairs(pairs, 'heat map')]),
+      page.Section('Not read', [page.Lines(notes)])], config, verdict=verdict)
 
 
 def _measured(summary):
@@ -59,7 +80,7 @@ def _measured(summary):
   if summary['found'] is not None:
     yield (f'At the threshold {percent(summary["found"])} of the defective photos are found and '
            f'{percent(summary["false_alarms"])} of the good ones called defective; F1 {summary["f1"]:.2f}.')
-  best = max((name for name in summary['scores']), key=lambda name: summary['scores'][name]['image_auroc'] or 0)
+  best = max(summary['scores'], key=lambda name: summary['scores'][name]['image_auroc'] or 0)
   if best != summary['score']:
     yield f'The highest AUROC of the table is that of {best}, {summary["scores"][best]["image_auroc"]:.3f}.'
 
@@ -76,26 +97,25 @@ def _threshold(summary):
 
 
 def _table(summary):
-  """Rows: name, whether it is the chosen one, figures."""
-  rows = sorted(summary['scores'].items(), key=lambda item: -(item[1]['image_auroc'] or 0))
-  for name, row in rows:
+  for name, row in sorted(summary['scores'].items(), key=lambda item: -(item[1]['image_auroc'] or 0)):
     interval = '–' if row['image_auroc_ci'] is None else '{:.3f} to {:.3f}'.format(*row['image_auroc_ci'])
-    yield name, name == summary['score'], [
-        *(_three(row['image_auroc']), interval), *(_three(row[key]) for key in (
-            'image_aupr', 'f1', 'image_f1_max', 'pixel_auroc', 'aupro'))]
+    yield [(name, 'strong' if name == summary['score'] else ''), _three(row['image_auroc']), interval,
+           *(_three(row[key]) for key in _FIGURES)]
 
 
 def _classes(summary):
   for label, row in summary['scores'][summary['score']]['by_class'].items():
-    yield label, False, [str(row['photos']), *(_three(row[key]) for key in ('image_auroc', 'pixel_auroc', 'aupro'))]
+    yield [label, str(row['photos']), *(_three(row[key]) for key in ('image_auroc', 'pixel_auroc', 'aupro'))]
 
 
 def _three(value):
   return '–' if value is None else f'{value:.3f}'
 
 
-def _pictures(image, anomaly_map, scale, mask=None):
-  """Sources of the photo, with its mask's outline, and of its heat map."""
+def _pair(words, score, image, anomaly_map, scale, summary, mask=None):
+  """The photo, with its mask's outline, beside its heat map."""
   factor = -(-max(image.shape[:2]) // _SIDE)
   photo = heatmaps.outlined(image, np.zeros(image.shape[:2], bool) if mask is None else mask)
-  return [png(levels[::factor, ::factor]) for levels in (photo, heatmaps.overlay(image, anomaly_map, scale))]
+  photo, heatmap = (page.png(levels[::factor, ::factor])
+                    for levels in (photo, heatmaps.overlay(image, anomaly_map, scale)))
+  return page.Pair(words, photo, heatmap, number(score), score > summary['threshold'])

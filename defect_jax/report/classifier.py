@@ -1,56 +1,83 @@
 """The page of a classifier: what it is worth, how its training went, what it gets wrong and where it looks."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
-from sklearn import metrics
+from jaxtyping import Bool, Float
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from defect_jax.report import grids, heatmaps, page, plots
-from defect_jax.report.page import figure, png
 from defect_jax.report.verdict import number, percent
 
-_MOST_NOTES = 50
+Looked = tuple[str, Float[np.ndarray, 'h w c'], Float[np.ndarray, 'h w']]  # words, image, saliency map
 _MADE = 18  # made images on the page
 _BRIGHT = 0.99  # quantile of a saliency map that is shown at full strength
 _WORDS = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'f1': 'F1 of the defects', 'auroc': 'AUROC'}
 
 
-def write_evaluation(path, *, title, config, summary, rows, notes, defective, scores, made, wrong, looked_at):
-  """Writes the page of a run on photos of known classes; it is whole or not there.
+def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[str, Any],
+                     metrics: Sequence[Mapping[str, Any]], notes: Sequence[str], defective: Bool[np.ndarray, 'n'],
+                     scores: Float[np.ndarray, 'n'], made: Float[np.ndarray, 'm s s c'], wrong: Sequence[Looked],
+                     looked_at: Sequence[Looked]) -> None:
+  """Writes the page of a run on photos of known classes.
 
   Args:
-    path: of the HTML file. title: text. config: ConfigDict. summary: of the task. rows: of metrics.jsonl. notes: lines.
-    defective: bool `[n]`, scores: `[n]` of the tested photos. made: `[m, S, S, C]` that were trained on.
-    wrong, looked_at: tuples of words, image `[h, w, C]` and saliency map `[h, w]`.
+    path: of the HTML file. title: text. config: ConfigDict. summary: of the task. metrics: lines of metrics.jsonl.
+    notes: lines. defective, scores: of the tested photos. made: images that were trained on.
+    wrong, looked_at: photos with words and saliency.
   """
-  page.write(
-      path, 'classifier.html', config, title=title, verdict=list(_verdict(summary)),
-      figures=[*_curves(rows, summary), *_tradeoffs(defective, scores, summary)], table=list(_table(summary)),
-      classes=summary['classes'], confusion=list(_confusion(summary)),
-      made=[png(grids.grid([[image]])) for image in made[:_MADE]], made_count=len(made), wrong=list(map(_pair, wrong)),
-      looked_at=list(map(_pair, looked_at)), notes=notes[:_MOST_NOTES], more=max(0, len(notes) - _MOST_NOTES))
+  made_sources = [page.png(grids.grid([[image]])) for image in made[:_MADE]]
+  page.write(path, title, [
+      page.Section('Figures', [
+          page.Text("Balanced accuracy is the mean of the classes' own accuracies, so that many good photos cannot "
+                    'hide missed defects.'),
+          page.Table(list(_table(summary)), ('Figure', 'Value', '95 %'))]),
+      page.Section('Confusion', [
+          page.Text('A row for each true class, a column for what it was taken for.'),
+          page.Table([[name, *map(str, counts)] for name, counts in
+                      zip(summary['classes'], summary['confusion'], strict=True)],
+                     ('True class', *summary['classes']))]),
+      page.Section('Training and trade-offs', [
+          page.Figures([*_curves(metrics, summary), *_tradeoffs(defective, scores, summary)])]),
+      page.Section('Made images', [
+          page.Text(f'The first {len(made_sources)} of {len(made)} that were trained on beside the real photos, not '
+                    'chosen.'),
+          page.Tiles(made_sources, 'made image {}')]),
+      page.Section('What it gets wrong', [
+          page.Text('The surest mistakes first, each beside its saliency: bright where small changes would change the '
+                    'verdict most.'),
+          page.Pairs(list(map(_pair, wrong)), 'saliency')]),
+      page.Section('Where it looks', [
+          page.Text('Defective photos, not chosen, each beside its saliency.'),
+          page.Pairs(list(map(_pair, looked_at)), 'saliency')]),
+      page.Section('Notes', [page.Lines(notes)])], config, verdict=_verdict(summary))
 
 
-def write_predictions(path, *, title, config, summary, notes, scores, worst):
-  """Writes the page of a run on a folder of photos; `scores`: `[n]`, the rest as of `write_evaluation`."""
+def write_predictions(path: Path, *, title: str, config: Any, summary: Mapping[str, Any], notes: Sequence[str],
+                      scores: Sequence[float], worst: Sequence[Looked]) -> None:
+  """Writes the page of a run on a folder of photos; see `write_evaluation`."""
   words = (f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} above the threshold '
            f'{number(summary["threshold"])}, {summary["skipped"]} that could not be read.')
-  drawn = []
-  if len(scores):
-    drawn.append(figure('Probabilities', plots.histogram({'these photos': scores}, summary['threshold'],
-                                                         label='probability of a defect')))
-  page.write(path, 'classifier.html', config, title=title, verdict=[words], figures=drawn, table=[], classes=[],
-             confusion=[], made=[], made_count=0, wrong=[], looked_at=list(map(_pair, worst)),
-             notes=notes[:_MOST_NOTES], more=max(0, len(notes) - _MOST_NOTES))
+  histogram = [page.figure('Probabilities', plots.histogram({'these photos': scores}, summary['threshold'],
+                                                            label='probability of a defect'))] if len(scores) else []
+  page.write(path, title, [
+      page.Section('Scores', [page.Figures(histogram)]),
+      page.Section('Highest probabilities', [page.Text('Photos, each beside its saliency.'),
+                                             page.Pairs(list(map(_pair, worst)), 'saliency')]),
+      page.Section('Notes', [page.Lines(notes)])], config, verdict=[words])
 
 
-def scale_of(saliency):
+def scale_of(saliency: Float[np.ndarray, 'h w']) -> float:
   """The value of a saliency map that is shown at full strength: each map has its own, only its places are compared."""
   return max(float(np.quantile(saliency, _BRIGHT)), 1e-12)
 
 
-def _pair(item):
-  words, image, saliency = item
-  return words, png(heatmaps.outlined(image, np.zeros(image.shape[:2], bool))), \
-      png(heatmaps.overlay(image, saliency, scale_of(saliency)))
+def _pair(looked):
+  words, image, saliency = looked
+  return page.Pair(words, page.png(heatmaps.outlined(image, np.zeros(image.shape[:2], bool))),
+                   page.png(heatmaps.overlay(image, saliency, scale_of(saliency))))
 
 
 def _verdict(summary):
@@ -73,39 +100,36 @@ def _verdict(summary):
 def _table(summary):
   for name, words in _WORDS.items():
     interval = summary['ci'][name]
-    yield words, name == 'balanced_accuracy', ['–' if summary[name] is None else f'{summary[name]:.3f}',
-                                               '–' if interval is None else '{:.3f} to {:.3f}'.format(*interval)]
+    yield [(words, 'strong' if name == 'balanced_accuracy' else ''),
+           '–' if summary[name] is None else f'{summary[name]:.3f}',
+           '–' if interval is None else '{:.3f} to {:.3f}'.format(*interval)]
 
 
-def _confusion(summary):
-  for name, counts in zip(summary['classes'], summary['confusion'], strict=True):
-    yield name, False, list(map(str, counts))
-
-
-def _curves(rows, summary):
+def _curves(metrics, summary):
   """Loss and accuracy over the steps; none where an opened classifier was measured."""
-  trained = [row for row in rows if 'train/loss' in row]
-  held = [row for row in rows if 'eval/loss' in row]
+  trained = [row for row in metrics if 'train/loss' in row]
+  held_out = [row for row in metrics if 'eval/loss' in row]
   if not trained:
     return
   marks = [(summary['best_step'], 'kept')] if summary.get('best_step') else []
-  for title, key, label in (('Loss', 'loss', 'cross entropy, nats'), ('Accuracy', 'accuracy', 'share')):
-    lines = {'training': ([row['step'] for row in trained], [row[f'train/{key}'] for row in trained])}
-    of = 'eval/loss' if key == 'loss' else 'eval/balanced_accuracy'
-    if held:
-      lines['held out'] = [row['step'] for row in held], [row[of] for row in held]
-    yield figure(title, plots.lines(lines, label=label, steps_total=trained[-1]['step'], marks=marks),
-                 'Of training batches, as augmented, and of the held-out photos that early stopping looks at.')
+  for title, key, held_out_key, label in (('Loss', 'train/loss', 'eval/loss', 'cross entropy, nats'),
+                                          ('Accuracy', 'train/accuracy', 'eval/balanced_accuracy', 'share')):
+    lines = {'training': page.column(trained, key)}
+    if held_out:
+      lines['held out'] = page.column(held_out, held_out_key)
+    yield page.figure(title, plots.lines(lines, label=label, steps_total=trained[-1]['step'], marks=marks),
+                      'Of training batches, as augmented, and of the held-out photos that early stopping looks at.')
 
 
 def _tradeoffs(defective, scores, summary):
   if defective.all() or not defective.any():
     return
-  fpr, tpr, _ = metrics.roc_curve(defective, scores)
-  yield figure('ROC', plots.curve({f'AUROC {summary["auroc"]:.3f}': (fpr, tpr)}, across='share of good photos called '
-                                  'defective', label='share of defects found', level=([0, 1], [0, 1], 'chance')))
-  precision, recall, _ = metrics.precision_recall_curve(defective, scores)
+  fpr, tpr, _ = roc_curve(defective, scores)
+  yield page.figure('ROC', plots.curve({f'AUROC {summary["auroc"]:.3f}': (fpr, tpr)}, across='share of good photos '
+                                       'called defective', label='share of defects found',
+                                       level=([0, 1], [0, 1], 'chance')))
+  precision, recall, _ = precision_recall_curve(defective, scores)
   share = float(defective.mean())
-  yield figure('Precision and recall', plots.curve(
-      {f'average {metrics.average_precision_score(defective, scores):.3f}': (recall, precision)},
+  yield page.figure('Precision and recall', plots.curve(
+      {f'average {average_precision_score(defective, scores):.3f}': (recall, precision)},
       across='recall: share of defects found', label='precision', level=([0, 1], [share, share], 'chance')))

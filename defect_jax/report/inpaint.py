@@ -1,42 +1,52 @@
 """The page of an inpaint run: what was changed where, and the made crops."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from defect_jax.data import photos
-from defect_jax.imagesets import writer
+from defect_jax.imagesets import manifest, writer
 from defect_jax.report import page
-from defect_jax.report.page import png
 from defect_jax.report.verdict import copies, number
 
 _FIGURES, _SHEET = 3, 36
 _WIDTH, _TILE, _GAP = 420, 128, 8  # pixels of a panel, of a tile, between panels
+_FACTS = {'Images': 'images', 'Photos skipped': 'skipped', 'Pixels changed outside the mask, at most':
+          'changed_outside_mask', 'KID': 'kid', 'Novelty': 'novelty', 'Memorised': 'memorised_fraction',
+          'Diversity, mean LPIPS of pairs': 'diversity', 'Seconds per image': 'seconds_per_image',
+          'Seconds to compile': 'compile_seconds'}
 _ORANGE, _RED, _EDGE = (255, 140, 0), (220, 0, 0), (200, 200, 200)
 
 
-def write(path, title, config, summary, root, photo_folder, made):
-  """Writes the page; it is whole or not there.
+def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], root: Path, photo_folder: Path,
+          made: Sequence[manifest.Made]) -> None:
+  """Writes the page of the set in `root`, whose sources lie in `photo_folder`."""
+  crops = [page.png(_tile(writer.read_levels(root / str(image.crop_file)))) for image in made[:_SHEET]]
+  page.write(path, f'{title}: inpainted photos', [
+      page.facts(summary, _FACTS),
+      page.Section('What was changed', [
+          page.Text('Left the photo with the crop (orange) and the target area (red), in the middle the augmented '
+                    'photo, on the right their difference: darker is more.'),
+          page.Pictures([(page.png(figure(root, photo_folder, image)), _caption(image)) for image in made[:_FIGURES]],
+                        'original, augmented and difference')]),
+      page.Section('Contact sheet', [
+          page.Text(f'The crops of the first {len(crops)} of {len(made)} images, not chosen.'),
+          page.Tiles(crops, 'crop {}', 0)]),
+      page.Section('Skipped photos', [page.Lines(summary['skipped_photos'])])], config, verdict=verdict(summary))
 
-  Args:
-    path: of the HTML file. title: text. config: ConfigDict. summary: of the task. root: of the set.
-    photo_folder: that the sources lie in. made: list of Made.
-  """
-  page.write(
-    path, 'inpaint.html', config, title=f'{title}: inpainted photos', verdict=verdict(summary),
-    facts=_facts(summary), images=len(made),
-    figures=[(png(figure(root, photo_folder, image)), _caption(image)) for image in made[:_FIGURES]],
-    sheet=[png(_tile(writer.read_levels(root / image.crop_file))) for image in made[:_SHEET]],
-    skipped=summary['skipped_photos'])
 
-
-def verdict(summary):
+def verdict(summary: Mapping[str, Any]) -> Iterator[str]:
   """Sentences on what was made, what was left alone, and realism."""
-  yield f'{summary["images"]} images by {summary["model"]}, {number(summary["images_per_second"])} a second.'
+  yield f'{summary["images"]} images by {summary["model"]}, {number(summary["images_per_second"])} per second.'
   if summary['model'] == 'random':
     yield 'The weights are random: the images show noise and are for trying the command only.'
   if summary['passed'] is not None:
-    yield (f'The filter passes {summary["passed"]} images as reading like the asked defect; of the others, told by '
-           '"passed": 0 in the manifest, the best of what was tried is kept.')
+    yield (f'The filter passes {summary["passed"]} images as reading like the asked defect; of the others '
+           '("passed": 0 in the manifest) the best candidate is kept.')
   changed = summary['changed_outside_mask']
   if changed is not None:
     yield ('Outside the masks every pixel is that of the original.' if changed == 0 else
@@ -50,11 +60,12 @@ def verdict(summary):
   yield from copies(summary, 'real defect', 'defects')
 
 
-def figure(root, photo_folder, made):
-  """uint8 `[H, W, 3]`: the photo with crop (orange) and target area (red), the augmented photo, the difference."""
+def figure(root: Path, photo_folder: Path, made: manifest.Made) -> UInt8[np.ndarray, 'h w 3']:
+  """The photo with crop (orange) and target area (red), the augmented photo, the difference."""
+  assert made.source and made.crop and made.target, 'every inpainted image has them'
   photo = photos.decode(photo_folder / made.source, made.source)
   before = _panel(photo)
-  panels = [before, *(_panel(writer.read_levels(root / name)) for name in (made.file, made.difference_file))]
+  panels = [before, *(_panel(writer.read_levels(root / str(name))) for name in (made.file, made.difference_file))]
   draw, scale = ImageDraw.Draw(before), before.width / photo.shape[1]
   for (left, top, across, down), colour, away in ((made.crop, _ORANGE, 2), (made.target, _RED, 0)):
     # The crop's box is drawn around it, so that it is seen where the target area is all of the crop.
@@ -89,11 +100,3 @@ def _as_rgb(levels):
 def _caption(made):
   return (f'Image {made.index}: {made.source}, "{made.prompt}", {made.sampler}, {made.steps} steps, guidance '
           f'{number(made.guidance)}.')
-
-
-def _facts(summary):
-  names = [('Images', 'images'), ('Photos skipped', 'skipped'), ('Pixels changed outside the mask, at most',
-           'changed_outside_mask'), ('KID', 'kid'), ('Novelty', 'novelty'), ('Memorised', 'memorised_fraction'),
-           ('Diversity, mean LPIPS of pairs', 'diversity'), ('Seconds an image', 'seconds_per_image'),
-           ('Seconds to compile', 'compile_seconds')]
-  return [(words, number(summary[name])) for words, name in names]

@@ -1,36 +1,52 @@
 """The page of an inpainting pipeline's training: its losses, what it makes, and how near that is to real defects."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
 import numpy as np
+from jaxtyping import Bool, Float, UInt8
 
 from defect_jax.report import grids, page, plots
-from defect_jax.report.page import figure, png
 from defect_jax.report.verdict import copies, number
 
 _SHEET = 48  # places on the contact sheet
 _ROW = 12
+_FACTS = {'Loss': 'loss', 'Loss on held-out photos': 'dev_loss', 'KID before': 'kid_before', 'KID after': 'kid_after',
+          'KID of cut and paste': 'kid_cutpaste', 'KID of the training defects': 'kid_of_training',
+          'Novelty': 'novelty', 'Memorised': 'memorised_fraction', 'Steps': 'steps', 'Seconds': 'seconds',
+          'Images per second': 'images_per_second', 'Seconds to compile': 'compile_seconds'}
 
 
-def write(path, title, config, summary, rows, history, places, made):
-  """Writes the page; it is whole or not there.
-
-  Args:
-    path: of the HTML file. title: text. config: ConfigDict. summary: of the task. rows: of metrics.jsonl.
-    history: {'train/loss': `[steps]`}. places: with images, marks, labels. made: float32 `[N, S, S, 3]` in [0, 1].
-  """
-  page.write(
-    path, 'inpaint_train.html', config, title=title, verdict=verdict(summary),
-    facts=_facts(summary), losses=list(_losses(rows, history)),
-    sheets=[png(sheet(places, made, first)) for first in range(0, min(len(made), _SHEET), _ROW)])
+class Places(Protocol):
+  """Areas that were made anew, each with the real defect that its mask is of."""
+  images: Float[np.ndarray, 'n s s 3']
+  marks: Bool[np.ndarray, 'n s s']
+  donors: Float[np.ndarray, 'n s s 3']
 
 
-def sheet(places, made, first):
-  """uint8 picture of a row of places: as the model sees them, above what it made of them, above the real defect."""
+def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],
+          history: Mapping[str, Float[np.ndarray, 'steps']], places: Places,
+          made: Float[np.ndarray, 'n s s 3']) -> None:
+  """Writes the page; metrics: lines of metrics.jsonl, history: with 'train/loss' of every step."""
+  sheets = [(page.png(sheet(places, made, first)), '') for first in range(0, min(len(made), _SHEET), _ROW)]
+  page.write(path, title, [
+      page.facts(summary, _FACTS),
+      page.Section('Contact sheet', [
+          page.Text('Good areas with what is to be made anew in grey, above what was made of them, above the real '
+                    'defect that the mask is of; the first ones, not chosen.'),
+          page.Pictures(sheets, 'contact sheet {}', narrow=True)]),
+      page.Section('Losses', [page.Figures(list(_losses(metrics, history)))])], config, verdict=verdict(summary))
+
+
+def sheet(places: Places, made: Float[np.ndarray, 'n s s 3'], first: int) -> UInt8[np.ndarray, 'h w 3']:
+  """A row of places: as the model sees them, above what it made of them, above the real defect."""
   rows = slice(first, first + _ROW)
   hidden = np.where(places.marks[rows, ..., None], 0.5, places.images[rows])
   return grids.grid([hidden, made[rows], places.donors[rows]])
 
 
-def verdict(summary):
+def verdict(summary: Mapping[str, Any]) -> Iterator[str]:
   """Sentences on the losses and on realism."""
   if summary['dev_loss'] is not None:
     first, last = summary['dev_loss_before'], summary['dev_loss']
@@ -45,24 +61,15 @@ def verdict(summary):
   yield from copies(summary, 'real defect', 'defects')
 
 
-def _losses(rows, history):
-  measured = [(row['step'], row['eval/loss']) for row in rows if 'eval/loss' in row]
-  dots = (*map(list, zip(*measured, strict=True)), 'held-out photos') if measured else None
-  drawn = plots.loss(history['train/loss'], name='mse', label='loss', target=None, log=True, dots=dots)
-  names = sorted({key for row in rows for key in row if key.startswith('train/loss_t')})
-  series = {name.removeprefix('train/loss_'): tuple(map(np.array, zip(*(
-      (row['step'], row[name]) for row in rows if name in row), strict=True))) for name in names}
-  yield figure('Loss', drawn, 'Error of what the UNet predicts, mostly within the masks. Should fall; dots far above '
-               'the line: the training photos are learnt by heart.')
+def _losses(metrics, history):
+  steps, losses = page.column(metrics, 'eval/loss')
+  drawn = plots.loss(history['train/loss'], name='mse', label='loss', target=None, log=True,
+                     dots=(steps, losses, 'held-out photos') if len(steps) else None)
+  names = sorted({key for row in metrics for key in row if key.startswith('train/loss_t')})
+  series = {name.removeprefix('train/loss_'): page.column(metrics, name) for name in names}
+  yield page.figure('Loss', drawn, 'Error of what the UNet predicts, mostly within the masks. Should fall; dots far '
+                    'above the line: the training photos are learnt by heart.')
   if series:
-    yield figure('By timestep', plots.lines(series, label='loss', steps_total=len(history['train/loss']), log=True),
-                 't0 is the quarter of the schedule with the least noise, t3 that with the most.')
-
-
-def _facts(summary):
-  names = [('Loss', 'loss'), ('Loss on held-out photos', 'dev_loss'), ('KID before', 'kid_before'),
-           ('KID after', 'kid_after'), ('KID of cut and paste', 'kid_cutpaste'),
-           ('KID of the training defects', 'kid_of_training'), ('Novelty', 'novelty'),
-           ('Memorised', 'memorised_fraction'), ('Steps', 'steps'), ('Seconds', 'seconds'),
-           ('Images a second', 'images_per_second'), ('Seconds to compile', 'compile_seconds')]
-  return [(words, number(summary[name])) for words, name in names]
+    drawn = plots.lines(series, label='loss', steps_total=len(history['train/loss']), log=True)
+    yield page.figure('By timestep', drawn, 't0 is the quarter of the schedule with the least noise, t3 that with the '
+                      'most.')

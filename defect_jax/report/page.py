@@ -1,46 +1,138 @@
-"""Pages: self-contained HTML files, whole or not there, made of the templates in this folder."""
+"""Pages: self-contained HTML files, whole or not there. A page is a list of sections, a section a title and blocks;
+page.html draws each kind of block."""
 
 import base64
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jinja2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from matplotlib import figure as matplotlib_figure
 
 from defect_jax.report import grids, plots
+from defect_jax.report.verdict import number
 from defect_jax.runs.atomic import plain, write_atomic
 
+_MOST_LINES = 50
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def write(path, template, config=None, *, verdict=(), reached=False, **parts):
-  """Writes a page.
+class Figure(NamedTuple):
+  """A picture with a title above and a caption below; `source` as of `png`."""
+  title: str
+  source: str
+  caption: str = ''
 
-  Args:
-    path: of the HTML file. template: file name. config: ConfigDict or dict that is shown at the end; None: of several.
-    verdict: sentences on top. reached: whether they are good news. parts: what the template itself asks for.
-  """
-  shown = None
+
+class Pair(NamedTuple):
+  """A photo beside its heat map, with words below; a score before them is red where it is `missed`."""
+  words: str
+  photo: str
+  heatmap: str
+  score: str = ''
+  missed: bool = False
+
+
+class Text(NamedTuple):
+  """A paragraph, or with another tag a heading, on what follows: no content of its own."""
+  text: str
+  tag: str = 'p'
+  style: str = ''
+
+
+class Sentences(NamedTuple):
+  """Each a paragraph."""
+  sentences: Sequence[str]
+  style: str = ''
+
+
+class Lines(NamedTuple):
+  """A list, of which the first 50 are shown and the others counted."""
+  lines: Sequence[str]
+  most: int = _MOST_LINES
+
+
+class Table(NamedTuple):
+  """Each cell is a text, or (text, style): strong, met or missed. A wide table is scrolled on small screens."""
+  rows: Sequence[Sequence[str | tuple[str, str]]]
+  names: Sequence[str]
+  wide: bool = True
+
+
+class Figures(NamedTuple):
+  figures: Sequence[Figure]
+  large: bool = False
+
+
+class Pairs(NamedTuple):
+  pairs: Sequence[Pair]
+  alt: str
+
+
+class Tiles(NamedTuple):
+  """Small pictures; {} in `alt` is the number of each, from `first` on."""
+  sources: Sequence[str]
+  alt: str
+  first: int = 1
+
+
+class Pictures(NamedTuple):
+  """Wide pictures, one below the other: (source, caption) each; {} in `alt` is the number of each."""
+  pictures: Sequence[tuple[str, str]]
+  alt: str
+  narrow: bool = False
+
+
+class Section(NamedTuple):
+  """Left out of the page where none of its blocks has content; `name`: to link to it."""
+  title: str
+  blocks: Sequence[Text | Sentences | Lines | Table | Figures | Pairs | Tiles | Pictures]
+  name: str = ''
+
+
+def write(path: Path, title: str, sections: Iterable[Section], config: Any = None, *, verdict: Iterable[str] = (),
+          reached: bool = False, about: str = '') -> None:
+  """Writes a page: the title with one line `about` the run, the verdict's sentences, green where the goal is `reached`,
+  the sections, and the config (ConfigDict or dict) where there is one."""
   if config is not None:
-    shown = json.dumps(plain(config.to_dict() if hasattr(config, 'to_dict') else config), indent=2)
-  write_atomic(path, _TEMPLATES.get_template(template).render(
-      config=shown, verdict=list(verdict), reached=reached, **parts))
+    config = json.dumps(plain(config.to_dict() if hasattr(config, 'to_dict') else config), indent=2)
+  shown = [section for section in sections
+           if any(block[0] and not isinstance(block, Text) for block in section.blocks)]
+  write_atomic(path, _TEMPLATES.get_template('page.html').render(
+      title=title, sections=shown, config=config, verdict=list(verdict), reached=reached, about=about,
+      kind=lambda block: type(block).__name__))
 
 
-def figure(title, drawn, caption=''):
-  """A matplotlib figure as templates take it."""
-  return {'title': title, 'caption': caption, 'source': _source('svg+xml', plots.svg(drawn))}
+def facts(summary: Mapping[str, Any], names: Mapping[str, str]) -> Section:
+  """The table of key figures: words -> key of the summary."""
+  return Section('', [Table([(words, number(summary[key])) for words, key in names.items()], ('Key figure', 'Value'),
+                            wide=False)])
 
 
-def png(array):
-  """The `src` of a picture of uint8 `[H, W]` or `[H, W, 3]`, with all its bytes in it."""
+def column(metrics: Iterable[Mapping[str, Any]], key: str) -> tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]:
+  """(steps, values) of the lines of metrics.jsonl that have a number under `key`."""
+  points = [(row['step'], row[key]) for row in metrics if row.get(key) is not None]
+  return np.array([step for step, _ in points], int), np.array([value for _, value in points], float)
+
+
+def figure(title: str, drawn: matplotlib_figure.Figure, caption: str = '') -> Figure:
+  """A plot as a page takes it."""
+  return Figure(title, _source('svg+xml', plots.svg(drawn)), caption)
+
+
+def png(array: UInt8[np.ndarray, 'h w'] | UInt8[np.ndarray, 'h w 3']) -> str:
+  """The `src` of a picture, with all its bytes in it."""
   return _source('png', grids.encode_png(array))
 
 
-def png_file(path):
+def png_file(path: Path) -> str:
   """The `src` of a PNG file."""
   return _source('png', path.read_bytes())
 
 
-def _source(kind, data):
+def _source(kind: str, data: bytes) -> str:
   return f'data:image/{kind};base64,{base64.b64encode(data).decode()}'

@@ -1,49 +1,77 @@
 """The page of a VAE run: what came of it, its losses, images and settings, in one file that needs no network."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from jaxtyping import Float
 
 from defect_jax.evaluation.latent import BAND
 from defect_jax.report import grids, page, plots
+from defect_jax.report.latent import Latent
 from defect_jax.report.latent import figures as figures_of_latent
-from defect_jax.report.page import figure, png
 from defect_jax.report.verdict import DETAIL, RIPPLE, missed, number, percent
 
+History = Mapping[str, Float[np.ndarray, 'steps']]
+Images = Float[np.ndarray, 'n s s c']
 # Bytes of images on the page before compression; of large photos fewer are shown.
 _RECON_BYTES, _PRIOR_BYTES = 800_000, 300_000
 _LEAST, _MOST_PRIOR = 3, 24
 _SMALL = 64  # px
 
 
-def write(path, *, title, verdict, summary, config, rows, history, targets, photos, recon, prior, nearest,
-          latent, forecast, log_n):
-  """Writes the page; it is whole or not there.
+def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[str, Any], config: Any,
+          metrics: Sequence[Mapping[str, Any]], history: History, targets: Mapping[str, float | None], photos: Images,
+          recon: Images, prior: Images, nearest: Images, latent: Latent, forecast: Iterable[str], log_n: float) -> None:
+  """Writes the page.
 
   Args:
-    path: of the HTML file.
-    title: text. verdict: list of sentences, see `verdict.verdict`.
-    summary: a vae summary. config: the resolved config, ConfigDict or dict.
-    rows: of metrics.jsonl.
-    history: {'train/kld', 'train/mse'}, each `[steps]`; 'target/kld', 'target/mse' too where they changed.
-    targets: {'kld', 'mse'}, as the run ended; None where there is none.
-    photos, recon, prior: `[N, S, S, C]` in [0, 1]; recon belongs to photos.
-    nearest: `[N, S, S, C]`, the training photo nearest to each image of prior. latent: report.latent.Latent.
-    forecast: sentences on what the targets ask for, told before training.
+    path: of the HTML file. title: text. verdict: see `verdict.verdict`. summary: of the task. config: ConfigDict or
+      dict. metrics: lines of metrics.jsonl.
+    history: of every step: 'train/kld', 'train/mse', and 'target/kld', 'target/mse' where they changed.
+    targets: of kld and mse as the run ended. photos, recon: photos and their reconstructions.
+    prior, nearest: samples, and the training photo nearest to each. forecast: what the targets ask for.
     log_n: log of the number of training photos, in nats.
   """
   fewer = min(len(photos), _count(photos, 3, _RECON_BYTES, grids.MOST))
   samples = _count(prior, 2, _PRIOR_BYTES, _MOST_PRIOR)
-  page.write(
-    path, 'report.html', config, title=title, verdict=verdict,
-    reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'),
-    facts=_facts(summary), about=_about(summary),
-    losses=_losses(rows, history, targets, summary, log_n), control=_control(rows, history),
-    gradients=_gradients(rows, history),
-    recon=[png(grids.grid([[photo], [made], [grids.residual(photo, made)]]))
-           for photo, made in zip(photos[:fewer], recon[:fewer], strict=True)], of=len(photos),
-    prior=[png(grids.grid([pair])) for pair in list(zip(prior, nearest, strict=True))[:samples]],
-    latent=[figure(*parts) for parts in figures_of_latent(latent, rows, history, log_n)],
-    traversals=png(grids.grid(_small(latent.traversals))), dimensions=', '.join(map(str, latent.dimensions)),
-    offsets=f'{latent.offsets[0]:g} to {latent.offsets[-1]:g}', alarms=_alarms(rows), forecast=forecast)
+  page.write(path, title, [
+      page.Section('Alarms', [page.Sentences(_alarms(metrics), 'missed')], 'alarms'),
+      page.Section('', [page.Table(_facts(summary), ('Key figure', 'Value', 'Asked for', ''), wide=False)], 'figures'),
+      page.Section('Forecast before training', [
+          page.Sentences([f'{sentence[0].upper()}{sentence[1:]}.' for sentence in forecast])], 'forecast'),
+      page.Section('Losses', [page.Figures(_losses(metrics, history, targets, summary, log_n))], 'losses'),
+      page.Section('Reconstructions', [
+          page.Text('Each tile: photo, reconstruction, and what the reconstruction adds (bright) or lacks (dark); grey '
+                    'is equal. The residuals should look like noise: a crack or a hole that can be seen in one is '
+                    'missing in the reconstruction.'
+                    + (f' The first {fewer} of {len(photos)} photos.' if fewer < len(photos) else '')),
+          page.Tiles([page.png(grids.grid([[photo], [made], [grids.residual(photo, made)]]))
+                      for photo, made in zip(photos[:fewer], recon[:fewer], strict=True)],
+                     'photo {}, its reconstruction and residual')], 'reconstructions'),
+      page.Section('Samples of the prior', [
+          page.Text('Each tile: the decoding of random latents, and the training photo nearest to it. The first should '
+                    'look like a new photo of the same kind; blurred or broken ones mean that the photos fill only '
+                    'part of the prior, the more so the further the KLD is above log N.'),
+          page.Tiles([page.png(grids.grid([pair])) for pair in list(zip(prior, nearest, strict=True))[:samples]],
+                     'sample {} and the nearest training photo')], 'prior'),
+      page.Section('Latent space', _latent_space(latent, metrics, history, log_n), 'latent'),
+      page.Section('Control', [page.Figures(_control(metrics, history))], 'control'),
+      page.Section('Gradients', [page.Figures(_gradients(metrics, history))], 'gradients')],
+      config, verdict=verdict, about=_about(summary),
+      reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'))
+
+
+def _latent_space(latent, metrics, history, log_n):
+  dimensions = ', '.join(map(str, latent.dimensions))
+  return [page.Figures([page.figure(*parts) for parts in figures_of_latent(latent, metrics, history, log_n)]),
+          page.Text('Traversals', 'h3'),
+          page.Text(f"The first photo's latents with one dimension at a time set to {latent.offsets[0]:g} to "
+                    f'{latent.offsets[-1]:g}: the dimensions of the largest KLD, one per row ({dimensions}). A row '
+                    'that does not change is a dimension that the decoder ignores.'),
+          page.Pictures([(page.png(grids.grid(_small(latent.traversals))), '')],
+                        f'traversals of the dimensions {dimensions}', narrow=True)]
 
 
 def _count(images, each, most_bytes, most):
@@ -60,7 +88,7 @@ def _small(images):
 
 
 def _facts(summary):
-  """The table: (what, value, what is asked for, whether it is met or None where that cannot be said)."""
+  """Rows of the table: what, value, what is asked for, whether it is met, empty where that cannot be said."""
   off = missed(summary)
   kld, mse = summary.get('kld_target'), summary.get('mse_target')
   latent, active = summary.get('latent_dim'), summary.get('active_units')
@@ -68,21 +96,21 @@ def _facts(summary):
   variance = summary.get('variance')
   share = percent(summary['mse'] / variance) if variance else '–'
   return [
-    ('KLD, nats an image', number(summary.get('kld')), f'{number(kld)} ±{percent(BAND)}',
-     None if kld is None else 'kld' not in off),
+    ('KLD, nats per image', number(summary.get('kld')), f'{number(kld)} ±{percent(BAND)}',
+     _met(None if kld is None else 'kld' not in off)),
     ('MSE', number(summary.get('mse')), f'≤ {number(mse if mse is None else mse * (1 + BAND))}',
-     None if mse is None else 'mse' not in off),
-    ('MSE / variance of the photos', share, '', None),
-    *((f'Ripple of {name.upper()} / target', number(summary.get(f'{name}_ripple')), f'≤ {limit}',
-       _at_most(summary.get(f'{name}_ripple'), limit)) for name, limit in RIPPLE.items()),
-    ('At both targets from step', number(since), '', None if None in (kld, mse) else since is not None),
+     _met(None if mse is None else 'mse' not in off)),
+    ('MSE / variance of the photos', share, '', ''),
+    *((f'Ripple of {name.upper()} / target', number(summary.get(f'{name}_ripple')), f'≤ {most}',
+       _at_most(summary.get(f'{name}_ripple'), most)) for name, most in RIPPLE.items()),
+    ('At both targets from step', number(since), '', _met(None if None in (kld, mse) else since is not None)),
     ('Active latent dimensions', f'{number(active)} of {number(latent)}', '≥ half',
-     None if None in (active, latent) else active >= latent / 2),
-    ('Collapsed', number(summary.get('collapsed')), 'no', not summary.get('collapsed')),
-    ('Fine detail kept', number(kept), f'≥ {DETAIL}', None if kept is None else kept >= DETAIL),
-    ('MSE on dev photos', number(summary.get('dev_mse')), '', None),
+     _met(None if None in (active, latent) else active >= latent / 2)),
+    ('Collapsed', number(summary.get('collapsed')), 'no', _met(not summary.get('collapsed'))),
+    ('Fine detail kept', number(kept), f'≥ {DETAIL}', _met(None if kept is None else kept >= DETAIL)),
+    ('MSE on dev photos', number(summary.get('dev_mse')), '', ''),
     *_perceptual_fact(summary),
-    ('log N, nats', number(summary.get('log_n')), '', None),
+    ('log N, nats', number(summary.get('log_n')), '', ''),
   ]
 
 
@@ -90,11 +118,15 @@ def _perceptual_fact(summary):
   if 'lpips' not in summary:
     return []
   most = summary['lpips_target'] * (1 + BAND)
-  return [('LPIPS', number(summary['lpips']), f'≤ {number(most)}', summary['lpips'] <= most)]
+  return [('LPIPS', number(summary['lpips']), f'≤ {number(most)}', _at_most(summary['lpips'], most))]
 
 
-def _at_most(value, limit):
-  return None if value is None else value <= limit
+def _at_most(value, most):
+  return _met(None if value is None else value <= most)
+
+
+def _met(met):
+  return '' if met is None else ('✓ met', 'met') if met else ('✗ missed', 'missed')
 
 
 def _about(summary):
@@ -108,35 +140,36 @@ def _about(summary):
   return ' · '.join(words)
 
 
-def _losses(rows, history, targets, summary, log_n):
-  marks, since = _requests(rows), summary.get('steps_to_targets')
+def _losses(metrics, history, targets, summary, log_n):
+  marks, since = _requests(metrics), summary.get('steps_to_targets')
   goals = {name: _target(history, name, targets) for name in ('kld', 'mse')}
-  kld = plots.loss(history['train/kld'], name='kld', label='KLD, nats an image', level=(log_n, 'log N'),
+  kld = plots.loss(history['train/kld'], name='kld', label='KLD, nats per image', level=(log_n, 'log N'),
                    target=goals['kld'], since=since, marks=marks)
   mse = plots.loss(history['train/mse'], name='mse', label='MSE', log=True, target=goals['mse'], since=since,
-                   marks=marks, dots=(*_column(rows, 'eval/mse'), 'dev photos'))
+                   marks=marks, dots=(*page.column(metrics, 'eval/mse'), 'dev photos'))
   figures = [
-    figure('KLD', kld, 'Should settle in the green band around its target, above log N: below, the code is too small '
-            'to tell the training photos apart. A spike of the first steps may leave the frame.'),
-    figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: the '
-            'training photos are learnt by heart.'),
+    page.figure('KLD', kld, 'Should settle in the green band around its target, above log N: below, the code is too '
+                'small to tell the training photos apart. A spike of the first steps may leave the frame.'),
+    page.figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: '
+                'the training photos are learnt by heart.'),
   ]
-  steps, values = _column(rows, 'train/lpips')
+  steps, values = page.column(metrics, 'train/lpips')
   if len(steps):
-    figures.append(figure('LPIPS', plots.lines(
-      {'P': (steps, values), 'target': _column(rows, 'target/lpips')}, label='LPIPS',
+    figures.append(page.figure('LPIPS', plots.lines(
+      {'P': (steps, values), 'target': page.column(metrics, 'target/lpips')}, label='LPIPS',
       steps_total=len(history['train/kld']), marks=marks, log=True),
       'Perceptual distance of photo and reconstruction. Should fall to its target.'))
   ratios = {name: history[f'train/{name}'] / goal for name, goal in goals.items() if goal is not None}
   if ratios:
-    figures.append(figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each loss '
-                           'over its target, as means of 50 steps. Should enter the band and stay; MSE may be below.'))
+    figures.append(page.figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each '
+                               'loss over its target, as means of 50 steps. Should enter the band and stay; MSE may be '
+                               'below.'))
   return figures
 
 
-def _control(rows, history):
+def _control(metrics, history):
   steps = len(history['train/kld'])
-  return _several(rows, steps, [
+  return _several(metrics, steps, [
     ('gain/', 'Gains', 'gain', {'bounds': (-0.03, 1.08)}, 'How much of each stream’s update is applied. Towards '
      'the end gains should be small but not nailed to 0: they still correct.'),
     ('weight/', 'Loss weights', 'weight', {'log': True}, 'What each loss is multiplied by before its gradient is '
@@ -147,8 +180,8 @@ def _control(rows, history):
   ])
 
 
-def _gradients(rows, history):
-  return _several(rows, len(history['train/kld']), [
+def _gradients(metrics, history):
+  return _several(metrics, len(history['train/kld']), [
     ('norm/', 'Gradient norms', 'norm', {'log': True}, 'Size of each stream’s gradient. Should stay within a few '
      'powers of ten; a jump upwards is an instability.'),
     ('update/', 'Update norms', 'norm', {'log': True}, 'How far each stream moves its parameters in a step. Should '
@@ -156,41 +189,35 @@ def _gradients(rows, history):
   ])
 
 
-def _alarms(rows):
-  """(first step, last step, newest words) of each stretch of alarms."""
-  stretches = []
-  for row in (row for row in rows if 'latent/active_units' in row):
+def _alarms(metrics):
+  """A sentence on each stretch of steps with an alarm, with its newest words."""
+  stretches: list[list] = []
+  for row in (row for row in metrics if 'latent/active_units' in row):
     words = row.get('alarm')
     if stretches and bool(stretches[-1][2]) == bool(words):
       stretches[-1][1:] = row['step'], words
     else:
       stretches.append([row['step'], row['step'], words])
-  return [stretch for stretch in stretches if stretch[2]]
+  return [f'Steps {first} to {last}: posterior collapse: {words}.' for first, last, words in stretches if words]
 
 
-def _several(rows, steps, wanted):
-  """Figures of those prefixes that the rows have."""
+def _several(metrics, steps, wanted):
+  """Figures of those prefixes that the metrics have."""
   figures = []
   for prefix, title, label, style, caption in wanted:
-    names = sorted({key for row in rows for key in row if key.startswith(prefix)}, key=_by_colour)
-    series = {name.removeprefix(prefix): _column(rows, name) for name in names}
+    names = sorted({key for row in metrics for key in row if key.startswith(prefix)}, key=_by_colour)
+    series = {name.removeprefix(prefix): page.column(metrics, name) for name in names}
     series = {name: column for name, column in series.items() if len(column[0])}
     if series:
-      drawn = plots.lines(series, label=label, steps_total=steps, marks=_requests(rows), **style)
-      figures.append(figure(title, drawn, caption))
+      drawn = plots.lines(series, label=label, steps_total=steps, marks=_requests(metrics), **style)
+      figures.append(page.figure(title, drawn, caption))
   return figures
 
 
 def _by_colour(name):
-  """E1, E2, D and the rest in the order of the colours, whatever the order in the rows."""
+  """E1, E2, D and the rest in the order of the colours, whatever the order in the metrics."""
   short, known = name.partition('/')[2], list(plots.COLOURS)
   return (known.index(short) if short in known else len(known), short)
-
-
-def _column(rows, key):
-  """(steps, values) of the rows that have a number under `key`."""
-  found = [(row['step'], row[key]) for row in rows if row.get(key) is not None]
-  return np.array([step for step, _ in found], int), np.array([value for _, value in found], float)
 
 
 def _target(history, name, targets):
@@ -200,10 +227,10 @@ def _target(history, name, targets):
   return np.broadcast_to(history.get(f'target/{name}', targets[name]), np.shape(history[f'train/{name}']))
 
 
-def _requests(rows):
+def _requests(metrics):
   """(step, words) of what a person asked for in the live run."""
   marks = []
-  for row in rows:
+  for row in metrics:
     if request := row.get('request'):
       changed = [f'{name.upper()} {number(value)}' for name, value in (request.get('targets') or {}).items()]
       words = changed + [word for word in ('pause', 'stop') if request.get(word)]

@@ -16,17 +16,17 @@ DEFECTIVE, SCORES = np.repeat([False, True], 6), np.linspace(0, 1, 12)
 IMAGE = np.full((16, 16, 1), 0.5, np.float32)
 
 
-def write(path, summary=None, rows=(), notes=(), made=(), wrong=(), looked_at=()):
+def write(path, summary=None, metrics=(), notes=(), made=(), wrong=(), looked_at=()):
   report.write_evaluation(path, title='run', config={'task': 'classifier'}, summary=SUMMARY | (summary or {}),
-                          rows=list(rows), notes=list(notes), defective=DEFECTIVE, scores=SCORES, made=made,
+                          metrics=list(metrics), notes=list(notes), defective=DEFECTIVE, scores=SCORES, made=made,
                           wrong=list(wrong), looked_at=list(looked_at))
   return path.read_text()
 
 
 def test_the_page_says_what_was_found_and_what_it_came_from(tmp_path):
-  rows = [{'step': step, 'train/loss': 1 / step, 'train/accuracy': 0.5, 'eval/loss': 0.4,
+  metrics = [{'step': step, 'train/loss': 1 / step, 'train/accuracy': 0.5, 'eval/loss': 0.4,
            'eval/balanced_accuracy': 0.6} for step in (10, 20, 30)]
-  page = write(tmp_path / 'a.html', rows=rows, notes=['skipped x.png: is empty'], made=np.stack([IMAGE] * 3),
+  page = write(tmp_path / 'a.html', metrics=metrics, notes=['skipped x.png: is empty'], made=np.stack([IMAGE] * 3),
                wrong=[('crack, taken for good (0.90): <b>.png', IMAGE, IMAGE[..., 0])])
   assert 'Balanced accuracy 70 % (50 % to 90 %, 95 %) on 12 photos of the part dev' in page
   assert 'Trained on 30 good and 20 crack photos, with 7 made images; early stopping looked at 9 more.' in page

@@ -27,13 +27,13 @@ SUMMARY = {'steps': STEPS, 'seconds': 12.5, 'kld': 16.0, 'mse': 0.0004, 'kld_tar
 def _arguments(**changes):
   random = np.random.default_rng(0)
   photos = random.random((4, 16, 16, 1), np.float32)
-  rows = [{'step': step, 'seconds': step / 10, 'gain/E1': 0.5, 'gain/D': 1.0, 'weight/kld': 0.1, 'norm/E1': 2.0,
+  metrics = [{'step': step, 'seconds': step / 10, 'gain/E1': 0.5, 'gain/D': 1.0, 'weight/kld': 0.1, 'norm/E1': 2.0,
            'update/E1': 0.01, 'cosine/E1_E2': -0.3, 'target/kld': 16.0} for step in range(10, STEPS + 1, 10)]
-  rows += [{'step': step, 'latent/active_units': 2, 'latent/mutual_information': 1.3, 'latent/marginal_kl': 14.7,
+  metrics += [{'step': step, 'latent/active_units': 2, 'latent/mutual_information': 1.3, 'latent/marginal_kl': 14.7,
             'latent_kld/0': 12.0, 'latent_kld/1': 4.0, 'latent_kld/2': 0.0} for step in (60, STEPS)]
-  rows += [{'step': STEPS, 'request': {'id': 1, 'pause': False, 'stop': False, 'targets': {'kld': 11.0}}}]
+  metrics += [{'step': STEPS, 'request': {'id': 1, 'pause': False, 'stop': False, 'targets': {'kld': 11.0}}}]
   return {'title': 'vae_split', 'verdict': ['Both losses are at their targets.', 'Next: nothing.'],
-          'summary': SUMMARY, 'config': ConfigDict({'task': 'vae', 'targets': {'kld': 16.0}}), 'rows': rows,
+          'summary': SUMMARY, 'config': ConfigDict({'task': 'vae', 'targets': {'kld': 16.0}}), 'metrics': metrics,
           'history': {'train/kld': random.random(STEPS), 'train/mse': random.random(STEPS)},
           'targets': {'kld': 16.0, 'mse': 0.0004}, 'photos': photos, 'recon': 1 - photos,
           'prior': photos[:2], 'nearest': photos[2:], 'log_n': math.log(4), 'forecast': ['a KLD of 16 can carry it'],
@@ -106,13 +106,13 @@ def test_text_is_escaped(tmp_path):
 
 def test_unknown_figures_are_dashes(tmp_path):
   empty = dict.fromkeys(SUMMARY) | {'collapsed': False}
-  text = ' '.join(_Reader(_page(tmp_path, summary=empty, targets={'kld': None, 'mse': None}, rows=[])).text)
+  text = ' '.join(_Reader(_page(tmp_path, summary=empty, targets={'kld': None, 'mse': None}, metrics=[])).text)
   assert '–' in text and not re.search(r'\b(None|nan)\b', text)
 
 
 def test_what_a_run_does_not_have_is_left_out(tmp_path):
-  rows = [{'step': 10, 'gain/all': 1.0, 'norm/all': None}]
-  reader = _Reader(_page(tmp_path, rows=rows))
+  metrics = [{'step': 10, 'gain/all': 1.0, 'norm/all': None}]
+  reader = _Reader(_page(tmp_path, metrics=metrics))
   ids = [attrs['id'] for _, attrs in reader.tags if 'id' in attrs]
   assert 'control' in ids and 'gradients' not in ids
   figures = [attrs['alt'] for tag, attrs in reader.tags if tag == 'img' and 'svg' in attrs['src'][:20]]
@@ -121,19 +121,19 @@ def test_what_a_run_does_not_have_is_left_out(tmp_path):
 
 def test_one_step_and_a_loss_of_zero(tmp_path):
   history = {'train/kld': np.zeros(1), 'train/mse': np.zeros(1)}
-  assert _page(tmp_path, history=history, rows=[]).endswith('</html>')
+  assert _page(tmp_path, history=history, metrics=[]).endswith('</html>')
 
 
 def test_large_colour_photos_and_many_steps_stay_below_two_megabytes(tmp_path):
   random = np.random.default_rng(0)
   photos = random.normal(0.5, 0.012, (25, 256, 256, 3))  # the noise of a camera, three levels
   history = {name: random.random(50_000) + 1 for name in ('train/kld', 'train/mse')}
-  rows = [{'step': step} | {f'gain/{name}': random.random() for name in ('E1', 'E2', 'D')}
+  metrics = [{'step': step} | {f'gain/{name}': random.random() for name in ('E1', 'E2', 'D')}
           for step in range(10, 50_001, 10)]
   latent = Latent(random.normal(size=(25, 16)), None, np.ones(16), np.arange(6), np.linspace(-2, 2, 7),
                   np.broadcast_to(photos[0], (6, 7, 256, 256, 3)))
   page = _page(tmp_path, photos=photos, recon=photos, prior=photos, nearest=photos, latent=latent, history=history,
-               rows=rows)
+               metrics=metrics)
   assert len(page) < 2_000_000 and f'of {len(photos)} photos.' in page
 
 
@@ -152,9 +152,9 @@ def test_is_whole_or_as_before(tmp_path, monkeypatch):
 
 
 def test_an_alarm_is_a_stretch_with_its_words(tmp_path):
-  rows = [{'step': step, 'latent/active_units': 0, 'latent/mutual_information': 0., 'latent/marginal_kl': 0.,
+  metrics = [{'step': step, 'latent/active_units': 0, 'latent/mutual_information': 0., 'latent/marginal_kl': 0.,
            'latent_kld/0': 0.} | ({'alarm': words} if words else {})
           for step, words in ((10, ''), (20, 'no unit'), (30, 'no unit'), (40, ''), (50, 'no unit'))]
-  page = _page(tmp_path, rows=rows)
+  page = _page(tmp_path, metrics=metrics)
   assert re.findall(r'Steps (\d+) to (\d+): posterior collapse: no unit', page) == [('20', '30'), ('50', '50')]
   assert 'id="alarms"' not in _page(tmp_path)

@@ -123,6 +123,6 @@ def _report(config, workdir, material, found, probabilities, summary):
   maps = {name: found.saliency(test.images[rows]) if len(rows) else [] for name, rows in shown.items()}
   report.write_evaluation(
       workdir.report_html, title=f'{workdir.root.name}: classifier', config=config, summary=summary,
-      rows=workdir.read_metrics(), notes=material.notes, defective=test.labels > 0, scores=scores,
+      metrics=workdir.read_metrics(), notes=material.notes, defective=test.labels > 0, scores=scores,
       made=material.made.images, **{name: [(words[row], test.images[row], of) for row, of in
                                            zip(rows, maps[name], strict=True)] for name, rows in shown.items()})

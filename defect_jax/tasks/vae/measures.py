@@ -95,7 +95,7 @@ class Measures:
     report.write(
         workdir.report_html, title=f'{workdir.root.name}: VAE',
         verdict=verdict(summary, history.values, config.control.policy), summary=summary, config=config,
-        rows=workdir.read_metrics(), history=history.values,
+        metrics=workdir.read_metrics(), history=history.values,
         targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, photos=shown,
         recon=self._recon(params, shown), prior=prior, nearest=self._photos[_nearest(prior, self._photos)],
         latent=report_latent.Latent(**about), forecast=self._forecast,
