@@ -10,9 +10,9 @@ class UserError(Exception):
 
 def nearest(name: object, names: Iterable[object]) -> str:
   """A hint in brackets: the most similar of `names`, or all of them if none is similar and they are few."""
-  names = [str(n) for n in names]
-  matches = difflib.get_close_matches(str(name), names, 1, 0.6)
-  matches = matches or [n for n in names if n.rpartition('.')[2] == str(name).rpartition('.')[2]]
+  known = [str(n) for n in names]
+  matches = difflib.get_close_matches(str(name), known, 1, 0.6)
+  matches = matches or [n for n in known if n.rpartition('.')[2] == str(name).rpartition('.')[2]]
   if matches:
     return f' (did you mean {matches[0]}?)'
-  return f' (known: {", ".join(names)})' if 0 < len(names) <= 12 else ''
+  return f' (known: {", ".join(known)})' if 0 < len(known) <= 12 else ''

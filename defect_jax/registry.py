@@ -79,6 +79,7 @@ def _import_file(name: str) -> None:
   if known in sys.modules:
     return
   spec = importlib.util.spec_from_file_location(path.stem, path)
+  assert spec is not None and spec.loader is not None, 'a path has both'
   sys.modules[known] = module = importlib.util.module_from_spec(spec)
   try:
     spec.loader.exec_module(module)

@@ -1,12 +1,17 @@
 """Images side by side as one picture, for PNG files and pages."""
 
 import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
+from jaxtyping import Array, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from defect_jax.runs.atomic import write_atomic
 
+Images = Float[np.ndarray | Array, 'n s s c']
+Picture = UInt8[np.ndarray, 'h w'] | UInt8[np.ndarray, 'h w 3']  # grey, or RGB
 COLUMNS = 9
 MOST = 25  # pairs in a grid of reconstructions
 _TILE = 96  # pixels: smaller images are enlarged to at least this side
@@ -15,29 +20,27 @@ _LETTERS = 16  # px
 _PAPER = 255
 
 
-def grid(rows):
-  """Lays out images in rows, white lines between them, small images enlarged by whole pixels.
+def grid(rows: Iterable[Images | Sequence[Float[np.ndarray, 's s c']]]) -> Picture:
+  """Lays out images of one size, clipped to [0, 1], in rows of any length, white lines between them, small images
+  enlarged by whole pixels.
 
-  Args:
-    rows: lists or arrays of images `[S, S, C]`, all of one size; clipped to [0, 1]. Rows may differ in length.
-
-  Returns uint8 `[H, W]` where C is 1, `[H, W, 3]` where it is 3. ValueError without an image or for another C.
+  ValueError without an image, or where there are not 1 or 3 channels.
   """
-  rows = [[_tile(image) for image in row] for row in rows]
-  shapes = {tile.shape for row in rows for tile in row}
+  tiles = [[_tile(image) for image in row] for row in rows]
+  shapes = {tile.shape for row in tiles for tile in row}
   if len(shapes) != 1:
     raise ValueError(f'a grid needs images of one size, got {sorted(shapes) or "none"}')
   (side, _, channels), = shapes
-  columns, pitch = max(map(len, rows)), side + _GAP
-  paper = np.full((len(rows) * pitch - _GAP, columns * pitch - _GAP, channels), _PAPER, np.uint8)
-  for top, row in enumerate(rows):
+  columns, pitch = max(map(len, tiles)), side + _GAP
+  paper = np.full((len(tiles) * pitch - _GAP, columns * pitch - _GAP, channels), _PAPER, np.uint8)
+  for top, row in enumerate(tiles):
     for left, tile in enumerate(row):
       paper[top * pitch:top * pitch + side, left * pitch:left * pitch + side] = tile
   return paper[..., 0] if channels == 1 else paper
 
 
-def with_names(picture, names):
-  """A `grid` uint8 `[H, W, 3]` with the name of each of its rows on the left."""
+def with_names(picture: UInt8[np.ndarray, 'h w 3'], names: Sequence[str]) -> UInt8[np.ndarray, 'h w 3']:
+  """A `grid` with the name of each of its rows on the left."""
   font = ImageFont.load_default(_LETTERS)
   margin = round(max(map(font.getlength, names))) + 2 * _LETTERS
   paper = Image.new('RGB', (margin + picture.shape[1], picture.shape[0]), (_PAPER,) * 3)
@@ -48,17 +51,13 @@ def with_names(picture, names):
   return np.asarray(paper)
 
 
-def image_grid(images):
-  """`grid` of images `[N, S, S, C]`, wrapped."""
+def image_grid(images: Images) -> Picture:
+  """`grid` of images, wrapped."""
   return grid(_wrapped(images))
 
 
-def recon_grid(images, recon):
-  """`grid` of the first 25 images, each above its reconstruction above its residual, wrapped.
-
-  Args:
-    images, recon: `[N, S, S, C]` in [0, 1].
-  """
+def recon_grid(images: Images, recon: Images) -> Picture:
+  """`grid` of the first 25 images, each above its reconstruction above its residual, wrapped."""
   images, recon = np.asarray(images)[:MOST], np.asarray(recon)[:MOST]
   if images.shape != recon.shape:
     raise ValueError(f'photos {images.shape} and reconstructions {recon.shape} differ in shape')
@@ -66,20 +65,21 @@ def recon_grid(images, recon):
   return grid([row for band in zip(*by_kind, strict=True) for row in band])
 
 
-def residual(images, recon):
+def residual(images: Float[np.ndarray, '*n s s c'],
+             recon: Float[np.ndarray, '*n s s c']) -> Float[np.ndarray, '*n s s c']:
   """What a reconstruction adds (brighter) or lacks (darker); grey 0.5 where it equals the photo."""
   return 0.5 + np.asarray(recon, np.float32) - np.asarray(images, np.float32)
 
 
-def encode_png(array):
-  """Bytes of a PNG of uint8 `[H, W]` or `[H, W, 3]`."""
+def encode_png(array: Picture) -> bytes:
+  """Bytes of a PNG."""
   buffer = io.BytesIO()
   Image.fromarray(array).save(buffer, 'png', optimize=True)
   return buffer.getvalue()
 
 
-def write_png(path, array):
-  """Writes uint8 `[H, W]` or `[H, W, 3]` as a PNG that is whole or not there."""
+def write_png(path: Path, array: Picture) -> None:
+  """Writes a PNG that is whole or not there."""
   write_atomic(path, encode_png(array))
 
 

@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+from jaxtyping import Bool, Float, UInt8
 
 _STRONGEST = 0.75  # how much of the photo the largest values hide
 _HIDDEN = _STRONGEST * np.arange(256)[:, None, None] / 255
@@ -12,28 +13,24 @@ _DRAWN = np.uint8(np.rint((1 - _HIDDEN) * np.arange(256)[:, None] + 255 * _HIDDE
 _LEAST_SIDE = 128  # px; smaller photos are enlarged by whole pixels
 
 
-def overlay(image, anomaly_map, scale):
-  """A photo as grey under its anomaly map: clear where that is 0, bright yellow from `scale` on.
-
-  Args:
-    image: float32 `[h, w, C]` in [0, 1]. anomaly_map: `[h, w]`. scale: above 0; one for all photos of a job.
-
-  Returns uint8 `[H, W, 3]`, at least 128 px a side.
-  """
+def overlay(image: Float[np.ndarray, 'h w c'], anomaly_map: Float[np.ndarray, 'h w'],
+            scale: float) -> UInt8[np.ndarray, 'H W 3']:
+  """A photo as grey under its anomaly map: clear where that is 0, bright yellow from `scale` on (above 0, one for all
+  photos of a job); at least 128 px per side."""
   value = (np.clip(anomaly_map / np.float32(scale), 0, 1) * 255).astype(np.uint16)
   grey = (np.clip(image.mean(-1) if image.shape[-1] > 1 else image[..., 0], 0, 1) * 255).astype(np.uint16)
   return enlarged(np.take(_DRAWN, value * 256 + grey, axis=0))
 
 
-def outlined(image, mask):
-  """A photo with the border of its defect mask `[h, w]` in green; uint8 `[H, W, 3]`, sides as of `overlay`."""
+def outlined(image: Float[np.ndarray, 'h w c'], mask: Bool[np.ndarray, 'h w']) -> UInt8[np.ndarray, 'H W 3']:
+  """A photo with the border of its defect mask in green; at least 128 px per side."""
   levels = np.uint8(255 * np.clip(np.broadcast_to(image, (*image.shape[:2], 3)), 0, 1))
   inner = np.pad(mask, 1)
   inner = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
   return enlarged(np.where((mask & ~inner)[..., None], np.uint8([0, 220, 60]), levels))
 
 
-def enlarged(levels):
-  """`[h, w, 3]` by the least whole factor that makes both sides 128 px or more."""
+def enlarged(levels: UInt8[np.ndarray, 'h w 3']) -> UInt8[np.ndarray, 'H W 3']:
+  """By the least whole factor that makes both sides 128 px or more."""
   factor = -(-_LEAST_SIDE // min(levels.shape[:2]))
   return levels.repeat(factor, 0).repeat(factor, 1) if factor > 1 else levels

@@ -1,30 +1,32 @@
 """Figures of a run's latent space."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
 
 from defect_jax.report import plots
 
 
 @dataclasses.dataclass(frozen=True)
 class Latent:
-  """Attributes:
-    means, dev_means: `[N, Z]`, posterior means of training and held-out photos; the latter may be None.
-    kld: `[Z]`, mean KLD of each dimension at the end, nats.
-    traversals: `[K, O, S, S, C]`, images along dimensions `[K]`, set to offsets `[O]`.
-  """
-  means: np.ndarray
-  dev_means: np.ndarray | None
-  kld: np.ndarray
-  dimensions: np.ndarray
-  offsets: np.ndarray
-  traversals: np.ndarray
+  """Posterior means of training and held-out photos, the mean KLD of each dimension at the end (nats), and images along
+  some dimensions, set to some offsets."""
+  means: Float[np.ndarray, 'n z']
+  dev_means: Float[np.ndarray, 'm z'] | None
+  kld: Float[np.ndarray, 'z']
+  dimensions: Int[np.ndarray, 'k']
+  offsets: Float[np.ndarray, 'o']
+  traversals: Float[np.ndarray, 'k o s s c']
 
 
-def figures(latent, rows, history, log_n):
-  """(title, Figure, caption) of each figure."""
-  measured = [row for row in rows if 'latent/active_units' in row]
+def figures(latent: Latent, metrics: Sequence[Mapping[str, Any]], history: Mapping[str, Float[np.ndarray, 'steps']],
+            log_n: float) -> Iterator[tuple[str, Figure, str]]:
+  """(title, figure, caption) each; arguments as of report.vae.write."""
+  measured = [row for row in metrics if 'latent/active_units' in row]
   steps, total = np.array([row['step'] for row in measured]), len(history['train/kld'])
   yield 'KLD of each dimension', plots.bars(latent.kld, label='KLD, nats', across='latent dimension'), (
       'At the end. A dimension near 0 is unused; a few tall ones among many unused mean a code of few features.')

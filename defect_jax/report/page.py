@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from matplotlib import figure as matplotlib_figure
 
 from defect_jax.report import grids, plots
@@ -124,7 +124,7 @@ def figure(title: str, drawn: matplotlib_figure.Figure, caption: str = '') -> Fi
   return Figure(title, _source('svg+xml', plots.svg(drawn)), caption)
 
 
-def png(array: UInt8[np.ndarray, 'h w'] | UInt8[np.ndarray, 'h w 3']) -> str:
+def png(array: grids.Picture) -> str:
   """The `src` of a picture, with all its bytes in it."""
   return _source('png', grids.encode_png(array))
 

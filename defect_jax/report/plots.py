@@ -4,14 +4,19 @@ Figures are made without pyplot, which keeps them in a global list and is not sa
 """
 
 import io
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from defect_jax.evaluation.latent import BAND, WINDOW
 from defect_jax.report.verdict import number, percent, running_mean
 
+Values = Float[np.ndarray, 'n'] | Sequence[float]
+Marks = Sequence[tuple[float, str]]  # (step, words) of vertical lines
+Level = tuple[float, str]  # (value, words) of a line of reference
 # Okabe and Ito's colours, which colour-blind people tell apart. What the KLD moves is red, what the MSE moves blue.
 COLOURS = {'kld': '#D55E00', 'E1': '#D55E00', 'mse': '#0072B2', 'E2': '#0072B2', 'D': '#009E73', 'elbo': '#CC79A7',
            'beta': '#000000', 'E1_E2': '#CC79A7'}
@@ -22,16 +27,14 @@ _DPI = 160  # of what is drawn as pixels
 _MOST_POINTS = 3000  # of a line; a longer one is drawn as pixels, since its path would make the page megabytes
 
 
-def loss(values, *, name, label, target, log=False, level=None, dots=None, since=None, marks=()):
-  """A loss at every step (faint) and its mean of 50 steps, with its target and the band around it.
+def loss(values: Float[np.ndarray, 'steps'], *, name: str, label: str, target: Float[np.ndarray, 'steps'] | None,
+         log: bool = False, level: Level | None = None, dots: tuple[Values, Values, str] | None = None,
+         since: int | None = None, marks: Marks = ()) -> Figure:
+  """A loss at every step (faint) and its mean of 50 steps, with its target at each step and the band around it.
 
   Args:
-    values: `[steps]`. name: picks the colour. label: of the vertical axis.
-    target: `[steps]`, the target at each step; or None.
-    log: whether the vertical axis is logarithmic.
-    level: (value, words) of a further horizontal line.
-    dots: (steps, values, words) of sparse measurements.
-    since: step from which the targets hold. marks: (step, words) of vertical lines.
+    name: picks the colour. label: of the vertical axis, logarithmic if `log`. dots: (steps, values, words) of sparse
+      measurements. since: step from which the targets hold.
   """
   figure, axes = _axes(label)
   steps, mean = np.arange(1, len(values) + 1), running_mean(values)
@@ -45,7 +48,7 @@ def loss(values, *, name, label, target, log=False, level=None, dots=None, since
     _draw_target(axes, steps, target)
     shown.append(target)
   if level is not None:
-    axes.axhline(level[0], color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{level[1]} {number(level[0])}')
+    _draw_level(axes, level)
     shown.append([level[0]])
   if dots is not None and len(dots[0]):
     axes.plot(dots[0], dots[1], 'o', color=_INK, markersize=3.5, clip_on=False, label=dots[2])
@@ -58,12 +61,8 @@ def loss(values, *, name, label, target, log=False, level=None, dots=None, since
   return figure
 
 
-def closeness(ratios, *, marks=()):
-  """How close losses stay to their targets: mean of 50 steps over the target, and the band around 1.
-
-  Args:
-    ratios: {name: `[steps]`}, loss / target of every step. marks: (step, words) of vertical lines.
-  """
+def closeness(ratios: Mapping[str, Float[np.ndarray, 'steps']], *, marks: Marks = ()) -> Figure:
+  """How close losses stay to their targets: mean of 50 steps of loss / target, and the band around 1."""
   figure, axes = _axes('loss / target')
   axes.axhspan(1 - BAND, 1 + BAND, color=_TARGET, alpha=0.15, linewidth=0, label=f'±{percent(BAND)}')
   axes.axhline(1, color=_TARGET, linewidth=1.1, linestyle='--')
@@ -77,14 +76,11 @@ def closeness(ratios, *, marks=()):
   return figure
 
 
-def lines(series, *, label, steps_total, log=False, bounds=None, level=None, marks=()):
-  """Several figures over the steps in one plot.
+def lines(series: Mapping[str, tuple[Values, Values]], *, label: str, steps_total: float, log: bool = False,
+          bounds: tuple[float, float] | None = None, level: Level | None = None, marks: Marks = ()) -> Figure:
+  """Several figures {name: (steps, values)} over the steps in one plot, up to `steps_total`.
 
-  Args:
-    series: {name: (steps, values)}. label: of the vertical axis. steps_total: end of the horizontal axis.
-    log: whether the vertical axis is logarithmic; zeros then leave a gap.
-    bounds: (low, high) of the vertical axis. level: (value, words) of a further horizontal line.
-    marks: (step, words) of vertical lines.
+  Args: label, bounds: of the vertical axis. log: whether it is logarithmic; zeros then leave a gap.
   """
   figure, axes = _axes(label)
   for order, (name, (steps, values)) in enumerate(series.items()):
@@ -95,7 +91,7 @@ def lines(series, *, label, steps_total, log=False, bounds=None, level=None, mar
     axes.set_yscale('log', nonpositive='mask')
     _plain_numbers(axes)
   if level is not None:
-    axes.axhline(level[0], color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{level[1]} {number(level[0])}')
+    _draw_level(axes, level)
   if bounds:
     axes.set_ylim(*bounds)
   axes.set_xlim(0, steps_total)
@@ -104,20 +100,19 @@ def lines(series, *, label, steps_total, log=False, bounds=None, level=None, mar
   return figure
 
 
-def bars(values, *, label, across):
-  """A bar for each of `values` `[n]`, tallest first, with its number below where there is room."""
-  figure, axes = _axes(label)
+def bars(values: Values, *, label: str, across: str) -> Figure:
+  """A bar for each of `values`, tallest first, with its number below where there is room."""
+  figure, axes = _axes(label, across)
   order = np.argsort(-np.asarray(values), kind='stable')
   axes.bar(np.arange(len(values)), np.asarray(values)[order], color=COLOURS['kld'])
-  axes.set_xlabel(across, fontsize=8.5, color=_INK)
   axes.set_xticks(np.arange(len(values)), order, fontsize=8.5 if len(values) <= 20 else 5)
   if len(values) > 40:
     axes.set_xticks([])
   return figure
 
 
-def heat(steps, values, *, label, unit):
-  """`values` `[n, steps]` as shades: row by row over the steps, with a scale."""
+def heat(steps: Values, values: Float[np.ndarray, 'n steps'], *, label: str, unit: str) -> Figure:
+  """`values` as shades: row by row over the steps, with a scale."""
   figure, axes = _axes(label)
   axes.grid(False)
   edges = np.concatenate([[0], steps])
@@ -129,11 +124,9 @@ def heat(steps, values, *, label, unit):
   return figure
 
 
-def histogram(groups, threshold, *, label):
-  """Shares of scores {name: `[n]`} in common bins, as outlines, and a threshold."""
-  figure, axes = _axes('share of the photos')
-  axes.set_xlabel(label, fontsize=8.5, color=_INK)
-  axes.xaxis.set_major_locator(MaxNLocator(6))
+def histogram(groups: Mapping[str, Values], threshold: float, *, label: str) -> Figure:
+  """Shares of scores in common bins, as outlines, and a threshold."""
+  figure, axes = _axes('share of the photos', label)
   every = np.concatenate([np.asarray(values, float) for values in groups.values()])
   # A few extreme scores would press all the rest into one bin.
   low, high = np.min(every), max(np.quantile(every, 0.99), threshold)
@@ -147,12 +140,10 @@ def histogram(groups, threshold, *, label):
   return figure
 
 
-def curve(groups, *, across, label, level=None):
-  """Lines {name: (x `[n]`, y `[n]`)} in the unit square, such as ROC curves. level: (x, y, words) of a line of
-  reference."""
-  figure, axes = _axes(label)
-  axes.set_xlabel(across, fontsize=8.5, color=_INK)
-  axes.xaxis.set_major_locator(MaxNLocator(6))
+def curve(groups: Mapping[str, tuple[Values, Values]], *, across: str, label: str,
+          level: tuple[Values, Values, str] | None = None) -> Figure:
+  """Lines {name: (x, y)} in the unit square, such as ROC curves. level: (x, y, words) of a line of reference."""
+  figure, axes = _axes(label, across)
   if level is not None:
     axes.plot(level[0], level[1], color=_FAINT, linewidth=0.9, linestyle='--', label=level[2])
   for order, (name, (x, y)) in enumerate(groups.items()):
@@ -163,10 +154,9 @@ def curve(groups, *, across, label, level=None):
   return figure
 
 
-def intervals(rows, *, label, level=None):
-  """A dot with its interval for each of {name: (low, middle, high)}, from top to bottom. level: (value, words) of a
-  line of reference."""
-  figure, axes = _axes('')
+def intervals(rows: dict[str, tuple[float, float, float]], *, label: str, level: Level | None = None) -> Figure:
+  """A dot with its interval for each of {name: (low, middle, high)}, from top to bottom."""
+  figure, axes = _axes('', label)
   axes.grid(False)
   for place, (low, middle, high) in enumerate(reversed(rows.values())):
     axes.plot((low, high), (place, place), color=COLOURS['mse'], linewidth=2)
@@ -175,39 +165,35 @@ def intervals(rows, *, label, level=None):
   axes.set_ylim(-0.6, len(rows) - 0.4)
   if level is not None:
     axes.axvline(level[0], color=_INK, linewidth=1.0, linestyle='--', label=level[1])
-  axes.set_xlabel(label, fontsize=8.5, color=_INK)
-  axes.xaxis.set_major_locator(MaxNLocator(6))
   _legend(figure, axes)
   return figure
 
 
-def scatter(points, *, label):
-  """Points {name: `[n, 2]`}; the first name is drawn on top."""
-  figure, axes = _axes(label)
-  axes.set_xlabel('first principal component', fontsize=8.5, color=_INK)
-  axes.xaxis.set_major_locator(MaxNLocator(6))
-  for order, (name, at) in reversed(list(enumerate(points.items()))):
-    axes.plot(at[:, 0], at[:, 1], 'o', color=(COLOURS['kld'], _FAINT)[order], markersize=(4.5, 2.5)[order], alpha=0.8,
-              linestyle='none', label=name, rasterized=len(at) > _MOST_POINTS)
+def scatter(points: Mapping[str, Float[np.ndarray, 'n 2']], *, label: str) -> Figure:
+  """Points; the first name is drawn on top."""
+  figure, axes = _axes(label, 'first principal component')
+  for order, (name, places) in reversed(list(enumerate(points.items()))):
+    axes.plot(*places.T, 'o', color=(COLOURS['kld'], _FAINT)[order], markersize=(4.5, 2.5)[order], alpha=0.8,
+              linestyle='none', label=name, rasterized=len(places) > _MOST_POINTS)
   _legend(figure, axes)
   return figure
 
 
-def svg(figure):
+def svg(figure: Figure) -> bytes:
   """Bytes of a figure as SVG, letters as outlines, no date in it."""
   buffer = io.BytesIO()
   figure.savefig(buffer, format='svg', dpi=_DPI, metadata={'Date': None, 'Creator': None})
   return buffer.getvalue()
 
 
-def png(figure):
+def png(figure: Figure) -> bytes:
   """Bytes of a figure as PNG."""
   buffer = io.BytesIO()
   figure.savefig(buffer, format='png', dpi=_DPI)
   return buffer.getvalue()
 
 
-def _axes(label):
+def _axes(label, across='step'):
   figure = Figure(figsize=_SIZE, layout='constrained')
   axes = figure.add_subplot()
   axes.spines[['top', 'right']].set_visible(False)
@@ -215,14 +201,19 @@ def _axes(label):
   axes.tick_params(labelsize=8.5, color=_FAINT, labelcolor=_INK, which='both')
   axes.grid(axis='y', color='#e6e6e6', linewidth=0.6)
   axes.set_axisbelow(True)
-  axes.set_xlabel('step', fontsize=8.5, color=_INK)
+  axes.set_xlabel(across, fontsize=8.5, color=_INK)
   axes.set_ylabel(label, fontsize=8.5, color=_INK)
-  axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+  axes.xaxis.set_major_locator(MaxNLocator(6, integer=across == 'step'))
   return figure, axes
 
 
 def _colour(name, order):
   return COLOURS.get(name) or _OTHERS[order % len(_OTHERS)]
+
+
+def _draw_level(axes, level):
+  value, words = level
+  axes.axhline(value, color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{words} {number(value)}')
 
 
 def _draw_target(axes, steps, target):

@@ -1,8 +1,11 @@
 """What the figures of a run mean, in plain sentences."""
 
 import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from defect_jax.evaluation.latent import BAND, WINDOW
 
@@ -13,7 +16,7 @@ _NAMES = {'kld': 'KLD', 'mse': 'MSE'}
 _UNITS = {'kld': ' nats', 'mse': ''}
 
 
-def number(value):
+def number(value: Any) -> str:
   """A figure for people: three digits, a dash for None and nan."""
   if value is None or (isinstance(value, float) and not math.isfinite(value)):
     return '–'
@@ -24,54 +27,51 @@ def number(value):
   return f'{value:.0f}' if isinstance(value, int | float) else str(value)
 
 
-def percent(share):
+def percent(share: float) -> str:
   """Such as '1.2 %' and '91 %'."""
   return f'{100 * share:.2g} %' if abs(share) < 0.1 else f'{100 * share:.0f} %'
 
 
-def copies(summary, source, kind):
-  """Yields a sentence on copies and novelty of made images, none where they were not measured.
+def copies(summary: Mapping[str, Any], source: str, kind: str) -> Iterator[str]:
+  """A sentence on copies and novelty of made images, none where they were not measured (generation.measure).
 
-  Args: summary: with keys of generation.measure. source: what they may be copies of. kind: of real ones, in the plural.
+  Args: source: what they may be copies of. kind: of real ones, in the plural.
   """
   if summary['memorised_fraction'] is None:
     return
   novelty = summary['novelty']
-  told = (f'novelty {novelty:.2f}, where 1 is as new as new real {kind} are' if novelty is not None else
-          f'novelty cannot be told, since half of the held-out {kind} or more are copies too')
-  yield f'{percent(summary["memorised_fraction"])} of the images are copies of a {source} by LPIPS; {told}.'
+  words = (f'novelty {novelty:.2f}, where 1 is as new as new real {kind} are' if novelty is not None else
+           f'novelty cannot be measured, since half of the held-out {kind} or more are copies too')
+  yield f'{percent(summary["memorised_fraction"])} of the images are copies of a {source} by LPIPS; {words}.'
 
 
-def verdict(summary, history, policy):
-  """Judges a VAE run.
+def verdict(summary: Mapping[str, Any], history: Mapping[str, Float[np.ndarray, 'steps']], policy: str) -> list[str]:
+  """Judges a VAE run in sentences: targets, ripple, collapse, detail, dev photos, log N, what to change next.
 
   Args:
-    summary: the keys of a vae summary; figures may be None.
-    history: {'train/kld', 'train/mse'}, each `[steps]`; 'target/kld', 'target/mse' too where they changed.
-    policy: name of the control policy.
-
-  Returns a list of sentences: targets, ripple, collapse, detail, dev photos, log N, what to change next.
+    summary: of the task vae; figures may be None. policy: name of the control policy.
+    history: 'train/kld', 'train/mse', and 'target/kld', 'target/mse' where they changed.
   """
   sentences = [_targets(summary, history), _ripple(summary), _collapse(summary), _detail(summary), _dev(summary),
                _log_n(summary), f'Next: {_advice(summary, policy)}']
   return [sentence for sentence in sentences if sentence]
 
 
-def running_mean(values, window=WINDOW):
-  """Mean of each step and those before it, up to `window` of them; float64 `[steps]`."""
+def running_mean(values: Float[np.ndarray, 'steps'], window: int = WINDOW) -> Float[np.ndarray, 'steps']:
+  """Mean of each step and those before it, up to `window` of them, in float64."""
   total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
   last = np.arange(1, len(total))
   first = np.maximum(last - window, 0)
   return (total[last] - total[first]) / (last - first)
 
 
-def within(name, value, target):
+def within(name: str, value: Float[np.ndarray, '*n'], target: Float[np.ndarray, '*n']) -> Bool[np.ndarray, '*n']:
   """Whether a loss counts as at its target: KLD on both sides, MSE also where it is below."""
   ratio = np.asarray(value) / target
   return ratio <= 1 + BAND if name == 'mse' else np.abs(ratio - 1) <= BAND
 
 
-def missed(summary):
+def missed(summary: Mapping[str, Any]) -> list[str]:
   """Names of the losses whose final mean is not at its target."""
   pairs = [(name, summary.get(name), summary.get(f'{name}_target')) for name in _NAMES]
   return [name for name, value, target in pairs if None not in (value, target) and not within(name, value, target)]

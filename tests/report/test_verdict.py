@@ -129,8 +129,8 @@ def test_copies_and_novelty_in_words():
   assert told(None, None) == []
   assert told(0.5, 0.25) == ['50 % of the images are copies of a training photo by LPIPS; novelty 0.25, where 1 is as '
                              'new as new real photos are.']
-  assert told(0.0, None) == ['0 % of the images are copies of a training photo by LPIPS; novelty cannot be told, since '
-                             'half of the held-out photos or more are copies too.']
+  assert told(0.0, None) == ['0 % of the images are copies of a training photo by LPIPS; novelty cannot be measured, '
+                             'since half of the held-out photos or more are copies too.']
 
 
 def test_numbers_for_people():
