@@ -16,9 +16,9 @@ from absl import flags
 from PIL import Image
 
 from configs import generate as config_of
-from defect_jax import trained
 from defect_jax.augmentation import production
 from defect_jax.tasks import generate
+from defect_jax.trained.vae import open_vae
 from experiments import bench, command
 
 FLAGS = flags.FLAGS
@@ -33,7 +33,7 @@ def main(argv):
   del argv
   bench.print_load()
   config = config_of.get_config('interpolate')
-  vae = trained.open_vae(FLAGS.vae)
+  vae = open_vae(FLAGS.vae)
   photos = vae.photos()
   images = photos.images()
   sampler = generate.sampler_of(config, vae.encode(images), images)

@@ -11,9 +11,9 @@ from absl import flags
 from scipy import ndimage
 
 from configs import generate as config_of
-from defect_jax import trained
 from defect_jax.evaluation import generation
 from defect_jax.tasks import generate
+from defect_jax.trained.vae import open_vae
 from experiments import command
 
 FLAGS = flags.FLAGS
@@ -34,7 +34,7 @@ def variants(vae, photos):
 
 
 def main(_):
-  vae = trained.open_vae(FLAGS.vae)
+  vae = open_vae(FLAGS.vae)
   photos, config = vae.photos().images(), config_of.get_config()
   real = generate.real_photos(vae, config.measure.part, classes=generate.kid_classes(config, vae))
   print('| images | KID |\n|---|---|')

@@ -19,10 +19,11 @@ from absl import flags
 from scipy import stats
 
 from configs import vae_sharp
-from defect_jax import losses, trained
+from defect_jax import losses
 from defect_jax.report import grids
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.sweeps import jobs
+from defect_jax.trained.vae import open_vae
 from experiments import command
 
 FLAGS = flags.FLAGS
@@ -65,7 +66,7 @@ def count():
 
 def held_out_mse(workdir, part, seed):
   """MSE of decodings of sampled z of all photos of a part."""
-  vae = trained.open_vae(workdir)
+  vae = open_vae(workdir)
   photos = vae.photos(part=part, few_shot=0, max_broken=1.).images()
   posterior = vae.encode(photos)
   z = posterior.sample(jax.random.normal(jax.random.key(seed), posterior.mean.shape))
@@ -95,7 +96,7 @@ def figure(workdirs):
   """Photos, then reconstructions and prior samples of each method: a row each."""
   rows, key = [], jax.random.key(1)
   for number, workdir in enumerate(workdirs.values()):
-    vae = trained.open_vae(workdir)
+    vae = open_vae(workdir)
     photos = vae.photos().images()[:_SHOWN]
     decode = jax.jit(vae.decode)
     rows += [] if number else [photos]

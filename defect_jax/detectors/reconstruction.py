@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from defect_jax import losses, parallel, trained
+from defect_jax import losses, parallel
 from defect_jax.data import tiles
 from defect_jax.detectors import baselines, residuals
 from defect_jax.models import features
+from defect_jax.trained import vae as trained
 
 OF_VAE = ('residual', 'normalised', 'ssim', 'lpips', 'kld')
 OF_BASELINES = ('pca', 'pca_normalised', 'mean_image', 'mean_image_normalised', 'knn')
@@ -22,13 +23,13 @@ class Detector:
   """Makes anomaly maps.
 
   Attributes:
-    vae: trained.Trained. view: tiles.Tiling. chunk: tiles a call. layers: of VGG16, for `lpips`.
+    vae: trained.VaePredictor. view: tiles.Tiling. chunk: tiles a call. layers: of VGG16, for `lpips`.
     blur: px, of the difference of image and reconstruction, see residuals.difference.
     spread: {name of a reconstruction: `[S, S]`, as of function `spread`}; the reconstructions are 'vae' and those of
       `linear`.
     linear: {'pca', 'mean_image': baselines.Linear}, or empty. neighbours: baselines.Neighbours or None.
   """
-  vae: trained.Trained
+  vae: trained.VaePredictor
   view: tiles.Tiling
   chunk: int
   layers: int

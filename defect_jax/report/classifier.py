@@ -10,10 +10,10 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from defect_jax.report import grids, heatmaps, page, plots
 from defect_jax.report.verdict import number, percent
+from defect_jax.trained import classifier as trained
 
 Looked = tuple[str, Float[np.ndarray, 'h w c'], Float[np.ndarray, 'h w']]  # words, image, saliency map
 _MADE = 18  # made images on the page
-_BRIGHT = 0.99  # quantile of a saliency map that is shown at full strength
 _WORDS = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'f1': 'F1 of the defects', 'auroc': 'AUROC'}
 
 
@@ -69,15 +69,10 @@ def write_predictions(path: Path, *, title: str, config: Any, summary: Mapping[s
       page.Section('Notes', [page.Lines(notes)])], config, verdict=[words])
 
 
-def scale_of(saliency: Float[np.ndarray, 'h w']) -> float:
-  """The value of a saliency map that is shown at full strength: each map has its own, only its places are compared."""
-  return max(float(np.quantile(saliency, _BRIGHT)), 1e-12)
-
-
 def _pair(looked):
   words, image, saliency = looked
   return page.Pair(words, page.png(heatmaps.outlined(image, np.zeros(image.shape[:2], bool))),
-                   page.png(heatmaps.overlay(image, saliency, scale_of(saliency))))
+                   page.png(heatmaps.overlay(image, saliency, trained.scale_of(saliency))))
 
 
 def _verdict(summary):

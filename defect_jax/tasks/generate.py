@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from defect_jax import parallel, trained
+from defect_jax import parallel
 from defect_jax.augmentation import production, samplers, selection
 from defect_jax.config import UserError, config_hash
 from defect_jax.evaluation import generation
@@ -15,17 +15,18 @@ from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
 from defect_jax.runs.folder import Stopped
 from defect_jax.tasks.progress import Progress
+from defect_jax.trained.vae import check_photos, open_vae
 
 
 def run(config, workdir):
   """Makes `config.count` images and returns the summary. Raises UserError, Stopped or DiskFull."""
-  vae = trained.open_vae(config.vae)
+  vae = open_vae(config.vae)
   _check_part(vae.config.data.part)
   photos, real = vae.photos(), real_photos(vae, config.measure.part)
   for_kid = real_photos(vae, config.measure.part, classes=kid_classes(config, vae))
   _check_model(workdir.image_set, config_hash(config), model_of(vae))
   images = photos.images()
-  trained.check_photos(vae.standard.center, images.mean(0, dtype=np.float64))
+  check_photos(vae.standard.center, images.mean(0, dtype=np.float64))
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
@@ -112,8 +113,8 @@ def _selector(config, vae, images):
 
 
 def model_of(vae):
-  """What a manifest says of a trained.Trained."""
-  return f'{vae.digest()[:12]} step {vae.step}'
+  """What a manifest says of a trained.vae.VaePredictor."""
+  return f'{vae.digest[:12]} step {vae.step}'
 
 
 def maker(config, vae, sampler, photos, select=None):

@@ -41,10 +41,6 @@ def test_a_page_without_training_made_images_and_mistakes_leaves_them_out(tmp_pa
   assert 'Made images' not in page and 'What it gets wrong' not in page and '>Loss<' not in page
 
 
-def test_a_saliency_map_that_is_zero_everywhere_can_be_drawn():
-  assert report.scale_of(np.zeros((4, 4))) > 0
-
-
 def test_intervals_are_drawn_from_top_to_bottom():
   figure = plots.intervals({'first': (-1., 0., 1.), 'second': (1., 2., 3.)}, label='points', level=(0, 'none'))
   axes, = figure.axes

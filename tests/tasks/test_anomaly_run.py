@@ -13,10 +13,11 @@ from PIL import Image
 from sklearn import metrics
 from workdirs import rows_of, summary_of
 
-from defect_jax import main, trained
+from defect_jax import main
 from defect_jax.data import parts
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks.anomaly import fitting
+from defect_jax.trained.vae import open_vae
 
 SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.model.linear=false',
          '--config.train.streams.E1.lr=0.002', '--config.train.streams.E2.lr=0.002',
@@ -118,7 +119,7 @@ def test_every_score_and_baseline_stands_in_the_table(evaluated):
 
 def test_the_vae_is_an_ordinary_run_on_good_photos_of_the_pool(evaluated, parts_photos, check_outputs):
   check_outputs(evaluated / 'vae')
-  vae = trained.open_vae(evaluated / 'vae')
+  vae = open_vae(evaluated / 'vae')
   assert vae.config.data.defects == ('good',) and vae.config.data.part == 'pool'
   assert summary_of(evaluated)['photos']['train'] == len(in_part(parts_photos / 'train', 'good', 'pool'))
 

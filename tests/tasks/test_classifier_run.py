@@ -15,11 +15,11 @@ from sklearn import metrics
 from workdirs import rows_of, summary_of
 
 from defect_jax import main
-from defect_jax.config import UserError
 from defect_jax.data import dataset, parts
+from defect_jax.errors import UserError
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks.classifier import fitted
 from defect_jax.tasks.classifier.material import open_material
+from defect_jax.trained import classifier as trained
 
 SMALL = ('--config.model.widths=4,8', '--config.data.few_shot=0', '--config.data.good=0', '--config.data.defects=()',
          '--config.optimizer.lr=0.02', '--config.optimizer.average=0.8', '--config.steps.total=40',
@@ -154,7 +154,7 @@ def test_a_photo_that_was_scored_and_is_damaged_since_is_left_off_the_page(evalu
 
 def test_a_prevalence_shifts_the_log_odds(evaluated, job, tmp_path):
   images = np.random.default_rng(0).uniform(size=(3, 32, 32, 1)).astype(np.float32)
-  even, rare = (fitted.open_fitted(evaluated, share)[0].probabilities(images) for share in (None, 0.01))
+  even, rare = (trained.open_classifier(evaluated, prevalence=share).probabilities(images) for share in (None, 0.01))
   np.testing.assert_allclose(np.log(rare[:, 1] / rare[:, 0]) - np.log(even[:, 1] / even[:, 0]), np.log(0.01 / 0.99),
                              rtol=1e-5)
   assert job(tmp_path / 'rare', f'--config.classifier={evaluated}', '--config.prevalence=1e-30') == 0
@@ -162,17 +162,17 @@ def test_a_prevalence_shifts_the_log_odds(evaluated, job, tmp_path):
 
 
 def test_a_prediction_is_the_mean_over_mirrored_copies(evaluated):
-  found, config = fitted.open_fitted(evaluated)
-  light, mirrors = config.data.augment, ((), (1,), (2,), (1, 2))
-  assert fitted.mirrors_of(light, False) == found.mirrors == ((),)
-  assert fitted.mirrors_of(light, True) == fitted.open_fitted(evaluated, mirrored=True)[0].mirrors == mirrors
+  found = trained.open_classifier(evaluated)
+  light, mirrors = found.config.data.augment, ((), (1,), (2,), (1, 2))
+  assert trained.tta_axes_of(light, False) == found.tta_axes == ((),)
+  assert trained.tta_axes_of(light, True) == trained.open_classifier(evaluated, mirrored=True).tta_axes == mirrors
   light.flip_vertical = False
-  assert fitted.mirrors_of(light, True) == ((), (2,))
+  assert trained.tta_axes_of(light, True) == ((), (2,))
   images = np.random.default_rng(0).uniform(size=(3, 32, 32, 1)).astype(np.float32)
   copies = [images, images[:, ::-1], images[:, :, ::-1], images[:, ::-1, ::-1]]
   each = [found.logits(copy) for copy in copies]
   assert np.ptp(each, 0).max() > 1e-3
-  np.testing.assert_allclose(dataclasses.replace(found, mirrors=mirrors).logits(images), np.mean(each, 0), rtol=1e-5)
+  np.testing.assert_allclose(dataclasses.replace(found, tta_axes=mirrors).logits(images), np.mean(each, 0), rtol=1e-5)
 
 
 def test_what_counts_as_defective_before_it_is_looked_at_is_told(evaluated, job, dents, tmp_path, capsys):
@@ -256,7 +256,7 @@ def test_a_classifier_that_is_not_at_its_end_is_not_opened(evaluated, tmp_path):
   shutil.copytree(evaluated, tmp_path / 'run')
   (tmp_path / 'run/summary.json').unlink()
   with pytest.raises(UserError, match='is not at its end; run its command again first'):
-    fitted.open_fitted(tmp_path / 'run')
+    trained.open_classifier(tmp_path / 'run')
 
 
 @pytest.mark.parametrize('lost', [lambda kept: [], lambda kept: None, lambda kept: kept | {'temperature': None},
@@ -266,7 +266,7 @@ def test_a_damaged_classifier_is_told_in_a_line(evaluated, tmp_path, lost):
   path = tmp_path / 'run/classifier.json'
   path.write_text(json.dumps(lost(json.loads(path.read_text()))))
   with pytest.raises(UserError, match=r'has no usable classifier\.json'):
-    fitted.open_fitted(tmp_path / 'run')
+    trained.open_classifier(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(('arguments', 'reason'), [

@@ -13,11 +13,12 @@ import pytest
 from absl import flags
 from made_photos import bumps, names, write
 
-from defect_jax import main, trained
+from defect_jax import main
 from defect_jax.config import load
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest
 from defect_jax.tasks import generate as task
+from defect_jax.trained.vae import open_vae
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def pixels(root):
 def test_images_are_decodings_around_the_photos_that_the_manifest_names(generate, finished, tmp_path, check_outputs):
   assert generate('run', '--config.sampler.name=posterior', '--config.sampler.temperature=1e-6',
                   '--config.count=21') == 0
-  vae = trained.open_vae(finished[0])
+  vae = open_vae(finished[0])
   photos = vae.photos()
   made = manifest.read_manifest(tmp_path / 'run/set')
   assert [image.index for image in made] == list(range(21)) and {image.source_part for image in made} == {'pool'}
@@ -63,7 +64,7 @@ def test_images_are_decodings_around_the_photos_that_the_manifest_names(generate
 
 def test_a_mosaic_names_both_photos_and_shows_them(generate, finished, tmp_path):
   assert generate('run', '--config.sampler.name=mosaic', '--config.sampler.temperature=1e-6', '--config.count=12') == 0
-  vae = trained.open_vae(finished[0])
+  vae = open_vae(finished[0])
   files = vae.photos().files
   recon = np.asarray(vae.decode(vae.encode(vae.photos().images()).mean))[..., 0]
   found = pixels(tmp_path / 'run')
@@ -85,7 +86,7 @@ def test_an_image_is_the_same_in_a_batch_of_another_size(generate, tmp_path):
 
 def test_candidates_are_kept_for_what_the_manifest_says(generate, finished, tmp_path):
   assert generate('run', '--config.sampler.name=posterior', '--config.count=10', '--config.sampler.candidates=4') == 0
-  photos = trained.open_vae(finished[0]).photos().images()
+  photos = open_vae(finished[0]).photos().images()
   found, kept = pixels(tmp_path / 'run'), set()
   for image in manifest.read_manifest(tmp_path / 'run/set'):
     written = np.float32(found[image.file.partition('/')[2]][None, ..., None] / 255)
@@ -144,13 +145,13 @@ def test_a_set_is_not_gone_on_with_by_another_vae(generate, finished, tmp_path, 
 
 
 def test_vaes_of_one_config_are_told_apart(finished):
-  vae = trained.open_vae(finished[0])
+  vae = open_vae(finished[0])
   bias = vae.params | {'decoder': jax.tree.map(lambda leaf: leaf + 1e-3, vae.params['decoder'])}
-  assert vae.digest() == trained.open_vae(finished[0]).digest() != dataclasses.replace(vae, params=bias).digest()
+  assert vae.digest == open_vae(finished[0]).digest != dataclasses.replace(vae, params=bias).digest
 
 
 def test_an_image_of_two_photos_names_both_and_their_classes(finished):
-  vae = trained.open_vae(finished[0])
+  vae = open_vae(finished[0])
   photos = vae.photos()
   photos.classes = ['dent' if row % 2 else 'hole' for row in range(len(photos))]
   config = load('configs/generate.py:interpolate,tiny')

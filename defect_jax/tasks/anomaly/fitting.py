@@ -6,7 +6,6 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from defect_jax import trained
 from defect_jax.config import UserError
 from defect_jax.data import dataset, tiles
 from defect_jax.detectors import baselines, reconstruction, threshold
@@ -15,6 +14,7 @@ from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.runs.folder import Stopped, Workdir
 from defect_jax.tasks import vae as vae_task
 from defect_jax.tasks.anomaly import photos, scoring
+from defect_jax.trained import vae as trained
 
 HELD_OUT = 512  # tiles that a training watches, at most
 _MEASURED = 2048  # tiles that spread and components come from, at most
@@ -23,7 +23,7 @@ _SHARED = ('data', 'tiles', 'score', 'train')  # what a saved detector brings al
 
 
 def open_vae(config):
-  """trained.Trained of `config.vae`, the workdir of a VAE or of an anomaly run; None where none is named."""
+  """trained.VaePredictor of `config.vae`, the workdir of a VAE or of an anomaly run; None where none is named."""
   if not config.vae:
     return None
   saved = _anomaly_config(config.vae)
@@ -118,7 +118,7 @@ def vae_config(config):
 
 
 def train(config, workdir, good, held_out):
-  """Trains a VAE on good tiles in workdir.vae, or finds it trained; trained.Trained."""
+  """Trains a VAE on good tiles in workdir.vae, or finds it trained; trained.VaePredictor."""
   inner, wanted = Workdir(workdir.vae, workdir), vae_config(config)
   inner.check(wanted)
   if not inner.finished():

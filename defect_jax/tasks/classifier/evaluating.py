@@ -13,8 +13,9 @@ from defect_jax.report import classifier as report
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import fitting, machine, predictions
-from defect_jax.tasks.classifier import fitted, learning
+from defect_jax.tasks.classifier import learning
 from defect_jax.tasks.classifier.material import open_material
+from defect_jax.trained import classifier as trained
 
 COLUMNS = (*predictions.COLUMNS, 'class', 'truth')
 _NAMED = 3  # files that a refusal names
@@ -24,10 +25,11 @@ _LOOKED_AT = 6  # photos whose saliency is on the page
 
 def run(config, workdir):
   """Returns the summary; writes a row of every tested photo to predictions.csv."""
-  opened = fitted.open_fitted(config.classifier, config.prevalence, config.mirrored) if config.classifier else None
+  opened = trained.open_classifier(config.classifier, prevalence=config.prevalence, mirrored=config.mirrored
+                                   ) if config.classifier else None
   material = open_material(config)
   if opened:
-    _check_opened(config, *opened, material)
+    _check_opened(config, opened, material)
   else:
     fitting.check_finished(workdir, learning.digest(material))
   photos = _photos(config, material)
@@ -37,16 +39,16 @@ def run(config, workdir):
     print(line, flush=True)
   began = time.monotonic()
   if opened:
-    found, trained = opened[0], {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
+    found, speed = opened, {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
     workdir.cut_back(-1)
   else:
-    found, trained = learning.train(config, workdir, material)
+    found, speed = learning.train(config, workdir, material)
   probabilities = found.probabilities(material.test.images)
   if opened:
-    trained['images_per_second'] = len(material.test) / (time.monotonic() - began)
+    speed['images_per_second'] = len(material.test) / (time.monotonic() - began)
     workdir.append_metrics({'step': 0, 'seconds': time.monotonic() - began})
   _write_rows(config, workdir, material, probabilities)
-  summary = trained | {
+  summary = speed | {
       'seconds': workdir.seconds_spent(),
       **classification.measure(material.test.labels, probabilities, config.seed, material.test.groups),
       'part': config.measure.part,
@@ -61,7 +63,7 @@ def run(config, workdir):
   return summary
 
 
-def _check_opened(config, found, saved, material):
+def _check_opened(config, found, material):
   if found.classes != material.classes:
     raise UserError(f'classifier: {config.classifier} knows {", ".join(found.classes)}, these photos are '
                     f'{", ".join(material.classes)}; name the same classes in data.defects')
@@ -71,9 +73,9 @@ def _check_opened(config, found, saved, material):
                     f'{config.measure.part} were trained on by {config.classifier}, or its made images come from them; '
                     'train it anew with these parts')
   for key in ('size', 'channels', 'region', 'box', 'fit'):
-    if saved.data[key] != config.data[key]:
-      raise UserError(f'data.{key} = {config.data[key]}: {config.classifier} was trained with {saved.data[key]}; set '
-                      'it so')
+    if found.config.data[key] != config.data[key]:
+      raise UserError(f'data.{key} = {config.data[key]}: {config.classifier} was trained with '
+                      f'{found.config.data[key]}; set it so')
 
 
 def _photos(config, material):

@@ -15,7 +15,7 @@ from defect_jax.data import augment, batches
 from defect_jax.evaluation import classification
 from defect_jax.models import cnn
 from defect_jax.tasks import fitting
-from defect_jax.tasks.classifier import fitted
+from defect_jax.trained import classifier as trained
 from defect_jax.training.descent import Descent
 
 # Held-out photos of each class that a temperature takes: of 5 defects that were all found it made probabilities of 0.99
@@ -26,7 +26,7 @@ _CALIBRATING = 10
 def train(config, workdir, material):
   """Trains in an open workdir; (Fitted, summary of fitting.fit). Raises Stopped, Diverged or DiskFull."""
   keys = dict(zip(('params', 'order', 'train', 'views'), jax.random.split(jax.random.key(config.seed), 4), strict=True))
-  model, train = fitted.model_of(config, len(material.classes)), material.train
+  model, train = trained.model_of(config, len(material.classes)), material.train
   light = config.data.augment.to_dict()
   inputs, labels = train.images, train.labels
   if model.kind == 'vgg16':
@@ -40,9 +40,10 @@ def train(config, workdir, material):
   state, _, speed = fitting.fit(
       workdir, config.steps.to_dict(), descent, state, {'image': inputs, 'label': labels}, digest(material),
       config.batch, keys['order'], watch, rows, draw)
-  prior = fitted.prior_of(config.prevalence, len(material.classes))
-  found = fitted.Fitted(material.classes, model, watch.best(state.average), standard, prior,
-                        fitted.mirrors_of(config.data.augment, config.mirrored), seen=material.seen)
+  prior = trained.prior_of(config.prevalence, len(material.classes))
+  found = trained.ClassifierPredictor(
+      material.classes, model, watch.best(state.average), standard, prior,
+      trained.tta_axes_of(config.data.augment, config.mirrored), seen=material.seen)
   held = material.validation
   if len(held) and np.bincount(held.labels, minlength=len(found.classes)).min() >= _CALIBRATING:
     found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
@@ -80,10 +81,10 @@ def standard_of(kind, inputs):
 def views(lot, count, light, key):
   """VGG16's features `[N * count, 2560]` of augmented copies, the first as it is, and their labels."""
   varied = jax.jit(lambda images, keys: augment.augment(images, keys, **light))
-  found = [fitted.embedded(lot.images)]
+  found = [trained.embedded(lot.images)]
   for number in range(1, count):
     slots = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, number), jnp.arange(len(lot)))
-    found.append(fitted.embedded(np.asarray(varied(lot.images, slots))))
+    found.append(trained.embedded(np.asarray(varied(lot.images, slots))))
   return np.concatenate(found), np.tile(lot.labels, count)
 
 
@@ -114,7 +115,7 @@ class EarlyStopping(fitting.Callback):
     self._labels, self._patience = validation.labels, patience
     self._params, self._loss, self._step, self._since = jax.device_get(params), np.inf, 0, 0
     if len(validation):
-      self._inputs = fitted.embedded(validation.images) if model.kind == 'vgg16' else validation.images
+      self._inputs = trained.embedded(validation.images) if model.kind == 'vgg16' else validation.images
       self._logits = jax.jit(lambda params, inputs: model.logits(params, standard, inputs))
 
   def __call__(self, state, step):

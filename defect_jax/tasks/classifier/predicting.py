@@ -8,13 +8,12 @@ import time
 
 import numpy as np
 
-from defect_jax.data import samples, tiles
+from defect_jax.data import samples
 from defect_jax.evaluation import classification
 from defect_jax.report import classifier as report
 from defect_jax.report import heatmaps
 from defect_jax.tasks import predictions
-from defect_jax.tasks.classifier import fitted
-from defect_jax.tasks.classifier.lots import geometry_of
+from defect_jax.trained import classifier as trained
 
 MORE = ('class',)
 _SHOWN = 24  # photos on the page
@@ -37,16 +36,16 @@ class Seen:
 def run(config, workdir):
   """Predicts all photos of `config.photos`; returns the summary. A photo that cannot be read becomes a row."""
   records = predictions.list_photos(config.photos, workdir)
-  found, saved = fitted.open_fitted(config.classifier, config.prevalence, config.mirrored)
-  view = tiles.Tiling(geometry_of(saved))
+  found = trained.open_classifier(config.classifier, prevalence=config.prevalence, mirrored=config.mirrored,
+                                  threshold=config.threshold)
+  view = found.tiling
   workdir.open()
   print(f'classes and geometry are those of {config.classifier}: {", ".join(found.classes)}', flush=True)
-  if config.prevalence is None and (share := 1 - found.prior[0]) > config.threshold:
-    print(f'note: {len(found.classes) - 1} classes of defects count as {share:.0%} of all photos, above threshold = '
-          f'{config.threshold:g}; set prevalence to the share that is defective', flush=True)
+  for note in found.notes:
+    print(f'note: {note}', flush=True)
   began = time.monotonic()
   rows, done = predictions.predict(
-      workdir, records, view, lambda shown: seen(found, shown, config.heatmaps), config.threshold, found.digest(),
+      workdir, records, view, lambda shown: seen(found, shown, config.heatmaps), config.threshold, found.digest,
       functools.partial(_row, config, workdir, found.classes), MORE)
   predictions.write(workdir, records, rows, MORE)
   summary = _summary(config, found, rows, time.monotonic() - began, done) | {'seconds': workdir.seconds_spent()}
@@ -83,7 +82,7 @@ def _row(config, workdir, classes, one):
   """The row of a photo; draws and writes its heat map."""
   file, heatmap = one.shown.record.file, ''
   if config.heatmaps:
-    drawn = heatmaps.overlay(one.shown.image, one.saliency, report.scale_of(one.saliency))
+    drawn = heatmaps.overlay(one.shown.image, one.saliency, trained.scale_of(one.saliency))
     heatmap = predictions.write_heatmap(workdir, file, drawn)
   verdict = 'ng' if one.score > config.threshold else 'ok'
   return (file, f'{one.score:.6g}', predictions.shown_limit(config.threshold), verdict, '', heatmap,

@@ -20,7 +20,7 @@ from defect_jax.models import vae as models
 from defect_jax.tasks import machine
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
-from defect_jax.trained import check_photos, model_of, open_vae, photos_of
+from defect_jax.trained.vae import check_photos, model_of, open_vae, photos_of
 from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
 

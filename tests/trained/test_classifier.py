@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from defect_jax.tasks.classifier import fitted
+from defect_jax.trained import classifier as trained
 
 
 @pytest.fixture
@@ -19,7 +19,8 @@ def linear():
     return jnp.stack([-score, score, jnp.full_like(score, -1e9)], -1)  # a third class that never comes about
 
   model = types.SimpleNamespace(kind='resnet', logits=logits)
-  return fitted.Fitted(['good', 'crack', 'never'], model, weights, np.float32(0.5), fitted.prior_of(None, 3)), weights
+  prior = trained.prior_of(None, 3)
+  return trained.ClassifierPredictor(['good', 'crack', 'never'], model, weights, np.float32(0.5), prior), weights
 
 
 def test_saliency_is_the_magnitude_of_the_gradient_of_the_log_odds_blurred(linear):
@@ -31,11 +32,15 @@ def test_saliency_is_the_magnitude_of_the_gradient_of_the_log_odds_blurred(linea
 
 def test_logits_are_those_of_the_model_whatever_the_number_of_images(linear, monkeypatch):
   found, weights = linear
-  monkeypatch.setattr(fitted, '_CHUNK_PIXELS', 2 * 8 * 8)  # pieces of two
+  monkeypatch.setattr(trained, '_CHUNK_PIXELS', 2 * 8 * 8)  # pieces of two
   images = np.random.default_rng(1).random((5, 8, 8, 1)).astype(np.float32)
   np.testing.assert_allclose(found.logits(images)[:, 1], ((images - 0.5) * weights).sum((1, 2, 3)), rtol=1e-4)
 
 
 def test_how_frequent_classes_are():
-  assert fitted.prior_of(None, 4).tolist() == [0.25] * 4
-  np.testing.assert_allclose(fitted.prior_of(0.2, 3), [0.8, 0.1, 0.1])
+  assert trained.prior_of(None, 4).tolist() == [0.25] * 4
+  np.testing.assert_allclose(trained.prior_of(0.2, 3), [0.8, 0.1, 0.1])
+
+
+def test_a_saliency_map_that_is_zero_everywhere_can_be_drawn():
+  assert trained.scale_of(np.zeros((4, 4))) > 0

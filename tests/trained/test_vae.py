@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from defect_jax import trained
-from defect_jax.config import UserError
+from defect_jax.errors import UserError
 from defect_jax.runs.folder import Workdir
+from defect_jax.trained.vae import open_vae
 from defect_jax.training import checkpoint
 
 
@@ -20,7 +20,7 @@ def run(finished, tmp_path):
 
 
 def test_encodes_and_decodes_as_the_run_did(run):
-  vae = trained.open_vae(run)
+  vae = open_vae(run)
   images = vae.photos().images()
   posterior = vae.encode(images)
   alone = vae.vae.encode(vae.params['encoder'], vae.standard, images[3:4])
@@ -34,18 +34,18 @@ def test_encodes_and_decodes_as_the_run_did(run):
 
 def test_a_run_with_a_running_mean_is_opened_at_that(run, monkeypatch):
   step, tree = checkpoint.read(Workdir(run))
-  last = trained.open_vae(run).params
+  last = open_vae(run).params
   tree['state']['average'] = jax.tree.map(lambda leaf: leaf + 1, tree['state']['params'])
   monkeypatch.setattr(checkpoint, 'read', lambda workdir: (step, tree))
-  jax.tree.map(lambda mean, p: np.testing.assert_array_equal(mean, p + 1), trained.open_vae(run).params, last)
+  jax.tree.map(lambda mean, p: np.testing.assert_array_equal(mean, p + 1), open_vae(run).params, last)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_left_alone(run):
   first, *_, last = checkpoint.steps(Workdir(run))
-  assert trained.open_vae(run).step == last
+  assert open_vae(run).step == last
   data = max((run / 'checkpoints' / str(last)).rglob('*'), key=lambda path: path.stat().st_size)
   data.write_bytes(data.read_bytes()[:-1])
-  assert first <= trained.open_vae(run).step < last
+  assert first <= open_vae(run).step < last
   assert checkpoint.steps(Workdir(run))[-1] == last
 
 
@@ -64,9 +64,9 @@ def another_task(run):
 def test_refusals(run, change, reason):
   change(run)
   with pytest.raises(UserError, match=reason):
-    trained.open_vae(run)
+    open_vae(run)
 
 
 def test_without_a_workdir():
   with pytest.raises(UserError, match='vae: is not set'):
-    trained.open_vae(None)
+    open_vae(None)

@@ -1,0 +1,1 @@
+"""Predictors: finished runs opened again, a file a kind; see base.open."""

@@ -1,0 +1,115 @@
+"""What every trained run is opened as, whichever task trained it."""
+
+import dataclasses
+import hashlib
+import importlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+
+from defect_jax.data.samples import Sample
+from defect_jax.data.tiles import Tiling
+from defect_jax.detectors.threshold import Threshold
+from defect_jax.errors import UserError
+from defect_jax.runs.folder import Workdir
+
+PREDICTORS = {'vae': 'defect_jax.trained.vae:open_vae', 'classifier': 'defect_jax.trained.classifier:open_classifier'}
+
+
+class Function(NamedTuple):
+  """A pure function `(params, inputs) -> outputs` of a trained run, for export.
+
+  params: tree of arrays. spec: shape and dtype of the inputs, without the batch axis that comes first.
+  """
+  function: Callable[[Any, Any], Any]
+  params: Any
+  spec: jax.ShapeDtypeStruct
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """What a predictor says of a photo.
+
+  Attributes:
+    score: the higher, the more defective. label: name of the class, None where the predictor knows no classes.
+    anomaly_map: at least 0, of the size of the sample's image; None where none was asked for. scale: the value of the
+      map that a heat map shows at full strength.
+  """
+  sample: Sample
+  score: float
+  label: str | None
+  anomaly_map: Float[np.ndarray, 'h w'] | None
+  scale: float
+  probabilities: Float[np.ndarray, 'k'] | None = None
+
+
+class Predictor(Protocol):
+  """A trained run.
+
+  Attributes:
+    kind: a key of PREDICTORS. config, step: of the run and its checkpoint. digest: SHA-256, hex, of what predictions
+      depend on. tiling: how a photo becomes images. classes: names, good first; empty where it knows none.
+    threshold: score above which a photo is defective; None where the run has none. good_scores: of the good photos that
+      the threshold comes from. notes: lines for the user. about: further keys of a summary.
+  """
+  kind: str
+  workdir: Workdir
+  config: ConfigDict
+  step: int
+  digest: str
+  tiling: Tiling
+  classes: Sequence[str]
+  threshold: Threshold | None
+  good_scores: Sequence[float]
+  notes: Sequence[str]
+  about: dict[str, Any]
+
+  def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[Prediction]:
+    """Predictions of samples that can be used, in order, a few ahead; heatmaps: whether maps are needed."""
+
+  def functions(self) -> dict[str, Function]:
+    """What can be exported, by name."""
+
+
+def open(root: str, **own: Any) -> Predictor:
+  """The predictor of a workdir; `own`: keywords of its kind, such as `threshold`.
+
+  Raises UserError for a folder without a run, a run that trained nothing, and one that is not at its end.
+  """
+  workdir, config = read_run(root, 'run', PREDICTORS)
+  module, name = PREDICTORS[config.task].split(':')
+  return getattr(importlib.import_module(module), name)(workdir.root, key='run', **own)
+
+
+def read_run(root: Any, key: str, tasks: Iterable[str]) -> tuple[Workdir, ConfigDict]:
+  """The workdir and config of a run of one of `tasks`; UserError, which names the config's `key`, for anything else."""
+  what = f'name the workdir of a trained {" or ".join(tasks)}'
+  if not root:
+    raise UserError(f'{key}: is not set; {what}, such as --config.{key}=runs/NAME')
+  workdir = Workdir(root)
+  config = workdir.read_config()
+  if config is None:
+    raise UserError(f'{key}: {root} holds no run (no config.json); {what}')
+  if config.get('task') not in tasks:
+    raise UserError(f'{key}: {root} is a run of the task {config.get("task")!r}; {what}')
+  return workdir, config
+
+
+def digest(tree: Any) -> str:
+  """SHA-256, hex, of the leaves of a tree: tells models of one config apart."""
+  digest = hashlib.sha256()
+  for leaf in jax.tree.leaves(tree):
+    digest.update(np.ascontiguousarray(leaf))
+  return digest.hexdigest()
+
+
+def batched(samples: Iterable[Sample], size: int) -> Iterator[tuple[list[Sample], Float[np.ndarray, 'b h w c']]]:
+  """Lists of at most `size` samples, with their images, which are of one shape."""
+  iterator = iter(samples)
+  while batch := list(itertools.islice(iterator, size)):
+    yield batch, np.stack([sample.image for sample in batch])

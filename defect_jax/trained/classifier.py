@@ -1,0 +1,240 @@
+"""A trained classifier: what it says of photos, where it looks, and how it is kept in its workdir and opened again."""
+
+import dataclasses
+import functools
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+from scipy import ndimage, special
+
+from defect_jax import parallel
+from defect_jax.data.samples import Sample
+from defect_jax.data.tiles import Tiling
+from defect_jax.detectors.threshold import Threshold
+from defect_jax.errors import UserError
+from defect_jax.models import cnn, features
+from defect_jax.runs.atomic import plain, write_atomic
+from defect_jax.runs.folder import Workdir
+from defect_jax.trained import base
+from defect_jax.trained.vae import geometry
+from defect_jax.training import checkpoint
+
+_CHUNK_PIXELS = 2**18  # of one call of a network
+_AT_ONCE = 32  # photos predicted at once
+_BRIGHT = 0.99  # quantile of a saliency map that is shown at full strength
+_BLUR = 1.5  # px, of saliency maps
+_NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
+
+_pooled_features = jax.jit(features.pooled_features)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierPredictor:
+  """A trained classifier.
+
+  Attributes:
+    prior: how frequent each class is where it is used. tta_axes: flip axes for test-time augmentation; logits are
+      averaged over the flipped copies. temperature: divides the logits. seen: SHA-256 of the photos that it was trained
+      on or chosen by, and of those that such images were made from.
+    workdir, config, step, threshold, notes: of the run that it was opened from.
+  """
+  classes: list[str]
+  model: cnn.Classifier
+  params: dict
+  standard: cnn.Standard
+  prior: Float[np.ndarray, 'k']
+  tta_axes: tuple[tuple[int, ...], ...] = ((),)
+  temperature: float = 1.
+  seen: frozenset[str] = frozenset()
+  workdir: Workdir | None = None
+  config: ConfigDict | None = None
+  step: int = 0
+  threshold: Threshold | None = None
+  notes: tuple[str, ...] = ()
+
+  kind: ClassVar[str] = 'classifier'
+  good_scores = ()
+
+  def logits(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None) -> Float[np.ndarray, 'n k']:
+    """Logits, not divided by the temperature.
+
+    at_once: images a call, at most; by default all that memory allows. Calls of one number share a program.
+    """
+    logits, size = functools.partial(self._logits, *self._learnt), _chunk(images, at_once or len(images))
+    return np.mean([parallel.in_chunks(logits, np.flip(images, axes), size) for axes in self.tta_axes], 0)
+
+  def probabilities(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None
+                    ) -> Float[np.ndarray, 'n k']:
+    """Calibrated probabilities for classes as frequent as `prior`; they were trained as equally frequent."""
+    return special.softmax(self.logits(images, at_once) / self.temperature + np.log(self.prior), -1)
+
+  def saliency(self, images: Float[np.ndarray, 'n s s c']) -> Float[np.ndarray, 'n s s']:
+    """Where the log-odds of being defective would change, at least 0.
+
+    Mean magnitude of the gradient over noisy copies (Smilkov et al. 2017, "SmoothGrad"), blurred, since what single
+    pixels do says little.
+    """
+    # One call an image: in a loop of XLA's own, convolutions take three times as long on CPUs.
+    maps = [self._saliency(*self._learnt, np.float32(image)) for image in images]
+    return ndimage.gaussian_filter(np.stack(maps), (0, _BLUR, _BLUR))
+
+  def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
+    """Scores are probabilities of being defective; maps, if wanted, are of `saliency`, each with a scale of its own,
+    since only places are compared."""
+    for batch, images in base.batched(samples, _AT_ONCE):
+      maps = self.saliency(images) if heatmaps else [None] * len(batch)
+      for sample, probabilities, saliency in zip(batch, self.probabilities(images, _AT_ONCE), maps, strict=True):
+        yield base.Prediction(sample, 1 - float(probabilities[0]), self.classes[int(probabilities.argmax())], saliency,
+                              1. if saliency is None else scale_of(saliency), probabilities)
+
+  def functions(self) -> dict[str, base.Function]:
+    """probabilities: of images, as `probabilities`."""
+    def probabilities(learnt, images):
+      logits = [self._logits(*learnt['network'], jnp.flip(images, axes)) for axes in self.tta_axes]
+      return jax.nn.softmax(sum(logits) / len(logits) / learnt['temperature'] + jnp.log(learnt['prior']))
+
+    learnt = {'network': self._learnt, 'temperature': jnp.float32(self.temperature), 'prior': jnp.float32(self.prior)}
+    data = self.config.data
+    image = jax.ShapeDtypeStruct((data.size, data.size, data.channels), jnp.float32)
+    return {'probabilities': base.Function(probabilities, learnt, image)}
+
+  @functools.cached_property
+  def digest(self) -> str:
+    """SHA-256, hex, of what its predictions depend on."""
+    return base.digest((self.params, self.standard, self.prior, np.float64(self.temperature)))
+
+  @functools.cached_property
+  def tiling(self) -> Tiling:
+    """The photo as one image."""
+    return Tiling(geometry(self.config.data))
+
+  @property
+  def about(self) -> dict[str, Any]:
+    return {'classes': self.classes}
+
+  @functools.cached_property
+  def _learnt(self):
+    """What `_logits` takes first: as arguments, since XLA compiles them into the program otherwise, each time anew."""
+    return self.params, self.standard, frozen_of(self.model.kind)
+
+  @functools.cached_property
+  def _logits(self):
+    return jax.jit(lambda params, standard, frozen, images: self.model.logits(
+        params, standard, images if frozen is None else features.pooled_features(frozen, images)))
+
+  @functools.cached_property
+  def _saliency(self):
+    def log_odds(images, *learnt):
+      logits = self._logits(*learnt, images)
+      return jnp.sum(jax.nn.logsumexp(logits[:, 1:], -1) - logits[:, 0])
+
+    def one(*arguments):
+      *learnt, image = arguments
+      noise = _NOISE * jnp.std(image) * jax.random.normal(jax.random.key(0), (_NOISY, *image.shape))
+      return jnp.abs(jax.grad(log_odds)(image + noise, *learnt)).mean((0, -1))
+
+    return jax.jit(one)
+
+  def save(self, workdir: Workdir) -> None:
+    """Writes classifier.json, what the checkpoint's parameters lack."""
+    write_atomic(workdir.classifier_json, json.dumps(plain({
+        'classes': self.classes, 'temperature': self.temperature, 'center': np.asarray(self.standard.center),
+        'scale': np.asarray(self.standard.scale), 'seen': sorted(self.seen)}), allow_nan=False) + '\n')
+
+
+def frozen_of(kind: str) -> dict | None:
+  """Parameters of the network before a classifier of a kind, on the device: VGG16's, None where it takes images."""
+  return None if kind == 'resnet' else jax.device_put(features.load('vgg16'))
+
+
+def prior_of(prevalence: float | None, classes: int) -> Float[np.ndarray, 'k']:
+  """How frequent classes are where a share `prevalence` of photos is defective, of each defect as many; None: all
+  classes alike."""
+  if prevalence is None:
+    return np.full(classes, 1 / classes)
+  defects = classes - 1
+  return np.array([1 - prevalence] + [prevalence / defects] * defects)
+
+
+def tta_axes_of(augment: ConfigDict, on: bool) -> tuple[tuple[int, ...], ...]:
+  """The flip axes `tta_axes`: every combination of the flips that a config's data.augment has, where it is on."""
+  axes = [axis for axis, flips in ((1, augment.flip_vertical), (2, augment.flip_horizontal)) if flips and on]
+  return tuple(chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count))
+
+
+def model_of(config: ConfigDict, classes: int) -> cnn.Classifier:
+  """cnn.Classifier of a config; `classes`: how many."""
+  data, model = config.data, config.model
+  if model.kind == 'vgg16' and data.size < features.SMALLEST['vgg16']:
+    raise UserError(f'data.size = {data.size}: vgg16 needs {features.SMALLEST["vgg16"]} px a side')
+  shape = (data.size, data.size, data.channels) if model.kind == 'resnet' else (features.POOLED_FEATURES,)
+  return cnn.Classifier(model.kind, classes, shape, model.widths, model.blocks, model.hidden, model.dropout,
+                        config.dtype)
+
+
+def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | None = None, mirrored: bool = False,
+                    threshold: float | None = None) -> ClassifierPredictor:
+  """The classifier of a workdir; changes nothing there.
+
+  Args:
+    key: the config's key that messages name. prevalence, threshold: share of photos that are defective where it is
+      used, and probability from which one is called defective; None: as its config says. mirrored: whether it predicts
+      by flipped copies, even if its config says no.
+
+  Raises UserError for a folder without a run, a run of another task, and one that is not at its end.
+  """
+  workdir, config = base.read_run(root, key, ('classifier',))
+  try:
+    kept = json.loads(workdir.classifier_json.read_text())
+    standard = cnn.Standard(jnp.float32(kept['center']), jnp.float32(kept['scale']))
+    classes, temperature, seen = list(kept['classes']), float(kept['temperature']), frozenset(kept['seen'])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(f'{key}: {root} has no usable {workdir.classifier_json.name} ({error}); run it to its end, or '
+                    'train it anew') from error
+  if workdir.read_summary() is None:
+    raise UserError(f'{key}: {root} is not at its end; run its command again first')
+  model, saved = model_of(config, len(classes)), checkpoint.read(workdir)
+  if saved is None:
+    raise UserError(f'{key}: {root} has no usable checkpoint; train it with the same command again')
+  step, tree = saved[0], saved[1]['state']
+  like = jax.eval_shape(model.init, jax.random.key(0))
+  try:
+    params = flax.serialization.from_state_dict(like, tree['watch'].get('params') or tree['descent']['average'])
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, like):
+      raise ValueError('its parameters are of other shapes')
+  except (KeyError, ValueError) as error:
+    raise UserError(f'{key}: {root} was saved by another version of defect_jax; train it anew with this one') from error
+  prevalence = config.get('prevalence') if prevalence is None else prevalence
+  threshold = config.threshold if threshold is None else threshold
+  prior, notes = prior_of(prevalence, len(classes)), ()
+  if prevalence is None and (share := 1 - prior[0]) > threshold:
+    notes = (f'{len(classes) - 1} classes of defects count as {share:.0%} of all photos, above threshold = '
+             f'{threshold:g}; set prevalence to the share that is defective',)
+  return ClassifierPredictor(
+      classes, model, jax.tree.map(jnp.asarray, params), standard, prior,
+      tta_axes_of(config.data.augment, mirrored or config.get('mirrored')), temperature, seen, workdir, config, step,
+      Threshold(threshold, 'probability of a defect', None, None), notes)
+
+
+def scale_of(saliency: Float[np.ndarray, 'h w']) -> float:
+  """The value of a saliency map that is shown at full strength."""
+  return max(float(np.quantile(saliency, _BRIGHT)), 1e-12)
+
+
+def embedded(images: Float[np.ndarray, 'n h w c']) -> Float[np.ndarray, 'n 2560']:
+  """VGG16's features of images."""
+  network = functools.partial(_pooled_features, frozen_of('vgg16'))
+  return parallel.in_chunks(network, images, _chunk(images, len(images)))
+
+
+def _chunk(images, most):
+  """How many images `[N, S, S, C]` a network takes at once, at most `most`."""
+  return max(1, min(most, _CHUNK_PIXELS // (images.shape[1] * images.shape[2])))

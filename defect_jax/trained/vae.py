@@ -1,0 +1,156 @@
+"""A trained VAE: what generating, finding anomalies and analysis start from."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from ml_collections import ConfigDict
+
+from defect_jax import parallel
+from defect_jax.data import dataset, regions
+from defect_jax.data.samples import Sample
+from defect_jax.data.tiles import Tiling
+from defect_jax.detectors import threshold as thresholds
+from defect_jax.errors import UserError
+from defect_jax.models import vae as models
+from defect_jax.runs.folder import Workdir
+from defect_jax.trained import base
+from defect_jax.training import checkpoint
+
+_CHUNK = 128  # images encoded at once
+_AT_ONCE = 32  # photos predicted at once
+
+
+@dataclasses.dataclass(frozen=True)
+class VaePredictor:
+  """A trained VAE; alone it scores a photo by the mean difference of input and output (the thesis's anomaly score).
+
+  params: {'encoder', 'decoder'}. threshold: set by hand, None where it is not: a VAE has none of its own.
+  """
+  workdir: Workdir
+  config: ConfigDict
+  step: int
+  vae: models.Vae
+  standard: models.Standard
+  params: dict
+  threshold: thresholds.Threshold | None = None
+
+  kind: ClassVar[str] = 'vae'
+  classes = good_scores = notes = ()
+  about: ClassVar[dict] = {'score': 'residual_mean'}
+
+  @functools.cached_property
+  def digest(self) -> str:
+    """SHA-256 of its parameters and constants, hex: tells VAEs of one config apart."""
+    return base.digest((self.params, self.standard))
+
+  @functools.cached_property
+  def tiling(self) -> Tiling:
+    """The whole photo; UserError where the VAE saw crops around masks, which a photo to be predicted has not."""
+    if self.config.data.region == 'mask':
+      raise UserError(f'run: {self.workdir.root} was trained on crops around masks (data.region = mask), so says '
+                      'nothing of whole photos; name one that was trained with data.region = full or box')
+    return Tiling(geometry(self.config.data))
+
+  def encode(self, images: Float[Array, 'n s s c']) -> models.Posterior:
+    """Posterior of images in [0, 1], NumPy `[n, z]`."""
+    return self._in_chunks(_encode, 'encoder', images, _CHUNK)
+
+  def decode(self, z: Float[Array, 'b z']) -> Float[Array, 'b s s c']:
+    """Images, not clipped; to be used inside jit."""
+    return self.vae.decode(self.params['decoder'], self.standard, z)
+
+  def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
+    """Mean absolute residuals of the reconstructions from the posterior means."""
+    del heatmaps  # the score needs the map anyway
+    for batch, images in base.batched(samples, _AT_ONCE):
+      means = self._in_chunks(_encode, 'encoder', images, _AT_ONCE).mean
+      residuals = np.abs(images - self._in_chunks(_decode, 'decoder', means, _AT_ONCE)).mean(-1)
+      for sample, residual in zip(batch, residuals, strict=True):
+        # Black to bright over one deviation of the training photos: the same for all photos.
+        yield base.Prediction(sample, float(residual.mean()), None, residual, float(self.standard.scale))
+
+  def functions(self) -> dict[str, base.Function]:
+    """encode: images to Posterior; decode: z to images; reconstruct: images to images by the posterior means."""
+    def encode(params, images):
+      return self.vae.encode(params['encoder'], params['standard'], images)
+
+    def decode(params, z):
+      return self.vae.decode(params['decoder'], params['standard'], z)
+
+    params, data = self.params | {'standard': self.standard}, self.config.data
+    image = jax.ShapeDtypeStruct((data.size, data.size, data.channels), jnp.float32)
+    return {'encode': base.Function(encode, params, image),
+            'decode': base.Function(decode, params, jax.ShapeDtypeStruct((self.vae.latent,), jnp.float32)),
+            'reconstruct': base.Function(lambda params, images: decode(params, encode(params, images).mean), params,
+                                         image)}
+
+  def photos(self, **changes: Any) -> dataset.PhotoSet:
+    """The photos that the VAE was trained on; `changes` to dataset.open_set, such as part='dev', few_shot=0."""
+    return photos_of(self.config, **changes)
+
+  def _in_chunks(self, function, network, arrays, size):
+    return parallel.in_chunks(functools.partial(function, self.vae, self.params[network], self.standard), arrays, size)
+
+
+# Parameters are arguments: as constants they would be compiled into a program of each VAE's own.
+_encode = jax.jit(models.Vae.encode, static_argnums=0)
+_decode = jax.jit(models.Vae.decode, static_argnums=0)
+
+
+def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None) -> VaePredictor:
+  """The VAE of a workdir's newest sound checkpoint; changes nothing there.
+
+  key: the config's key that messages name. threshold: set by hand. Raises UserError for a folder without a run, a run
+  of another task, and one without a usable checkpoint.
+  """
+  workdir, config = base.read_run(root, key, ('vae',))
+  model, kept = model_of(config), checkpoint.read(workdir)
+  if kept is None:
+    raise UserError(f'{key}: {root} has no usable checkpoint; train it with the same command again')
+  step, tree = kept
+  like = jax.eval_shape(model.init, jax.random.key(0))
+  try:
+    params = flax.serialization.from_state_dict(like, tree['state'].get('average') or tree['state']['params'])
+    standard = models.Standard(*(jnp.asarray(tree['state']['standard'][name]) for name in models.Standard._fields))
+  except (KeyError, ValueError) as error:
+    raise UserError(f'{key}: {workdir.checkpoint(step)} was saved by another version of defect_jax; train the VAE anew '
+                    'with this one') from error
+  return VaePredictor(workdir, config, step, model, standard, jax.tree.map(jnp.asarray, params),
+                      None if threshold is None else thresholds.by_hand(threshold, ()))
+
+
+def model_of(config: ConfigDict) -> models.Vae:
+  """The Vae that a config describes; UserError where its size does not fit its widths."""
+  size, factor = config.data.size, models.factor(config.model.patch, config.model.widths)
+  if size % factor:
+    raise UserError(f'data.size = {size}: with model.patch = {config.model.patch} and {len(config.model.widths)} '
+                    f'model.widths the size must be a multiple of {factor}')
+  return models.Vae(size=size, channels=config.data.channels, dtype=config.dtype, **config.model)
+
+
+def check_photos(center: Float[Array, 's s c'], mean: Float[np.ndarray, 's s c']) -> None:
+  """UserError where the mean image of photos is not the `center` that a VAE was trained with."""
+  if not np.allclose(center, mean, rtol=0, atol=1e-6):
+    raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
+                    'run by another --workdir')
+
+
+def geometry(data: ConfigDict) -> regions.Geometry:
+  """The geometry of a config's group `data`."""
+  return regions.Geometry(data.size, data.channels, data.region, data.context, data.box, data.fit)
+
+
+def photos_of(config: ConfigDict, **changes: Any) -> dataset.PhotoSet:
+  """The photos that a config's `data` describes, with `changes` to what dataset.open_set is called with."""
+  data = config.data
+  wanted = {'source': data.source, 'path': data.path, 'part': data.part, 'classes': data.defects,
+            'few_shot': data.few_shot, 'seed': config.seed, 'geometry': geometry(data), 'cell_type': data.cell_type,
+            'max_broken': data.max_broken}
+  return dataset.open_set(**wanted | changes)
