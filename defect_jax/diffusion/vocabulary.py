@@ -34,7 +34,8 @@ def write(folder, texts=(), length=LENGTH):
 def _merges(words):
   """Pairs of tokens in the order in which byte-pair encoding joins them until every word is one token.
 
-  The most frequent pair is joined first (Sennrich et al. 2016, algorithm 1), of equals the first by the alphabet.
+  The most frequent pair is joined first (Sennrich et al. 2016, algorithm 1), of equals the first by the alphabet. Not
+  by the library `tokenizers`: it breaks ties by the age of tokens, which would give saved pipelines' words other ids.
   """
   split, merges = {word: [*word[:-1], word[-1] + _END] for word in sorted(words)}, []
   while pairs := collections.Counter(pair for parts in split.values() for pair in itertools.pairwise(parts)):
