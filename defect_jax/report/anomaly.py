@@ -1,6 +1,6 @@
 """The page of an anomaly run: what scores and threshold are worth, and the highest scores with heat maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[st
   groups = {'good, for the threshold': good}
   for words, defective in (('good, tested', False), ('defective', True)):
     groups[words] = [score for score, label in zip(scores, labels, strict=True) if (label != 'good') == defective]
-  pairs = [_pair(f'{label}: {file}', score, image, anomaly_map, scale, summary, mask)
+  pairs = [pair(f'{label}: {file}', score, image, anomaly_map, scale, summary, mask)
            for file, label, score, image, anomaly_map, mask in worst]
-  _write(path, title, config, summary, notes, pairs, groups, [*_measured(summary), *_threshold(summary)], [
+  _write(path, title, config, summary, notes, pairs, groups, [*_measured(summary), *threshold_words(summary)], [
       page.Section('All scores and baselines', [
           page.Text('Sorted by AUROC. The line in bold is the score that the config names. PCA, mean image and knn '
                     '(nearest patches of good photos on frozen VGG16 features) are baselines: where one of them is on '
@@ -49,9 +49,9 @@ def write_predictions(path: Path, *, title: str, config: Any, summary: Mapping[s
   """Writes the page of a run on a folder of photos; see `write_evaluation`, `worst` without labels and masks."""
   words = (f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} above the threshold, '
            f'{summary["skipped"]} that could not be read.')
-  pairs = [_pair(file, score, image, anomaly_map, scale, summary) for file, score, image, anomaly_map in worst]
+  pairs = [pair(file, score, image, anomaly_map, scale, summary) for file, score, image, anomaly_map in worst]
   _write(path, title, config, summary, notes, pairs, {'good, for the threshold': good, 'these photos': scores},
-         [words, *_threshold(summary)])
+         [words, *threshold_words(summary)])
 
 
 def _write(path, title, config, summary, notes, pairs, groups, verdict, tables=()):
@@ -85,7 +85,7 @@ def _measured(summary):
     yield f'The highest AUROC of the table is that of {best}, {summary["scores"][best]["image_auroc"]:.3f}.'
 
 
-def _threshold(summary):
+def threshold_words(summary: Mapping[str, Any]) -> Iterator[str]:
   """What the threshold is and means."""
   words = f'Threshold {number(summary["threshold"])}: {summary["threshold_source"]}.'
   if summary['false_alarm_rate'] is not None:
@@ -112,7 +112,8 @@ def _three(value):
   return '–' if value is None else f'{value:.3f}'
 
 
-def _pair(words, score, image, anomaly_map, scale, summary, mask=None):
+def pair(words: str, score: float, image: Float[np.ndarray, 'h w c'], anomaly_map: Float[np.ndarray, 'h w'],
+         scale: float, summary: Mapping[str, Any], mask: Bool[np.ndarray, 'h w'] | None = None) -> page.Pair:
   """The photo, with its mask's outline, beside its heat map."""
   factor = -(-max(image.shape[:2]) // _SIDE)
   photo = heatmaps.outlined(image, np.zeros(image.shape[:2], bool) if mask is None else mask)

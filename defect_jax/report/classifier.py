@@ -55,20 +55,6 @@ def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[st
       page.Section('Notes', [page.Lines(notes)])], config, verdict=_verdict(summary))
 
 
-def write_predictions(path: Path, *, title: str, config: Any, summary: Mapping[str, Any], notes: Sequence[str],
-                      scores: Sequence[float], worst: Sequence[Looked]) -> None:
-  """Writes the page of a run on a folder of photos; see `write_evaluation`."""
-  words = (f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} above the threshold '
-           f'{number(summary["threshold"])}, {summary["skipped"]} that could not be read.')
-  histogram = [page.figure('Probabilities', plots.histogram({'these photos': scores}, summary['threshold'],
-                                                            label='probability of a defect'))] if len(scores) else []
-  page.write(path, title, [
-      page.Section('Scores', [page.Figures(histogram)]),
-      page.Section('Highest probabilities', [page.Text('Photos, each beside its saliency.'),
-                                             page.Pairs(list(map(_pair, worst)), 'saliency')]),
-      page.Section('Notes', [page.Lines(notes)])], config, verdict=[words])
-
-
 def _pair(looked):
   words, image, saliency = looked
   return page.Pair(words, page.png(heatmaps.outlined(image, np.zeros(image.shape[:2], bool))),

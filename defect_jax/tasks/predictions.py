@@ -6,12 +6,12 @@ import os
 import pathlib
 from concurrent import futures
 
+from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import parts, samples
 from defect_jax.data.sources import folder
 from defect_jax.imagesets import writer
 from defect_jax.runs.atomic import write_atomic
-from defect_jax.tasks import machine
 from defect_jax.tasks.photo_progress import Progress
 
 COLUMNS = ('file', 'score', 'threshold', 'verdict', 'reason', 'heatmap')
@@ -114,7 +114,7 @@ def summary(rows, seconds, done):
   verdicts = [row[3] for row in rows.values()]
   return {'steps': len(rows), 'compile_seconds': None, 'images_per_second': done / max(seconds, 1e-9),
           'photos': len(rows), 'skipped': verdicts.count('error'), 'ok': verdicts.count('ok'),
-          'ng': verdicts.count('ng'), **machine.used()}
+          'ng': verdicts.count('ng'), **parallel.machine()}
 
 
 def text(rows):

@@ -28,7 +28,6 @@ from defect_jax.trained.vae import geometry
 from defect_jax.training import checkpoint
 
 _CHUNK_PIXELS = 2**18  # of one call of a network
-_AT_ONCE = 32  # photos predicted at once
 _BRIGHT = 0.99  # quantile of a saliency map that is shown at full strength
 _BLUR = 1.5  # px, of saliency maps
 _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
@@ -44,7 +43,8 @@ class ClassifierPredictor:
     prior: how frequent each class is where it is used. tta_axes: flip axes for test-time augmentation; logits are
       averaged over the flipped copies. temperature: divides the logits. seen: SHA-256 of the photos that it was trained
       on or chosen by, and of those that such images were made from.
-    workdir, config, step, threshold, notes: of the run that it was opened from.
+    workdir, config, step, threshold, notes: of the run that it was opened from. at_once: photos per call of
+      `predict`.
   """
   classes: list[str]
   model: cnn.Classifier
@@ -59,6 +59,7 @@ class ClassifierPredictor:
   step: int = 0
   threshold: Threshold | None = None
   notes: tuple[str, ...] = ()
+  at_once: int = 32
 
   kind: ClassVar[str] = 'classifier'
   good_scores = ()
@@ -89,9 +90,9 @@ class ClassifierPredictor:
   def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
     """Scores are probabilities of being defective; maps, if wanted, are of `saliency`, each with a scale of its own,
     since only places are compared."""
-    for batch, images in base.batched(samples, _AT_ONCE):
+    for batch, images in base.batched(samples, self.at_once):
       maps = self.saliency(images) if heatmaps else [None] * len(batch)
-      for sample, probabilities, saliency in zip(batch, self.probabilities(images, _AT_ONCE), maps, strict=True):
+      for sample, probabilities, saliency in zip(batch, self.probabilities(images, self.at_once), maps, strict=True):
         yield base.Prediction(sample, 1 - float(probabilities[0]), self.classes[int(probabilities.argmax())], saliency,
                               1. if saliency is None else scale_of(saliency), probabilities)
 
@@ -181,7 +182,7 @@ def model_of(config: ConfigDict, classes: int) -> cnn.Classifier:
 
 
 def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | None = None, mirrored: bool = False,
-                    threshold: float | None = None) -> ClassifierPredictor:
+                    threshold: float | None = None, at_once: int = 32) -> ClassifierPredictor:
   """The classifier of a workdir; changes nothing there.
 
   Args:
@@ -221,7 +222,7 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
   return ClassifierPredictor(
       classes, model, jax.tree.map(jnp.asarray, params), standard, prior,
       tta_axes_of(config.data.augment, mirrored or config.get('mirrored')), temperature, seen, workdir, config, step,
-      Threshold(threshold, 'probability of a defect', None, None), notes)
+      Threshold(threshold, 'probability of a defect', None, None), notes, at_once)
 
 
 def scale_of(saliency: Float[np.ndarray, 'h w']) -> float:

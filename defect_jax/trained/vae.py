@@ -24,7 +24,6 @@ from defect_jax.trained import base
 from defect_jax.training import checkpoint
 
 _CHUNK = 128  # images encoded at once
-_AT_ONCE = 32  # photos predicted at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +31,7 @@ class VaePredictor:
   """A trained VAE; alone it scores a photo by the mean difference of input and output (the thesis's anomaly score).
 
   params: {'encoder', 'decoder'}. threshold: set by hand, None where it is not: a VAE has none of its own.
+  at_once: photos per call of `predict`.
   """
   workdir: Workdir
   config: ConfigDict
@@ -40,6 +40,7 @@ class VaePredictor:
   standard: models.Standard
   params: dict
   threshold: thresholds.Threshold | None = None
+  at_once: int = 32
 
   kind: ClassVar[str] = 'vae'
   classes = good_scores = notes = ()
@@ -69,9 +70,9 @@ class VaePredictor:
   def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
     """Mean absolute residuals of the reconstructions from the posterior means."""
     del heatmaps  # the score needs the map anyway
-    for batch, images in base.batched(samples, _AT_ONCE):
-      means = self._in_chunks(_encode, 'encoder', images, _AT_ONCE).mean
-      residuals = np.abs(images - self._in_chunks(_decode, 'decoder', means, _AT_ONCE)).mean(-1)
+    for batch, images in base.batched(samples, self.at_once):
+      means = self._in_chunks(_encode, 'encoder', images, self.at_once).mean
+      residuals = np.abs(images - self._in_chunks(_decode, 'decoder', means, self.at_once)).mean(-1)
       for sample, residual in zip(batch, residuals, strict=True):
         # Black to bright over one deviation of the training photos: the same for all photos.
         yield base.Prediction(sample, float(residual.mean()), None, residual, float(self.standard.scale))
@@ -104,11 +105,11 @@ _encode = jax.jit(models.Vae.encode, static_argnums=0)
 _decode = jax.jit(models.Vae.decode, static_argnums=0)
 
 
-def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None) -> VaePredictor:
+def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None, at_once: int = 32) -> VaePredictor:
   """The VAE of a workdir's newest sound checkpoint; changes nothing there.
 
-  key: the config's key that messages name. threshold: set by hand. Raises UserError for a folder without a run, a run
-  of another task, and one without a usable checkpoint.
+  key: the config's key that messages name. threshold, at_once: see VaePredictor. Raises UserError for a folder without
+  a run, a run of another task, and one without a usable checkpoint.
   """
   workdir, config = base.read_run(root, key, ('vae',))
   model, kept = model_of(config), checkpoint.read(workdir)
@@ -123,7 +124,7 @@ def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None) -> 
     raise UserError(f'{key}: {workdir.checkpoint(step)} was saved by another version of defect_jax; train the VAE anew '
                     'with this one') from error
   return VaePredictor(workdir, config, step, model, standard, jax.tree.map(jnp.asarray, params),
-                      None if threshold is None else thresholds.by_hand(threshold, ()))
+                      None if threshold is None else thresholds.by_hand(threshold, ()), at_once)
 
 
 def model_of(config: ConfigDict) -> models.Vae:

@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 
+from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import samples
 from defect_jax.evaluation import anomaly, classification, synthetic
 from defect_jax.report import anomaly as report
-from defect_jax.tasks import machine
 from defect_jax.tasks.anomaly import fitting, photos, scoring
 from defect_jax.tasks.photo_progress import Progress
 
@@ -56,7 +56,7 @@ def run(config, workdir):
       'compile_seconds': None,  # not told apart from scoring
       'images_per_second': progress.done / scored_in, 'skipped': len(notes),
       'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.shown)},
-      **machine.used()}
+      **parallel.machine()}
   worst = np.argsort(-np.array(test.scores[score.name]))[:_SHOWN]
   report.write_evaluation(
       workdir.report_html, title=f'{workdir.root.name}: anomalies', config=config, summary=summary, notes=notes,

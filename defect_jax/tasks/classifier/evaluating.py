@@ -10,14 +10,13 @@ from defect_jax.config import UserError
 from defect_jax.data import prepared
 from defect_jax.evaluation import classification
 from defect_jax.report import classifier as report
-from defect_jax.runs.atomic import write_atomic
+from defect_jax.runs import predictions
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks import fitting, machine, predictions
+from defect_jax.tasks import fitting
 from defect_jax.tasks.classifier import learning
 from defect_jax.tasks.classifier.material import open_material
 from defect_jax.trained import classifier as trained
 
-COLUMNS = (*predictions.COLUMNS, 'class', 'truth')
 _NAMED = 3  # files that a refusal names
 _WRONG = 12  # photos on the page that it gets wrong
 _LOOKED_AT = 6  # photos whose saliency is on the page
@@ -56,7 +55,7 @@ def run(config, workdir):
       'calibration_error': classification.calibration_error(material.test.labels, probabilities, found.prior),
       'photos': photos,
       'skipped': sum(note.startswith('skipped') for note in material.notes),
-      **machine.used()}
+      **parallel.machine()}
   _report(config, workdir, material, found, probabilities, summary)
   print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
         flush=True)
@@ -103,13 +102,10 @@ def _counts(lot, classes):
 
 
 def _write_rows(config, workdir, material, probabilities):
-  rows = [COLUMNS]
-  for file, label, row in zip(material.test.files, material.test.labels, probabilities, strict=True):
-    score = 1 - float(row[0])
-    rows.append((file, f'{score:.6g}', predictions.shown_limit(config.threshold),
-                 'ng' if score > config.threshold else 'ok', '', '', material.classes[int(row.argmax())],
-                 material.classes[label]))
-  write_atomic(workdir.predictions_csv, predictions.text(rows))
+  rows = [predictions.row(file, 1 - float(row[0]), config.threshold, **{'class': material.classes[int(row.argmax())],
+                                                                        'truth': material.classes[label]})
+          for file, label, row in zip(material.test.files, material.test.labels, probabilities, strict=True)]
+  predictions.write(workdir, rows, ('class', 'truth'))
 
 
 def _report(config, workdir, material, found, probabilities, summary):

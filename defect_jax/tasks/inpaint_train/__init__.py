@@ -11,7 +11,7 @@ from defect_jax.config import UserError, config_hash
 from defect_jax.data import prepared
 from defect_jax.diffusion import finetune
 from defect_jax.report import inpaint_train as report
-from defect_jax.tasks import fitting, machine
+from defect_jax.tasks import fitting
 from defect_jax.tasks.inpaint_train import learners, material, measures, stages
 from defect_jax.training.descent import as_tree
 
@@ -105,7 +105,7 @@ def _learn(config, workdir, learner, seen, stage):
     return untrained(as_tree(learner.before.params), len(found.labels))
 
   summary |= _realism(config, before, found, made, defects, dev)
-  summary |= machine.used()
+  summary |= parallel.machine()
   learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                            'weights': seen.weights or None, 'summary': summary})
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, history.values, found,

@@ -17,7 +17,6 @@ from defect_jax.detectors import baselines
 from defect_jax.evaluation import forecast
 from defect_jax.models import features
 from defect_jax.models import vae as models
-from defect_jax.tasks import machine
 from defect_jax.tasks.vae.measures import Measures
 from defect_jax.tasks.vae.progress import Progress
 from defect_jax.trained.vae import check_photos, model_of, open_vae, photos_of
@@ -172,7 +171,7 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
   seconds = time.monotonic() - began - feed.compile_seconds  # of this session
   speed = {'steps': schedule.total, 'seconds': workdir.seconds_spent(), 'compile_seconds': feed.compile_seconds,
            'images_per_second': min(config.batch, len(photos)) * (schedule.total - first) / max(seconds, 1e-9),
-           **machine.used()}
+           **parallel.machine()}
   summary = speed | measures.at_end(_params(state), history) | _perceptual(workdir.read_metrics(), schedule.total)
   measures.report(workdir, config, _params(state), summary, history)
   return summary

@@ -1,0 +1,152 @@
+"""Scores photos by anything that was trained: rows in predictions.csv, heat maps, and a page of the highest scores."""
+
+import os
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from defect_jax import parallel
+from defect_jax.data import parts, samples
+from defect_jax.data.sources import folder
+from defect_jax.data.tiles import Tiling
+from defect_jax.errors import UserError
+from defect_jax.imagesets import writer
+from defect_jax.report import heatmaps
+from defect_jax.report import predictions as report
+from defect_jax.runs import predictions
+from defect_jax.runs.atomic import write_atomic
+from defect_jax.runs.folder import Workdir
+from defect_jax.tasks.photo_progress import Progress
+from defect_jax.trained import base
+
+_SHOWN = 24  # photos on the page
+_LONGEST = 200  # bytes of a heat map's name; a file system takes 255, and a name beside it while it is written
+_WRITERS = 2  # threads that draw and write heat maps
+_WAITING = 64  # photos whose heat maps are on their way, at most
+
+
+def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
+  """Predicts by the run that the config names; returns the summary. Raises UserError, Stopped or DiskFull."""
+  records = list_photos(config.photos, workdir)
+  predictor = base.open(config.run, threshold=config.threshold.value, at_once=config.batch)
+  if predictor.threshold is None:
+    raise UserError(f'threshold.value: is not set, and {config.run} has no threshold of its own; set the score above '
+                    'which a photo is defective')
+  workdir.open()
+  return predict(workdir, predictor, records, config.heatmaps)
+
+
+def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], with_heatmaps: bool
+            ) -> dict[str, Any]:
+  """Scores photos in an open workdir that has `photos` in its config; returns the summary."""
+  for note in predictor.notes:
+    print(f'note: {note}', flush=True)
+  began = time.monotonic()
+  table, count = score(workdir, predictor, records, with_heatmaps)
+  seconds = time.monotonic() - began
+  table.finish()
+  rows = [table.rows[record.file] for record in records]
+  verdicts, threshold = [row['verdict'] for row in rows], predictor.threshold
+  summary = {
+      'steps': len(rows), 'seconds': workdir.seconds_spent(), 'compile_seconds': None,
+      'images_per_second': count / max(seconds, 1e-9), 'photos': len(rows), 'skipped': verdicts.count('error'),
+      'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'), 'threshold': threshold.value,
+      'threshold_source': threshold.source, 'false_alarm_rate': threshold.false_alarm_rate,
+      'false_alarm_ci': threshold.false_alarm_ci, **predictor.about, **parallel.machine()}
+  _report(workdir, predictor, records, rows, summary)
+  print(f'{len(rows)} photos: {summary["ok"]} ok, {summary["ng"]} ng, {summary["skipped"]} skipped since they could '
+        f'not be read; {summary["images_per_second"]:.0f} photos/s', flush=True)
+  return summary
+
+
+def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
+  """The photo `root`, or every PNG, JPEG, BMP and TIFF below that folder but the run's own, sorted; UserError where
+  there are none."""
+  if not root:
+    raise UserError('photos: is not set; name a folder of photos, or one photo')
+  path = pathlib.Path(root)
+  if path.is_file():
+    return [parts.Record(path.name, '', path.name, path)]
+  if not path.is_dir():
+    raise UserError(f'photos: {root} is not a folder or photo; name a folder of photos, or one photo')
+  own = workdir.root.resolve()
+  found = sorted(photo for photo in folder.photos_below(path) if own not in photo.resolve().parents)
+  if not found:
+    raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
+  files = [photo.relative_to(path).as_posix() for photo in found]
+  return [parts.Record(file, '', file, photo) for file, photo in zip(files, found, strict=True)]
+
+
+def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], with_heatmaps: bool
+          ) -> tuple[predictions.Predictions, int]:
+  """The rows of photos, not finished yet, and how many this session scored. What cannot be read becomes a row too."""
+  threshold, classes = predictor.threshold.value, bool(predictor.classes)
+
+  def row_of(prediction):
+    file, more = prediction.sample.record.file, {'class': prediction.label} if classes else {}
+    if with_heatmaps:
+      drawn = heatmaps.overlay(prediction.sample.image, prediction.anomaly_map, prediction.scale)
+      more['heatmap'] = _write_heatmap(workdir, file, drawn)
+    return predictions.row(file, prediction.score, threshold, **more)
+
+  table = predictions.Predictions(workdir, {record.file: record.photo for record in records}, predictor.digest,
+                                  threshold, ('class',) if classes else ())
+  pending = [record for record in records if record.file not in table.rows]
+  progress = Progress(workdir, len(records), len(table.rows))
+  broken, waiting = [], []
+
+  def put(row):
+    table.add(row)
+    progress()
+
+  def put_broken():
+    while broken:
+      sample = broken.pop(0)
+      put(predictions.error_row(sample.record.file, threshold, sample.reason))
+
+  with table, futures.ThreadPoolExecutor(_WRITERS) as pool:
+    for prediction in predictor.predict(_usable(pending, predictor.tiling, broken), with_heatmaps):
+      waiting.append(pool.submit(row_of, prediction))
+      put_broken()
+      while len(waiting) >= _WAITING or (waiting and waiting[0].done()):
+        put(waiting.pop(0).result())
+    for future in waiting:
+      put(future.result())
+    put_broken()
+  return table, len(pending)
+
+
+def _usable(records: Sequence[parts.Record], tiling: Tiling, broken: list[samples.Sample]) -> Iterator[samples.Sample]:
+  """Samples that can be used; the others are added to `broken`."""
+  for sample in samples.read_all(records, tiling):
+    if sample.reason:
+      broken.append(sample)
+    else:
+      yield sample
+
+
+def _write_heatmap(workdir, file, drawn):
+  """Writes the heat map of a photo; returns its path relative to the workdir."""
+  path = workdir.heatmaps / f'{file}.png'
+  if len(os.fsencode(path.name)) > _LONGEST:
+    path = path.with_name(f'{parts.digest(file).hex()}.png')
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_atomic(path, writer.encode_png(drawn), sync=False)
+  return path.relative_to(workdir.root).as_posix()
+
+
+def _report(workdir, predictor, records, rows, summary):
+  scored = [row for row in rows if row['score']]
+  worst = sorted(scored, key=lambda row: -float(row['score']))[:_SHOWN]
+  record_of = {record.file: record for record in records}
+  # A photo that was scored by a session before may be unreadable by now.
+  again = predictor.predict(_usable([record_of[row['file']] for row in worst], predictor.tiling, []), True)
+  config = workdir.read_config()
+  report.write(
+      workdir.report_html, title=f'{workdir.root.name}: {pathlib.Path(config.photos).name}', config=config,
+      summary=summary, notes=[f'{row["file"]}: {row["reason"]}' for row in rows if row['verdict'] == 'error'],
+      scores=[float(row['score']) for row in scored], good=predictor.good_scores, worst=list(again))
