@@ -18,7 +18,7 @@ images: `+cutpaste` (pieces of the defective photos on good ones), `+vae_joint` 
 (E1, E2, D; mosaics), `+inpaint` (a latent diffusion trained from scratch on the cell's photos), `+vae_split+inpaint`
 (half each). Where --photos lists several numbers, `+classic` of the others is compared with that of the first: what as
 many real photos would have given. Where several photos show one workpiece (magnetic tiles), the bootstrap draws
-workpieces. Each generator is trained once a seed and shared by its arms; it sees the cell's few-shot photos and good
+workpieces. Each generator is trained once per seed and shared by its arms; it sees the cell's few-shot photos and good
 ones of the pool, nothing else. Early stopping takes a fifth of these photos away from the classifier. Images that name
 such a photo as their source are left out; samples of the prior, which have no source, and inpainted ones, whose source
 is the good photo, may still show what their generator has seen of it. The head on VGG16 has two copies of each photo,
@@ -31,36 +31,20 @@ import dataclasses
 import itertools
 import json
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from absl import flags
 
 from defect_jax.config import UserError
-from defect_jax.evaluation import classification, paired
-from defect_jax.report import plots
 from defect_jax.runs.atomic import write_atomic
-from defect_jax.sweeps import jobs
+from defect_jax.sweeps import local
+from defect_jax.sweeps.study import Executor, Study
 from experiments import augmentation_cells as cells
-from experiments import command
+from experiments import augmentation_comparison as comparison
+from experiments import command, results
 
-FLAGS = flags.FLAGS
-flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.')
-flags.DEFINE_list('sets', ['elpv'], 'Which sets: elpv, magnetic_tile.')
-flags.DEFINE_list('arms', list(cells.ARMS), 'Which arms.')
-flags.DEFINE_list('photos', ['25'], 'Real defective photos, 0 for all.')
-flags.DEFINE_list('ratios', ['1'], 'Made images for each real defective photo.')
-flags.DEFINE_list('candidates', ['config'], 'Of how many generated images the selection filter keeps one; config: as '
-                  "the generators' configs say. Those of inpainting take real masks, which elpv has not.")
-flags.DEFINE_enum('model', 'resnet', ['resnet', 'vgg16'], 'The classifier.')
-flags.DEFINE_integer('seeds', 5, 'Seeds; each redraws the photos. Of few, intervals are too narrow.', lower_bound=2)
-flags.DEFINE_integer('at_once', 1, 'Seeds that run side by side, with a share of the CPUs each.', lower_bound=1)
-flags.DEFINE_integer('images', 400, 'Images of each made set.', lower_bound=1)
-flags.DEFINE_string('data', '../shared/data', 'Folder of magnetic_tile/.')
-flags.DEFINE_string('root', 'runs/augmentation_study', 'Folder of the runs.')
-flags.DEFINE_boolean('tiny', False, 'Tiny jobs, two seeds and two arms, to try the command.')
-
-_BASE = '+classic'
+TINY_ARMS = comparison.BASE, '+cutpaste'
 _SETS = {
     'elpv': {'source': 'elpv', 'defects': ('defective',)},
     # Photos are of any shape, and two fifths of the defects would lie outside a central square.
@@ -69,111 +53,82 @@ _SETS = {
 }
 
 
-def cell(name, photos, seed, candidates):
-  """The Cell of a set, so many real defective photos, a seed, and how many candidates its filters have."""
-  data = dict(_SETS[name])
-  if 'path' in data:
-    data['path'] = str(Path(FLAGS.data) / data['path'])
-  root = Path(FLAGS.root) / f'{name}_{photos}' / f'seed_{seed}'
-  root.mkdir(parents=True, exist_ok=True)
-  return cells.Cell(root, data, photos, seed, 60 if FLAGS.tiny else FLAGS.images, FLAGS.tiny, candidates)
-
-
 @dataclasses.dataclass(frozen=True)
-class Measured:
-  """An arm on a part: files and groups `[N]` of its photos, labels `[N]`, probabilities `[R, N, 2]` of R seeds."""
-  files: list
-  groups: list
-  labels: np.ndarray
-  chances: np.ndarray
+class Plan:
+  """What is compared, see the flags of the same names; candidates: None for what the generators' configs say."""
+  root: Path
+  data: Path
+  part: str = 'dev'
+  sets: Sequence[str] = ('elpv',)
+  arms: Sequence[str] = tuple(cells.ARMS)
+  photos: Sequence[int] = (25,)
+  ratios: Sequence[float] = (1.0,)
+  candidates: Sequence[int | None] = (None,)
+  model: str = 'resnet'
+  seeds: int = 5
+  images: int = 400
+  tiny: bool = False
 
-  def figures(self):
-    """Mean figures over the seeds: both classes of what is good and what is not, also where the classifier knows
-    several defects."""
-    found = [classification.figures(self.labels, of) for of in self.chances]
-    return {key: float(np.mean([of[key] for of in found])) for key in found[0]}
+  def asked(self) -> list[comparison.Asked]:
+    """All that is measured of a set, nothing twice."""
+    return list(dict.fromkeys(
+        comparison.Asked(photos, arm, ratio if cells.ARMS[arm] else None, candidates if cells.filtered(arm) else None)
+        for photos, ratio, candidates, arm in itertools.product(self.photos, self.ratios, self.candidates, self.arms)))
 
-  def against(self, other):
-    """Differences to another arm, as of paired.differences."""
-    _check_same(self.files, other.files)
-    return paired.differences(self.labels, self.chances, other.chances, groups=self.groups)
-
-
-def measured(name, photos, arm, ratio, candidates):
-  """Measured of all seeds of an arm on a part."""
-  of_seeds = [cell(name, photos, seed, candidates) for seed in range(FLAGS.seeds)]
-  found = jobs.each(lambda one: one.classify(arm, ratio, FLAGS.model, FLAGS.part)[1], of_seeds, FLAGS.at_once)
-  files = sorted(found[0])
-  for rows in found:
-    _check_same(files, sorted(rows))
-  labels, chances = zip(*map(cells.probabilities, found), strict=True)
-  groups = of_seeds[0].groups()
-  _check_same(files, [file for file in files if file in groups])  # a measured photo may be gone since
-  return Measured(files, [groups[file] for file in files], labels[0], np.array(chances))
+  def cells_of(self, name: str, asked: comparison.Asked) -> list[cells.Cell]:
+    """The cells of a set, one per seed."""
+    data = dict(_SETS[name])
+    if 'path' in data:
+      data['path'] = str(self.data / data['path'])
+    return [cells.Cell(self.root / f'{name}_{asked.photos}' / f'seed_{seed}', data, asked.photos, seed, self.images,
+                       self.tiny, asked.candidates) for seed in range(self.seeds)]
 
 
-def _check_same(files, others):
-  if files != others:
-    odd = sorted(set(files) ^ set(others))
-    raise UserError(f'seeds and arms were measured on different photos, such as {odd[0]}; put the photos back as they '
-                    f'were, or remove {FLAGS.root} and start again')
+FLAGS = command.define('runs/augmentation_study', data='../shared/data', tiny='Tiny jobs, two seeds and two arms, to '
+                       'try the command.', at_once=True, publish=True)
+flags.DEFINE_enum('part', Plan.part, ['dev', 'final'], 'What the tables are about.', flag_values=FLAGS)
+flags.DEFINE_list('sets', list(Plan.sets), 'Which sets: elpv, magnetic_tile.', flag_values=FLAGS)
+flags.DEFINE_list('arms', list(Plan.arms), 'Which arms.', flag_values=FLAGS)
+flags.DEFINE_list('photos', [f'{number}' for number in Plan.photos], 'Real defective photos, 0 for all.',
+                  flag_values=FLAGS)
+flags.DEFINE_list('ratios', [f'{number:g}' for number in Plan.ratios], 'Made images for each real defective photo.',
+                  flag_values=FLAGS)
+flags.DEFINE_list('candidates', ['config'], 'Of how many generated images the selection filter keeps one; config: as '
+                  "the generators' configs say. Those of inpainting take real masks, which elpv has not.",
+                  flag_values=FLAGS)
+flags.DEFINE_enum('model', Plan.model, ['resnet', 'vgg16'], 'The classifier.', flag_values=FLAGS)
+flags.DEFINE_integer('seeds', Plan.seeds, 'Seeds; each redraws the photos. Of few, intervals are too narrow.',
+                     lower_bound=2, flag_values=FLAGS)
+flags.DEFINE_integer('images', Plan.images, 'Images of each made set.', lower_bound=1, flag_values=FLAGS)
 
 
-def compare(name, counts, ratios, filters):
-  """Rows of a set: a dict for each number of real defective photos, arm, ratio and filter, none twice.
+def study(plan: Plan) -> Study[list[comparison.Row]]:
+  """The rows of all sets, of classifiers and of the generators that they need."""
+  jobs = {name: {asked: [cell.classifier(asked.arm, asked.ratio, plan.model, plan.part)
+                         for cell in plan.cells_of(name, asked)] for asked in plan.asked()} for name in plan.sets}
 
-  An arm's differences are to `+classic` of as many real photos; those of `+classic` itself to that of the first of
-  `counts`: what real photos instead of made ones would give.
-  """
-  results = {}
-  for photos, ratio, candidates, arm in itertools.product(counts, ratios, filters, FLAGS.arms):
-    asked = photos, arm, ratio if cells.ARMS[arm] else None, candidates if cells.filtered(arm) else None
-    if asked not in results:
-      results[asked] = measured(name, *asked)
-  for (photos, arm, ratio, candidates), ours in results.items():
-    row = {'set': name, 'photos': photos, 'ratio': ratio, 'arm': arm, 'candidates': candidates,
-           'seeds': len(ours.chances), 'tested': len(ours.labels), 'figures': ours.figures()}
-    base = photos if arm != _BASE else counts[0] if photos != counts[0] else None
-    if theirs := results.get((base, _BASE, None, None)):
-      row['against'] = f'{_BASE}, {base or "all"} photos'
-      row['differences'] = {key: {'mean': of.mean, 'interval': of.interval, 'by_seed': of.by_seed,
-                                  'verdict': of.verdict} for key, of in ours.against(theirs).items()}
-    yield row
+  def of_set(name):
+    groups = plan.cells_of(name, plan.asked()[0])[0].groups()
+    by_asked = {asked: comparison.measured([cells.predictions(job.workdir) for job in runs], groups)
+                for asked, runs in jobs[name].items()}
+    return comparison.compare(name, by_asked)
+  return Study(f'augmentation_study_{plan.part}', [job for of in jobs.values() for runs in of.values() for job in runs],
+               lambda summaries: [row for name in jobs for row in of_set(name)])
 
 
-def lines(rows):
-  """The rows in Markdown."""
-  yield (f'| set | photos | ratio | arm | {" | ".join(classification.NAMES)} | balanced accuracy, points (95 %) '
-         '| against | verdict |')
-  yield '|---' * (7 + len(classification.NAMES)) + '|'
-  for row in rows:
-    of = row.get('differences', {}).get('balanced_accuracy')
-    words = ['–', '–', '–'] if of is None else [
-        '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * value for value in (of['mean'], *of['interval']))),
-        row['against'], of['verdict']]
-    ratio = '–' if row['ratio'] is None else f'{row["ratio"]:g}'
-    figures = [f'{row["figures"][key]:.3f}' for key in classification.NAMES]
-    yield '| ' + ' | '.join([row['set'], str(row['photos'] or 'all'), ratio, _arm(row), *figures, *words]) + ' |'
+def run(plan: Plan, execute: Executor) -> list[comparison.Row]:
+  """The rows; writes them as PART.json, and a picture per set."""
+  for name, asked in itertools.product(plan.sets, plan.asked()):
+    for cell in plan.cells_of(name, asked):
+      cell.prepare([asked.arm])
+  rows = study(plan).run(execute)
+  for name in plan.sets:
+    comparison.draw([row for row in rows if row['set'] == name], plan.root / f'{plan.part}_{name}.png')
+  write_atomic(plan.root / f'{plan.part}.json', json.dumps(rows, indent=2) + '\n')
+  return rows
 
 
-def _arm(row):
-  return row['arm'] + (f', best of {row["candidates"]}' if row['candidates'] else '')
-
-
-def draw(rows, path):
-  """A PNG of the differences of balanced accuracy."""
-  shown = {}
-  for row in rows:
-    if of := row.get('differences', {}).get('balanced_accuracy'):
-      low, high = of['interval']
-      ratio = '' if row['ratio'] is None else f', ratio {row["ratio"]:g}'
-      shown[f'{_arm(row)}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * of['mean'], 100 * high
-  if shown:
-    figure = plots.intervals(shown, label='points of balanced accuracy', level=(0, 'no difference'))
-    write_atomic(path, plots.png(figure))
-
-
-def _numbers(flag, texts, kind, least):
+def numbers(flag: str, texts: Sequence[str], kind: Callable[[str], float], least: float) -> list:
   """What a flag lists, as numbers of a kind."""
   try:
     values = [kind(text) for text in texts]
@@ -184,24 +139,39 @@ def _numbers(flag, texts, kind, least):
   return values
 
 
-def main(_):
-  if FLAGS.tiny:
-    FLAGS.seeds, FLAGS.photos, FLAGS.sets = 2, ['10'], FLAGS.sets[:1]
-    FLAGS.at_once = FLAGS.at_once if FLAGS['at_once'].present else max(1, min(2, len(jobs.cpus())))
-    FLAGS.arms = FLAGS.arms if FLAGS['arms'].present else ['+classic', '+cutpaste']
-    FLAGS.root = FLAGS.root if FLAGS['root'].present else 'runs/augmentation_study_tiny'
-  command.check_known('arms', FLAGS.arms, cells.ARMS)
-  command.check_known('sets', FLAGS.sets, _SETS)
-  counts, ratios = _numbers('photos', FLAGS.photos, int, 0), _numbers('ratios', FLAGS.ratios, float, 0)
-  filters = [None if of == 'config' else _numbers('candidates', [of], int, 1)[0] for of in FLAGS.candidates]
-  every = []
-  for name in FLAGS.sets:
-    rows = list(compare(name, counts, ratios, filters))
-    draw(rows, Path(FLAGS.root) / f'{FLAGS.part}_{name}.png')
-    every += rows
-  print('\n'.join(lines(every)))
-  write_atomic(Path(FLAGS.root) / f'{FLAGS.part}.json', json.dumps(every, indent=2) + '\n')
+def plan_of(flags: flags.FlagValues) -> Plan:
+  """What the flags ask for; UserError where it cannot be compared."""
+  command.check_known('arms', flags.arms, cells.ARMS)
+  command.check_known('sets', flags.sets, _SETS)
+  candidates = [None if word == 'config' else numbers('candidates', [word], int, 1)[0] for word in flags.candidates]
+  plan = Plan(Path(flags.root), Path(flags.data), flags.part, flags.sets, flags.arms,
+              numbers('photos', flags.photos, int, 0), numbers('ratios', flags.ratios, float, 0), candidates,
+              flags.model, flags.seeds, flags.images)
+  if flags.tiny:
+    plan = tiny(dataclasses.replace(plan, arms=plan.arms if flags['arms'].present else TINY_ARMS))
+    return plan if flags['root'].present else dataclasses.replace(plan, root=Path('runs/augmentation_study_tiny'))
+  return plan
+
+
+def tiny(plan: Plan) -> Plan:
+  """A plan to try the command."""
+  return dataclasses.replace(plan, seeds=2, photos=[10], sets=plan.sets[:1], images=60, tiny=True)
+
+
+def at_once(flags: flags.FlagValues) -> int:
+  """How many jobs run side by side: two of a tiny study where there are CPUs for them."""
+  return min(2, max(1, len(local.cpus()))) if flags.tiny and not flags['at_once'].present else flags.at_once
+
+
+def main(flags):
+  plan = plan_of(flags)
+  rows = run(plan, command.executor(at_once(flags)))
+  print(comparison.table(rows).markdown())
+  if flags.publish:
+    for name in plan.sets:
+      of_set = [row for row in rows if row['set'] == name]
+      results.publish(f'augmentation_study_{plan.part}_{name}_{plan.model}', comparison.published(of_set), of_set)
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

@@ -5,14 +5,11 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-import platform
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import flags
 
 from defect_jax import parallel
 from defect_jax.data import dataset, regions
@@ -21,8 +18,7 @@ from defect_jax.training import routing
 from defect_jax.training.control import Control
 from defect_jax.training.feeding import ResidentFeed
 from defect_jax.training.state import Trainer
-
-flags.DEFINE_boolean('quick', False, 'A small network and few steps, to try the command itself.')
+from experiments import results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +79,7 @@ def print_result(name, ours, peer, packages, **more):
   ratio = peer / ours if ours and peer else None
   device = jax.local_devices()[0]
   computing = 'cpu' if device.platform == 'cpu' else f'{device.platform}: {jax.device_count()} x {device.device_kind}'
-  machine = f'{platform.machine()}, {_processor()}, {os.cpu_count()} cores, {computing}'
+  machine = f'{results.machine()}, {computing}'
   versions = {package: importlib.metadata.version(package) for package in ('jax', *packages)}
   print(json.dumps({'name': name, 'ours': ours, 'peer': peer, 'ratio': ratio, **more, 'machine': machine,
                     'versions': versions}), flush=True)
@@ -117,12 +113,3 @@ def peak_memory(device):
     import torch
     peaks['peak_gb_torch'] = torch.cuda.max_memory_allocated() / 1e9
   return peaks
-
-
-def _processor():
-  """The processor's name on Linux."""
-  try:
-    lines = Path('/proc/cpuinfo').read_text().splitlines()
-  except OSError:
-    return platform.processor()
-  return next((line.partition(':')[2].strip() for line in lines if line.startswith('model name')), 'unknown')

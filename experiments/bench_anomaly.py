@@ -31,10 +31,11 @@ from defect_jax.tasks import predictions
 from defect_jax.tasks.anomaly import predicting
 from experiments import bench, command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_integer('rounds', 5, 'Rounds of each side.', lower_bound=1)
-flags.DEFINE_integer('cells', 600, 'Solar cells a round.', lower_bound=1)
-flags.DEFINE_string('folder', None, 'Where photos and runs go; by default the folder for temporary files.')
+FLAGS = command.define(quick=True)
+flags.DEFINE_integer('rounds', 5, 'Rounds of each side.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer('cells', 600, 'Solar cells a round.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_string('folder', None, 'Where photos and runs go; by default the folder for temporary files.',
+                    flag_values=FLAGS)
 
 _WIDTH, _HEIGHT, _LARGE = 2590, 1942, 4
 _STEPS = 50
@@ -140,4 +141,4 @@ def _peak_memory(folder, name):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

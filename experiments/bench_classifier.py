@@ -23,11 +23,11 @@ from defect_jax.tasks.classifier import learning
 from defect_jax.training.feeding import ResidentFeed
 from experiments import bench, command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_integer('rounds', 15, 'How many times both take turns.', lower_bound=1)
-flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1)
-flags.DEFINE_integer('size', 64, 'Side of the images.', lower_bound=32)
-flags.DEFINE_boolean('augment', False, 'Whether to time ours with augmentation too.')
+FLAGS = command.define(quick=True)
+flags.DEFINE_integer('rounds', 15, 'How many times both take turns.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer('size', 64, 'Side of the images.', lower_bound=32, flag_values=FLAGS)
+flags.DEFINE_boolean('augment', False, 'Whether to time ours with augmentation too.', flag_values=FLAGS)
 
 _APART = 0.01  # losses of the first steps, at most
 
@@ -134,4 +134,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

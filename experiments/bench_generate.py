@@ -21,11 +21,12 @@ from defect_jax.tasks import generate
 from defect_jax.trained.vae import open_vae
 from experiments import bench, command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True)
-flags.DEFINE_string('folder', None, 'Where the images go; by default the folder for temporary files.')
-flags.DEFINE_integer('images', 500, 'Images a round.', lower_bound=1)
-flags.DEFINE_integer('rounds', 9, 'Rounds of each side.', lower_bound=1)
+FLAGS = command.define(quick=True)
+flags.DEFINE_string('vae', None, 'Workdir of a trained VAE.', required=True, flag_values=FLAGS)
+flags.DEFINE_string('folder', None, 'Where the images go; by default the folder for temporary files.',
+                    flag_values=FLAGS)
+flags.DEFINE_integer('images', 500, 'Images a round.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer('rounds', 9, 'Rounds of each side.', lower_bound=1, flag_values=FLAGS)
 
 
 def main(argv):
@@ -61,4 +62,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

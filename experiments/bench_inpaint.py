@@ -24,15 +24,16 @@ from defect_jax import parallel
 from defect_jax.diffusion import pipeline, random_model, vocabulary
 from experiments import bench, command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_enum('model', 'small', ['small', 'sd15'], "The small model, or Stable Diffusion 1.5's architecture.")
-flags.DEFINE_integer('side', 128, 'Pixels a side, a multiple of 64.', lower_bound=64)
-flags.DEFINE_integer('images', 16, 'Images a round.', lower_bound=1)
-flags.DEFINE_integer('steps', 10, 'Steps of DDIM.', lower_bound=1)
-flags.DEFINE_float('guidance', 7.5, 'Guidance.')
-flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16, of all sides.')
-flags.DEFINE_integer('rounds', 5, 'Rounds of each side.', lower_bound=1)
-flags.DEFINE_boolean('peers', True, 'Whether to run the peers.')
+FLAGS = command.define(quick=True)
+flags.DEFINE_enum('model', 'small', ['small', 'sd15'], "The small model, or Stable Diffusion 1.5's architecture.",
+                  flag_values=FLAGS)
+flags.DEFINE_integer('side', 128, 'Pixels a side, a multiple of 64.', lower_bound=64, flag_values=FLAGS)
+flags.DEFINE_integer('images', 16, 'Images a round.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer('steps', 10, 'Steps of DDIM.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_float('guidance', 7.5, 'Guidance.', flag_values=FLAGS)
+flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16, of all sides.', flag_values=FLAGS)
+flags.DEFINE_integer('rounds', 5, 'Rounds of each side.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_boolean('peers', True, 'Whether to run the peers.', flag_values=FLAGS)
 _PROMPT = 'a scratch'
 
 
@@ -217,4 +218,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

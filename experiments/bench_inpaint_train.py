@@ -26,14 +26,18 @@ from defect_jax.training.descent import Descent
 from defect_jax.training.feeding import ResidentFeed
 from experiments import bench, command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_enum('model', 'small', ['small', 'sd15'], "The small pipeline, or Stable Diffusion 1.5's architecture.")
-flags.DEFINE_integer('batch', 16, 'Images a step.', lower_bound=4)
-flags.DEFINE_integer('size', 0, 'Pixels a side; 0: 64 of the small pipeline, 512 of Stable Diffusion.')
-flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16, of what is computed; parameters are float32.')
-flags.DEFINE_boolean('lora', False, 'LoRA of rank 8 instead of the whole UNet; PyTorch then takes PEFT.')
-flags.DEFINE_boolean('again', False, 'Gradient checkpointing.')
-flags.DEFINE_integer('rounds', 10, 'Steps of each side.', lower_bound=1)
+FLAGS = command.define(quick=True)
+flags.DEFINE_enum('model', 'small', ['small', 'sd15'], "The small pipeline, or Stable Diffusion 1.5's architecture.",
+                  flag_values=FLAGS)
+flags.DEFINE_integer('batch', 16, 'Images a step.', lower_bound=4, flag_values=FLAGS)
+flags.DEFINE_integer('size', 0, 'Pixels a side; 0: 64 of the small pipeline, 512 of Stable Diffusion.',
+                     flag_values=FLAGS)
+flags.DEFINE_string('dtype', 'float32', 'float32 or bfloat16, of what is computed; parameters are float32.',
+                    flag_values=FLAGS)
+flags.DEFINE_boolean('lora', False, 'LoRA of rank 8 instead of the whole UNet; PyTorch then takes PEFT.',
+                     flag_values=FLAGS)
+flags.DEFINE_boolean('again', False, 'Gradient checkpointing.', flag_values=FLAGS)
+flags.DEFINE_integer('rounds', 10, 'Steps of each side.', lower_bound=1, flag_values=FLAGS)
 _BANK = 64  # areas
 _WARM = 8  # steps of each side before the clock: memory settles only after some
 _TOKENS = 600  # of the small vocabulary
@@ -197,4 +201,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

@@ -21,10 +21,10 @@ from defect_jax import losses, parallel
 from defect_jax.training import routing
 from experiments import bench, command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_multi_integer('sizes', [64, 128], 'Sides of the square images; the first one counts.')
-flags.DEFINE_integer('rounds', 25, 'How many times the variants take turns.', lower_bound=1)
-flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1)
+FLAGS = command.define(quick=True)
+flags.DEFINE_multi_integer('sizes', [64, 128], 'Sides of the square images; the first one counts.', flag_values=FLAGS)
+flags.DEFINE_integer('rounds', 25, 'How many times the variants take turns.', lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1, flag_values=FLAGS)
 
 
 def config_of(size, joint):
@@ -114,4 +114,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

@@ -25,9 +25,9 @@ from configs import vae_split
 from defect_jax.evaluation import latent
 from experiments import bench, command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_integer('steps', 1200, 'Steps of each run.', lower_bound=latent.WINDOW)
-flags.DEFINE_integer('runs', 3, 'Runs of each side.', lower_bound=1)
+FLAGS = command.define(quick=True)
+flags.DEFINE_integer('steps', 1200, 'Steps of each run.', lower_bound=latent.WINDOW, flag_values=FLAGS)
+flags.DEFINE_integer('runs', 3, 'Runs of each side.', lower_bound=1, flag_values=FLAGS)
 
 _TRIAL = 3.0  # seconds for each setting of the peer
 
@@ -177,4 +177,4 @@ def main(argv):
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

@@ -12,18 +12,17 @@ from defect_jax.config import UserError
 from defect_jax.report import compare
 from experiments import command
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string('out', 'runs/compare.html', 'The page.')
+FLAGS = command.define()
+flags.DEFINE_string('out', 'runs/compare.html', 'The page.', flag_values=FLAGS)
 
 
-def main(arguments):
-  roots = arguments[1:]
+def main(flags, roots):
   if not roots:
     raise UserError('no workdir is named; such as: python -m experiments.compare_runs runs/vae_split runs/vae_joint')
-  Path(FLAGS.out).parent.mkdir(parents=True, exist_ok=True)
-  compare.write(FLAGS.out, roots)
-  print(f'{len(roots)} runs: {FLAGS.out}')
+  Path(flags.out).parent.mkdir(parents=True, exist_ok=True)
+  compare.write(flags.out, roots)
+  print(f'{len(roots)} runs: {flags.out}')
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS, positional=True)

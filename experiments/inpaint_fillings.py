@@ -8,65 +8,79 @@ scikit-image's (the extra `study`).
 """
 
 import json
-import types
+from collections.abc import Mapping
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 from absl import flags
-from scipy import ndimage
+from jaxtyping import Float, UInt8
 
 from defect_jax.report import grids
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.tasks.inpaint_train import measures
-from experiments import command, inpaint_runs
+from experiments import command, inpaint_runs, results
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string('run', None, 'Workdir of a finished run.', required=True)
+FLAGS = command.define(publish=True)
+flags.DEFINE_string('run', None, 'Workdir of a finished run.', required=True, flag_values=FLAGS)
 _SHOWN = 12  # places in the picture
+_NOTHING = 'nothing: good areas as they are'
+
+Kid = tuple[float | None, tuple[float, float] | None]  # and its 95 % interval
 
 
-def biharmonic(places):
+def biharmonic(places: measures.Places) -> Float[np.ndarray, 'n s s 3']:
   """Places filled by scikit-image."""
   from skimage.restoration import inpaint  # only where it is run
 
-  def convolve(mask, weights, **settings):
-    return ndimage.convolve(np.uint8(mask), np.uint8(weights), **settings)
-
-  # scikit-image counts neighbours by a convolution of truth values, which scipy 1.17 gets wrong.
-  with mock.patch.object(inpaint, 'ndi', types.SimpleNamespace(convolve=convolve, label=ndimage.label)):
-    filled = [inpaint.inpaint_biharmonic(image, mark, channel_axis=-1)
-              for image, mark in zip(places.images, places.marks, strict=True)]
+  filled = [inpaint.inpaint_biharmonic(image, mask, channel_axis=-1)
+            for image, mask in zip(places.images, places.marks, strict=True)]
   return measures.compose(places.images, np.float32(np.clip(filled, 0, 1)), places.marks)
 
 
-def fillings(run):
-  """{name: images} of a Finished run's places."""
-  found = run.places
-  return {'the pipeline': run.filled(), 'cut and paste': found.pasted(), 'biharmonic': biharmonic(found),
-          'nothing, good areas as they are': found.images}
+def fillings(run: inpaint_runs.Finished) -> dict[str, Float[np.ndarray, 'n s s 3']]:
+  """Images of a finished run's places, by what they are filled with."""
+  return {'the pipeline': run.filled(), 'defects cut and pasted': run.places.pasted(),
+          'biharmonic inpainting': biharmonic(run.places), _NOTHING: run.places.images}
 
 
-def main(argv):
-  """Prints the table."""
-  del argv
+def kids(run: inpaint_runs.Finished, images: Mapping[str, Float[np.ndarray, 'n s s 3']]) -> dict[str, Kid]:
+  """KID and its interval of each filling, and of what there is to compare with."""
+  against = run.against()
+  found = {name: against.kid(made, run.places.marks) for name, made in images.items()}
+  return found | {'the pipeline before any training': (run.summary['kid_before'], None),
+                  'real defects that were trained on': (against.kid_of_training, None)}
+
+
+def table(found: Mapping[str, Kid], count: int) -> results.Table:
+  """A row per filling."""
+  rows = [[name, '–' if kid is None else f'{kid:.3f}' + (
+      '' if interval is None else ' ({:.2f} to {:.2f})'.format(*interval))] for name, (kid, interval) in found.items()]
+  return results.Table(['areas filled by', f'KID (95 %) against {count} held-out areas of defects'], rows)
+
+
+def picture(run: inpaint_runs.Finished,
+            images: Mapping[str, Float[np.ndarray, 'n s s 3']]) -> UInt8[np.ndarray, 'h w 3']:
+  """The places with their masks greyed out, a row for each filling, and the real defects."""
+  places = run.places
+  hidden = np.where(places.marks[:_SHOWN, ..., None], 0.5, places.images[:_SHOWN])
+  shown = [made[:_SHOWN] for name, made in images.items() if name != _NOTHING]
+  return grids.grid([hidden, *shown, places.donors[:_SHOWN]])
+
+
+def main(flags):
   command.check_installed('skimage', 'study')
-  run = inpaint_runs.Finished(FLAGS.run)
-  found, by_name, against = run.places, fillings(run), run.against()
-  table = {name: against.kid(made, found.marks) for name, made in by_name.items()}
-  table |= {'the pipeline, untrained': (run.summary['kid_before'], None),
-            'real defects that were trained on': (against.kid_of_training, None)}
-  print(f'KID of {len(found.labels)} areas against {against.count} real defects of the part {run.config.measure.part}')
-  for name, (kid, interval) in table.items():
-    between = '' if interval is None else f'  ({interval[0]:.2f} to {interval[1]:.2f})'
-    print(f'{name:36s} {"–" if kid is None else f"{kid:.3f}"}{between}')
-  folder = Path(FLAGS.run) / 'fillings'
+  run = inpaint_runs.Finished(flags.run)
+  images = fillings(run)
+  found = kids(run, images)
+  shown = table(found, run.against().count)
+  print(f'{len(run.places.labels)} areas, real defects of the part {run.config.measure.part}\n{shown.markdown()}')
+  folder = Path(flags.run) / 'fillings'
   folder.mkdir(exist_ok=True)
-  hidden = np.where(found.marks[:_SHOWN, ..., None], 0.5, found.images[:_SHOWN])
-  shown = [of[:_SHOWN] for name, of in by_name.items() if not name.startswith('nothing')]
-  grids.write_png(folder / 'fillings.png', grids.grid([hidden, *shown, found.donors[:_SHOWN]]))
-  write_atomic(folder / 'fillings.json', json.dumps(table, indent=2) + '\n')
+  grids.write_png(folder / 'fillings.png', picture(run, images))
+  write_atomic(folder / 'fillings.json', json.dumps(found, indent=2) + '\n')
+  if flags.publish:
+    results.publish(f'inpaint_fillings_{run.config.data.source}', shown, found)
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

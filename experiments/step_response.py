@@ -4,15 +4,19 @@
   python -m experiments.step_response --workdir=runs/response_crack -- --config.data.source=folder ...
 
 The KLD target goes 30 % down, later back, then the MSE target 30 % down, `--hold` steps each. Since the MSE may stand
-below its target by then, a last change puts it 30 % below where the MSE stands. The run is the default job, longer;
-what stands after `--` goes to it. Prints how many steps each change took until the mean of 50 steps stood
-at both targets for the rest of its stretch, and writes step_response.png and step_response.json to the workdir.
+below its target by then, a last change puts it 30 % below where the MSE stands. The run is the default job, longer; the
+settings after `--` are given to it. Prints how many steps each change took until the mean of 50 steps stood at both
+targets for the rest of its stretch, and writes step_response.png and step_response.json to the workdir.
 """
 
+import functools
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -21,13 +25,16 @@ from matplotlib.figure import Figure
 from defect_jax.evaluation import latent
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
-from experiments import command
+from defect_jax.sweeps import local
+from defect_jax.sweeps.job import Job
+from defect_jax.sweeps.study import Study
+from experiments import command, results
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string('config', 'configs/vae_split.py', 'Config of the run.')
-flags.DEFINE_string('workdir', 'runs/step_response', 'Folder of the run; must not exist.')
-flags.DEFINE_integer('first', 1000, 'Steps before the first change.')
-flags.DEFINE_integer('hold', 400, 'Steps a change is held.')
+FLAGS = command.define(tiny='Few steps of a small network, to try the command.', publish=True)
+flags.DEFINE_string('config', 'configs/vae_split.py', 'Config of the run.', flag_values=FLAGS)
+flags.DEFINE_string('workdir', 'runs/step_response', 'Folder of the run.', flag_values=FLAGS)
+flags.DEFINE_integer('first', 1000, 'Steps before the first change.', flag_values=FLAGS)
+flags.DEFINE_integer('hold', 400, 'Steps a change is held.', flag_values=FLAGS)
 
 _LOG = 10
 # Name, target, factor and what the factor is applied to: a target before the first change, or a loss as it stands.
@@ -35,23 +42,29 @@ _CHANGES = (('KLD target 30 % lower', 'kld', 0.7, 'target/kld'), ('KLD target ba
             ('MSE target 30 % lower', 'mse', 0.7, 'target/mse'),
             ('MSE target 30 % below the MSE', 'mse', 0.7, 'train/mse'))
 
+Row = Mapping[str, Any]  # of metrics.jsonl
 
-def drive(workdir, arguments):
+
+def study(config: str, workdir: Path, settings: Mapping[str, Any], first: int,
+          hold: int) -> Study[dict[str, int | None]]:
+  """{change: steps until both losses stand at the targets}; its job is to be started by `drive`."""
+  steps = {'steps.total': first + hold * len(_CHANGES), 'steps.log': _LOG}
+  return Study('step_response', [Job(config, workdir, settings | steps)],
+               lambda _: dict(zip((name for name, *_ in _CHANGES), responses(*read(Workdir(workdir))), strict=True)))
+
+
+def drive(job: Job, first: int, hold: int) -> None:
   """Runs the job and sends the requests."""
-  total = FLAGS.first + FLAGS.hold * len(_CHANGES)
-  process = subprocess.Popen([
-      sys.executable, '-m', 'defect_jax.main', f'--config={FLAGS.config}', f'--workdir={workdir.root}',
-      f'--config.steps.total={total}', f'--config.steps.log={_LOG}', *arguments])
-  first = None
+  workdir, reference = Workdir(job.workdir), None
+  process = subprocess.Popen([sys.executable, '-m', 'defect_jax.main', f'--workdir={job.workdir}', *job.arguments()])
   try:
-    for number, (_, name, factor, reference) in enumerate(_CHANGES):
-      row = _wait(process, workdir, FLAGS.first + number * FLAGS.hold)
-      first = first or row
-      base = (first if reference.startswith('target') else row)[reference]
-      request = {'id': number + 1, 'targets': {name: factor * base}}
-      write_atomic(workdir.requests_json, json.dumps(request))
+    for number, (_, name, factor, base) in enumerate(_CHANGES):
+      row = _wait(process, workdir, first + number * hold)
+      reference = reference or row
+      target = factor * (reference if base.startswith('target') else row)[base]
+      write_atomic(workdir.requests_json, json.dumps({'id': number + 1, 'targets': {name: target}}))
     if process.wait():
-      sys.exit(f'the run ended with status {process.returncode}')
+      sys.exit(process.returncode)
   finally:
     process.terminate()
 
@@ -63,13 +76,18 @@ def _wait(process, workdir, step):
     if rows and rows[-1]['step'] >= step - _LOG:
       return rows[-1]
     time.sleep(0.05)
-  sys.exit(f'the run ended at status {process.returncode} before step {step}')
+  sys.exit(process.returncode or f'the run ended before step {step}')
 
 
-def responses(rows, first_steps):
+def read(workdir: Workdir) -> tuple[list[Row], list[int]]:
+  """Rows of metrics, and the steps at which a request was applied."""
+  everything = workdir.read_metrics()
+  return ([row for row in everything if 'train/kld' in row], [row['step'] for row in everything if 'request' in row])
+
+
+def responses(rows: Sequence[Row], first_steps: Sequence[int]) -> list[int | None]:
   """Steps from each change until both losses stand at the targets for the rest of its stretch; None if never."""
-  steps = np.array([row['step'] for row in rows])
-  last = [*first_steps[1:], steps[-1]]
+  last = [*first_steps[1:], rows[-1]['step']]
   found = []
   for start, end in zip(first_steps, last, strict=True):
     stretch = [row for row in rows if start < row['step'] <= end]
@@ -80,7 +98,8 @@ def responses(rows, first_steps):
   return found
 
 
-def draw(rows, changes):
+def draw(rows: Sequence[Row], changes: Sequence[int]) -> Figure:
+  """Both losses with their targets, a line at each change."""
   figure = Figure(figsize=(9, 5), layout='constrained')
   for axes, name, unit in zip(figure.subplots(2, sharex=True), ('kld', 'mse'), ('nats', ''), strict=True):
     steps = [row['step'] for row in rows]
@@ -94,18 +113,28 @@ def draw(rows, changes):
   return figure
 
 
-def main(arguments):
-  workdir = Workdir(FLAGS.workdir)
-  drive(workdir, arguments[1:])
-  everything = workdir.read_metrics()
-  rows = [row for row in everything if 'train/kld' in row]
-  changes = [row['step'] for row in everything if 'request' in row]
-  found = dict(zip([change[0] for change in _CHANGES], responses(rows, changes), strict=True))
-  draw(rows, changes).savefig(workdir.root / 'step_response.png', dpi=110)
-  write_atomic(workdir.root / 'step_response.json', json.dumps(found, indent=2) + '\n')
-  for name, steps in found.items():
-    print(f'{name}: {"not within the stretch" if steps is None else f"{steps} steps"}')
+def table(steps: Mapping[str, int | None]) -> results.Table:
+  """A row per change."""
+  return results.Table(['change', 'steps'], [
+      [name, 'not within the stretch' if count is None else str(count)] for name, count in steps.items()])
+
+
+def settings_of(arguments: Sequence[str]) -> dict[str, str]:
+  """{key: value} of `--config.key=value`."""
+  return {key.removeprefix('--config.'): value for key, _, value in (word.partition('=') for word in arguments)}
+
+
+def main(flags, arguments):
+  first, hold = (150, 60) if flags.tiny else (flags.first, flags.hold)
+  workdir = Path(flags.workdir)
+  run = study(flags.config + ':tiny' * flags.tiny, workdir, settings_of(arguments), first, hold)
+  steps = run.run(functools.partial(local.run, start=functools.partial(drive, first=first, hold=hold)))
+  draw(*read(Workdir(workdir))).savefig(workdir / 'step_response.png', dpi=110)
+  write_atomic(workdir / 'step_response.json', json.dumps(steps, indent=2) + '\n')
+  print(table(steps).markdown())
+  if flags.publish:
+    results.publish('step_response', table(steps), steps)
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS, positional=True)

@@ -8,66 +8,57 @@ difference), `experiments.thesis_figure3` (photos, conventional and proposed VAE
 to --root. --tiny tries the command, with the classifiers on the part dev.
 """
 
-import json
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint, page
-from defect_jax.sweeps import jobs
-from experiments import command
+from defect_jax.sweeps.job import Job
+from defect_jax.sweeps.study import Executor
+from experiments import augmentation_study, command, thesis_figure3
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string('photos', '../shared/data/bsdata/ball_screw', 'Folder of large photos for the first figure.')
-flags.DEFINE_string('weights', 'default', 'The pipeline of the first figure, as of configs/inpaint.py.')
-flags.DEFINE_string('defects', 'pitting', 'The defects of the first figure.')
-flags.DEFINE_string('studies', 'runs', 'Where the studies have their folders thesis_figure3/ and augmentation_study/.')
-flags.DEFINE_string('root', 'runs/thesis_figures', 'Folder of the page.')
-flags.DEFINE_integer('at_once', None, 'Jobs that run side by side, with a share of the CPUs each; unless given, what '
-                     'the studies take.', lower_bound=1)
-flags.DEFINE_boolean('tiny', False, 'Tiny jobs, to try the command.')
+FLAGS = command.define('runs/thesis_figures', tiny=command.TINY, at_once=True)
+flags.DEFINE_string('photos', '../shared/data/bsdata/ball_screw', 'Folder of large photos for the first figure.',
+                    flag_values=FLAGS)
+flags.DEFINE_string('weights', 'default', 'The pipeline of the first figure, see configs/inpaint.py.',
+                    flag_values=FLAGS)
+flags.DEFINE_string('defects', 'pitting', 'The defects of the first figure.', flag_values=FLAGS)
+flags.DEFINE_string('studies', 'runs', 'Where the studies have their folders thesis_figure3/ and augmentation_study/.',
+                    flag_values=FLAGS)
 _PHOTOS = 4  # in the first figure
 
 
-def augmented():
+def inpainting(photos: str, defects: str, weights: str, root: Path, tiny: bool) -> Job:
+  """Makes the augmented photos of the first figure."""
+  return Job(f'configs/inpaint.py{":tiny" * tiny}', root / 'inpaint',
+             {'photos': photos, 'defects': defects, 'count': _PHOTOS} | ({} if tiny else {'weights': weights}))
+
+
+def augmented(job: Job, model: str) -> Iterator[page.Figure]:
   """Figures of photos, what was made of them and the difference."""
-  workdir = Path(FLAGS.root) / 'inpaint'
-  summary = jobs.run(f'configs/inpaint.py{":tiny" * FLAGS.tiny}', workdir,
-                     {'photos': FLAGS.photos, 'defects': FLAGS.defects, 'count': _PHOTOS}
-                     | ({} if FLAGS.tiny else {'weights': FLAGS.weights}))
-  caption = (f'By {summary["model"]}. Left the photo with crop (orange) and target area (red), in the middle the '
-             'augmented photo, on the right their difference.')
-  for made in manifest.read(workdir / 'set'):
-    drawn = inpaint.figure(workdir / 'set', Path(FLAGS.photos), made)
+  caption = (f'By {model}. Left the photo with crop (orange) and target area (red), in the middle the augmented photo, '
+             'on the right their difference.')
+  for made in manifest.read(job.workdir / 'set'):
+    drawn = inpaint.figure(job.workdir / 'set', Path(job.settings['photos']), made)
     yield page.Figure(made.source, page.png(drawn), caption)
 
 
-def study(name, *more):
-  """Folder of a study's results; runs it, which takes moments where its jobs are finished."""
-  root = Path(FLAGS.studies) / f'{name}{"_tiny" * FLAGS.tiny}'
-  given = [f'--at_once={FLAGS.at_once}'] if FLAGS['at_once'].present else []  # else the study's own default
-  jobs.module(f'experiments.{name}', f'--root={root}', *given, *more, *(['--tiny'] if FLAGS.tiny else []))
-  return root
-
-
-def vaes():
-  """(figure, names of columns, rows) of the conventional and the proposed VAE."""
-  root = study('thesis_figure3')
-  found = json.loads((root / 'figure3.json').read_text())
+def vaes(found: Mapping[str, Mapping[str, Any]], root: Path) -> tuple[page.Figure, page.Table]:
+  """The figure and the table of the conventional and the proposed VAE."""
   names = list(next(iter(found.values()))['final'])
   rows = [(name, f'{of["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*of['final'][key]) for key in names))
           for name, of in found.items()]
   figure = page.Figure('Conventional and proposed VAE', page.png_file(root / 'figure3.png'), 'Photos; reconstructions '
                        'and prior samples of the conventional VAE; the same of the proposed.')
-  return figure, ['method, sampler', 'setting', *_words(names)], rows
+  return figure, page.Table(rows, ['method, sampler', 'setting', *_words(names)])
 
 
-def classifiers():
-  """(figures, names of columns, rows) of the study of classifiers."""
-  part = 'dev' if FLAGS.tiny else 'final'
-  root = study('augmentation_study', f'--part={part}')
-  found = json.loads((root / f'{part}.json').read_text())
+def classifiers(found: Sequence[Mapping[str, Any]], root: Path, part: str) -> tuple[list[page.Figure], page.Table]:
+  """The figures and the table of the study of classifiers."""
   names = list(found[0]['figures'])
   rows = [(f'{row["set"]}, {row["photos"] or "all"} photos, {row["arm"]}',
            *(f'{row["figures"][key]:.3f}' for key in names),
@@ -75,25 +66,40 @@ def classifiers():
           for row in found]
   figures = [page.Figure(f'Against classic augmentation: {name}', page.png_file(root / f'{part}_{name}.png'))
              for name in dict.fromkeys(row['set'] for row in found)]
-  return figures, ['set and arm', *_words(names), 'against +classic'], rows
+  return figures, page.Table(rows, ['set and arm', *_words(names), 'against +classic'])
+
+
+def run_vaes(studies: Path, tiny: bool, execute: Executor) -> tuple[page.Figure, page.Table]:
+  """As `vaes`; runs the study, which takes moments where its jobs are finished."""
+  budget = thesis_figure3.Budget(studies / f'thesis_figure3{"_tiny" * tiny}', tiny=tiny)
+  return vaes(thesis_figure3.run(thesis_figure3.SEEDS, budget, execute), budget.root)
+
+
+def run_classifiers(studies: Path, tiny: bool, execute: Executor) -> tuple[list[page.Figure], page.Table]:
+  """As `classifiers`; runs the study likewise."""
+  plan = augmentation_study.Plan(studies / f'augmentation_study{"_tiny" * tiny}', studies, 'final')
+  if tiny:
+    plan = augmentation_study.tiny(dataclasses.replace(plan, part='dev', arms=augmentation_study.TINY_ARMS))
+  return classifiers(augmentation_study.run(plan, execute), plan.root, plan.part)
 
 
 def _words(names):
   return [name.replace('_', ' ') for name in names]
 
 
-def main(_):
-  path = Path(FLAGS.root) / 'index.html'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  first = list(augmented())
-  of_vaes, vae_names, vae_rows = vaes()
-  of_arms, arm_names, arm_rows = classifiers()
-  page.write(path, "The thesis's figures on real data", [
+def main(flags):
+  root, studies, execute = Path(flags.root), Path(flags.studies), command.executor(flags.at_once)
+  root.mkdir(parents=True, exist_ok=True)
+  job = inpainting(flags.photos, flags.defects, flags.weights, root, flags.tiny)
+  first = list(augmented(job, execute([job])[job.workdir]['model']))
+  vae_figure, vae_table = run_vaes(studies, flags.tiny, execute)
+  arm_figures, arm_table = run_classifiers(studies, flags.tiny, execute)
+  page.write(root / 'index.html', "The thesis's figures on real data", [
       page.Section('An augmented photo', [page.Figures(first, large=True)]),
-      page.Section('Variational autoencoders', [page.Figures([of_vaes], large=True), page.Table(vae_rows, vae_names)]),
-      page.Section('Defect classifiers', [page.Figures(of_arms, large=True), page.Table(arm_rows, arm_names)])])
-  print(path)
+      page.Section('Variational autoencoders', [page.Figures([vae_figure], large=True), vae_table]),
+      page.Section('Defect classifiers', [page.Figures(arm_figures, large=True), arm_table])])
+  print(root / 'index.html')
 
 
 if __name__ == '__main__':
-  command.run(main)
+  command.run(main, FLAGS)

@@ -9,47 +9,42 @@ import pytest
 from defect_jax.config import UserError
 from defect_jax.data import parts
 from defect_jax.tasks.inpaint_train.material import Lot
+from experiments import inpaint_classes as study
 
-
-@pytest.fixture
-def study(experiment, monkeypatch):
-  module = experiment('inpaint_classes')
-  monkeypatch.setattr(module, 'FLAGS', types.SimpleNamespace(classes=['dent', 'scratch', 'hole'], candidates=3))
-  return module
+CLASSES = ('dent', 'scratch', 'hole')
 
 
 @pytest.mark.parametrize(('tiny', 'size', 'config'), [
     (False, '', 'configs/inpaint_train.py'), (True, '', 'configs/inpaint_train.py:tiny'),
     (False, 'large', 'configs/inpaint_train.py:large'), (True, 'large', 'configs/inpaint_train.py:large,tiny')])
-def test_a_large_pipeline_has_the_places_of_the_small_one(study, monkeypatch, tmp_path, tiny, size, config):
-  study.FLAGS.__dict__.update(tiny=tiny, data='photos', root=tmp_path, images=9, guidance=2., among=4)
-  started, opened = [], []
-  monkeypatch.setattr(study.jobs, 'run', lambda *of: started.append(of))
+def test_a_large_pipeline_has_the_places_of_the_small_one(monkeypatch, tmp_path, tiny, size, config):
+  opened = []
   monkeypatch.setattr(study.inpaint_runs, 'Finished', lambda *of: opened.append(of))
-  study.train('a', size, **{'steps.total': 7})
-  (of, workdir, settings), = started
-  assert (of, workdir, settings['steps.total']) == (config, tmp_path / 'a', 7)
-  assert settings['data.classes'] == 'dent,scratch,hole,good'
+  setup = study.Setup('photos', CLASSES, tmp_path, tiny)
+  job = study.training('a', size, setup, {'steps.total': 7})
+  assert (job.config, job.workdir, job.settings['steps.total']) == (config, tmp_path / 'a', 7)
+  assert job.settings['data.classes'] == ('dent', 'scratch', 'hole', 'good')
+  study.opened(job, setup, 9, 2., 4)
   assert opened == [(tmp_path / 'a', 9, 2., 4, 64 if tiny else 3072)]
 
 
-def test_further_settings_are_read_and_others_refused(study):
+def test_further_settings_are_read_and_others_refused():
   assert study.settings_of(['data.areas=64', 'weights=a=b']) == {'data.areas': '64', 'weights': 'a=b'}
   with pytest.raises(UserError, match='--set=areas: give key=value'):
     study.settings_of(['data.areas=64', 'areas'])
 
 
-def test_a_class_that_is_not_asked_for_has_no_share(study):
-  assert study.shares(['dent', 'dent'], ['dent', 'hole']) == {'dent': 0.5, 'scratch': None, 'hole': None}
+def test_a_class_that_is_not_asked_for_has_no_share():
+  assert study.shares(['dent', 'dent'], ['dent', 'hole'], CLASSES) == {'dent': 0.5, 'scratch': None, 'hole': None}
 
 
-def test_a_share_is_of_those_that_were_asked_for(study):
+def test_a_share_is_of_those_that_were_asked_for():
   asked = ['dent', 'scratch', 'hole', 'dent', 'scratch', 'hole']
   named = ['dent', 'scratch', 'good', 'good', 'scratch', 'dent']
-  assert study.shares(asked, named) == {'dent': 0.5, 'scratch': 1.0, 'hole': 0.0}
+  assert study.shares(asked, named, CLASSES) == {'dent': 0.5, 'scratch': 1.0, 'hole': 0.0}
 
 
-def test_what_is_asked_of_each_kind(study):
+def test_what_is_asked_of_each_kind():
   labels = ['dent', 'scratch', 'hole']
   found = types.SimpleNamespace(labels=labels, pasted=lambda: 'pasted', images='good ones', donors='real ones')
   best = np.array(['first', 'second', 'third'])
@@ -57,12 +52,12 @@ def test_what_is_asked_of_each_kind(study):
                               selected=lambda count: (best, np.array([True, False, count == 3])),
                               refilled=lambda asked=None: f'in its own area: {asked}',
                               reconstructed=lambda images: f'{images} again')
-  kinds = study.fill({'a': run, 'b': run})
+  kinds = study.fill({'a': run, 'b': run}, CLASSES, 3)
   for name in 'ab':
     assert kinds[name].asked == labels and kinds[name].images is None  # by the places' own texts
     assert kinds[f'{name}, best of 3'].images is best
     passed = kinds[f'{name}, best of 3, passed']
-    assert (passed.asked, list(passed.images), list(passed.rows)) == (['dent', 'hole'], ['first', 'third'], [0, 2])
+    assert (passed.asked, list(passed.images), list(passed.places)) == (['dent', 'hole'], ['first', 'third'], [0, 2])
     assert kinds[f'{name}, masks of others'][:2] == (['scratch', 'hole', 'dent'],) * 2
     own = f'{name}, where real ones lie'
     assert kinds[own][:2] == (labels, 'in its own area: None')
@@ -71,7 +66,7 @@ def test_what_is_asked_of_each_kind(study):
   assert [kinds[name].images for name in list(kinds)[-3:]] == ['real ones', 'pasted', 'good ones']
 
 
-def test_areas_keep_the_part_of_their_photo(study, tmp_path):
+def test_areas_keep_the_part_of_their_photo(tmp_path):
   groups = [f'group {number}' for number in range(40)]
   lots = []
   for part in ('pool', 'dev'):
@@ -87,10 +82,23 @@ def test_areas_keep_the_part_of_their_photo(study, tmp_path):
     assert row['path'].startswith(f'test/dent/{parts.part_of(row["group"])}_')
 
 
-def test_a_table_has_as_many_columns_in_each_row(study):
+def test_a_table_has_as_many_columns_in_each_row():
   named, count = {'dent': 1, 'scratch': 0.5, 'hole': None}, {'dent': 8, 'scratch': 4, 'hole': 0}
-  table = {'real': {'named': named, 'count': count, 'kid': None, 'kid_ci': None},
+  found = {'real': {'named': named, 'count': count, 'kid': None, 'kid_ci': None},
            'made': {'named': named, 'count': count, 'kid': 0.5, 'kid_ci': (0.25, 0.75)}}
-  lines = list(study.lines(table))
+  lines = study.table(found, CLASSES).markdown().splitlines()
   assert len({line.count('|') for line in lines}) == 1
   assert lines[3] == '| made | 1.00 (8) | 0.50 (4) | – | 0.500 (0.25 to 0.75) |'
+
+
+def test_the_shares_of_real_areas_are_the_diagonal_of_the_confusion():
+  places = types.SimpleNamespace(marks=np.zeros((2, 4, 4), bool))
+  reference = types.SimpleNamespace(kid=lambda *_: (0.5, (0.25, 0.75)))
+  first = types.SimpleNamespace(places=places, against=lambda: reference)
+  kinds = {'made': study.Kind(['dent', 'hole'], 'images', np.arange(2))}
+  confusion = np.array([[9, 0, 0, 0], [1, 3, 0, 0], [0, 1, 1, 0], [0, 0, 4, 1]])
+  found = study.rates(kinds, first, {'made': ['dent', 'dent']}, confusion, CLASSES)
+  assert found['real ones, held out']['named'] == {'dent': 0.75, 'scratch': 0.5, 'hole': 0.2}
+  assert found['real ones, held out']['count'] == {'dent': 4, 'scratch': 2, 'hole': 5}
+  assert found['made'] == {'named': {'dent': 1.0, 'scratch': None, 'hole': 0.0},
+                           'count': {'dent': 1, 'scratch': 0, 'hole': 1}, 'kid': 0.5, 'kid_ci': (0.25, 0.75)}

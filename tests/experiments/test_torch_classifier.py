@@ -7,6 +7,7 @@ import pytest
 from configs import classifier
 from defect_jax.models import cnn
 from defect_jax.tasks.classifier import learning
+from experiments import bench_classifier
 
 torch = pytest.importorskip('torch', reason='PyTorch, the extra `torch`, is not installed')
 torch_classifier = pytest.importorskip('experiments.torch_classifier')
@@ -26,8 +27,7 @@ def test_logits_agree_on_odd_sides_and_several_blocks():
   np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-4, atol=1e-4 * np.abs(ours).max())
 
 
-def test_five_steps_come_to_the_same_losses(experiment):
-  bench = experiment('bench_classifier')
+def test_five_steps_come_to_the_same_losses():
   config = classifier.get_config('tiny')
   config.optimizer.update(lr=0.01, weight_decay=10.)
   config.batch, shape = 6, (32, 32, 1)
@@ -36,7 +36,7 @@ def test_five_steps_come_to_the_same_losses(experiment):
   images, labels = rng.uniform(size=(10, *shape)).astype(np.float32), np.int32([0, 1] * 5)
   params, standard = jax.device_get(model.init(jax.random.key(0))), learning.standard_of('resnet', images)
   shared = config, model, params, standard, images, labels
-  sides = bench.Ours(*shared), bench.Peer(*shared, torch.device('cpu'), channels_last=False)
+  sides = bench_classifier.Ours(*shared), bench_classifier.Peer(*shared, torch.device('cpu'), channels_last=False)
   for side in sides:
     side(5)
   ours, theirs = (side.losses for side in sides)

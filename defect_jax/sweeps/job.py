@@ -1,0 +1,46 @@
+"""A job: one run of one config, which is done once and goes on where it stopped."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from defect_jax.config import from_command_line
+from defect_jax.runs import start
+from defect_jax.runs.folder import Workdir
+
+Summary = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What `python -m defect_jax.main` is to run, and the jobs that have to be finished before.
+
+  Attributes:
+    config: such as 'configs/anomaly.py:tiny'. workdir: folder of the run; a study has one job per workdir.
+    settings: {key below config: value}. needs: jobs whose runs this one reads.
+  """
+  config: str
+  workdir: Path
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  needs: tuple['Job', ...] = ()
+
+  def arguments(self) -> list[str]:
+    """The config and the settings as main takes them."""
+    return [f'--config={self.config}', *(f'--config.{key}={_text(value)}' for key, value in self.settings.items())]
+
+  def finished(self) -> Summary | None:
+    """The run's summary, or None where there is something to do. Starts nothing and imports no task.
+
+    Raises UserError if the workdir holds a run of other settings.
+    """
+    workdir = Workdir(self.workdir)
+    if workdir.read_summary() is None:
+      return None
+    return start.finished(from_command_line(self.arguments())[1], workdir)
+
+
+def _text(value: Any) -> str:
+  if isinstance(value, bool):
+    return str(value).lower()
+  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
