@@ -20,9 +20,9 @@ def process(job: Job) -> None:
   In a thread of `run` each line of the job begins with its workdir, and all go to stdout.
   """
   alone = threading.current_thread() is threading.main_thread()
-  piped = {} if alone else {'stdout': subprocess.PIPE, 'stderr': subprocess.STDOUT}
   command = [sys.executable, '-m', 'defect_jax.main', f'--workdir={job.workdir}', *job.arguments()]
-  with subprocess.Popen(command, text=True, **piped) as child:
+  out, error = (None, None) if alone else (subprocess.PIPE, subprocess.STDOUT)
+  with subprocess.Popen(command, stdout=out, stderr=error, text=True) as child:
     for line in child.stdout or ():
       print(f'{job.workdir}: {line}', end='', flush=True)
   if child.returncode:
