@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from defect_jax.config import UserError, from_command_line, table_of
 from defect_jax.runs import start
 from defect_jax.runs.atomic import DiskFull, disk_full_named
-from defect_jax.runs.folder import Diverged, Stopped, Workdir
+from defect_jax.runs.folder import Diverged, Stopped, Workdir, one_line
 from defect_jax.schema import describe
 
 FLAGS = flags.FLAGS
@@ -67,24 +67,19 @@ def main(arguments: Sequence[str]) -> int:
     return show_help([argument for argument in arguments if argument not in asked])
   for name, value in (('TF_CPP_MIN_LOG_LEVEL', '3'), ('TF_ENABLE_ONEDNN_OPTS', '0')):
     os.environ.setdefault(name, value)  # before anything imports TensorFlow, which is chatty
-  workdir = None
   try:
     config, root = parse(arguments)
     workdir = Workdir(root)
     stop_on_signals(workdir)
-    with disk_full_named(root):
+    with workdir.running(), disk_full_named(root):
       run(config, workdir)
     return 0
   except UserError as error:
-    return end(workdir, 2, 'failed', f'error: {error}')
+    return end(2, error)
   except (DiskFull, Diverged) as error:
-    return end(workdir, 1, 'failed', f'error: {error}')
+    return end(1, error)
   except Stopped as error:
-    return end(workdir, 3, 'stopping', str(error))
-  except BaseException as error:
-    if workdir:
-      workdir.close('failed', f'{type(error).__name__}: {error}')
-    raise
+    return end(3, error)
 
 
 def show_help(arguments: Sequence[str]) -> int:
@@ -94,17 +89,14 @@ def show_help(arguments: Sequence[str]) -> int:
     try:
       name, config, _ = from_command_line(arguments)
     except UserError as error:
-      return end(None, 2, 'failed', f'error: {error}')
+      return end(2, error)
     print(f'Keys of {name}:', *describe(config, table_of(config)), sep='\n')
   return 0
 
 
-def end(workdir: Workdir | None, exit_status: int, state: str, message: str) -> int:
-  """Says in one line on stderr and in status.json how the run ended; returns the exit status."""
-  message = ' '.join(message.split())
-  print(message, file=sys.stderr)
-  if workdir:
-    workdir.close(state, message)
+def end(exit_status: int, error: Exception) -> int:
+  """Says in one line on stderr how the run ended; returns the exit status."""
+  print(one_line(error), file=sys.stderr)
   return exit_status
 
 

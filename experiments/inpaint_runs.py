@@ -13,6 +13,7 @@ from defect_jax.diffusion import pipeline
 from defect_jax.evaluation import generation
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks.inpaint_train import material, measures
+from defect_jax.tasks.inpaint_train.learners import PIPELINE
 from defect_jax.training.descent import as_tree
 
 
@@ -41,7 +42,7 @@ class Finished:
 
   @functools.cached_property
   def _model(self):
-    return pipeline.load(str(self.workdir.pipeline), self.config.dtype)
+    return pipeline.load(str(self.workdir.path(PIPELINE)), self.config.dtype)
 
   @functools.cached_property
   def _params(self):

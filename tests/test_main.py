@@ -128,7 +128,7 @@ def test_fewer_steps_than_are_done_are_refused(command, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(('error', 'status', 'state', 'line'), [
   (UserError('photos: no photo\nof the class'), 2, 'failed', 'error: photos: no photo of the class'),
-  (Stopped('saved at step 2; the same command goes on'), 3, 'stopping', 'saved at step 2; the same command goes on'),
+  (Stopped('saved at step 2; the same command goes on'), 3, 'stopped', 'saved at step 2; the same command goes on'),
   (DiskFull(28, 'disk full while writing x'), 1, 'failed', 'error: disk full while writing x'),
   (OSError(28, 'No space left on device'), 1, 'failed', 'error: disk full while writing runs/job; free space and give '
    'the same command again'),

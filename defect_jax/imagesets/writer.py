@@ -9,8 +9,10 @@ import numpy as np
 import tifffile
 
 from defect_jax.config import UserError
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import write_atomic
 
+IMAGE_SET = Artefact('set')  # what a run makes
 IMAGES = 'images'  # folder of the images within a set
 # Folders of a set by the key of a manifest's line that names a file there.
 FOLDERS = {'file': IMAGES, 'mask': 'masks', 'crop_file': 'crops', 'difference_file': 'differences'}

@@ -2,23 +2,32 @@
 
   workdir = Workdir('runs/vae_split')          # names and reading; touches nothing
   workdir.check(config, fixed)                 # refuses what a start would refuse; writes nothing
-  workdir.open()                               # takes the lock, writes config.json, begins status.json
-  workdir.finish(summary)
+  with workdir.running():                      # closes it by how the block ends
+    workdir.open()                             # takes the lock, writes config.json, begins status.json
+    workdir.finish(summary)
 """
 
-import errno
-import fcntl
+import contextlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from absl import logging
+from ml_collections import ConfigDict
 
 from defect_jax import __version__
-from defect_jax.config import LOGGING, UserError, changes, config_hash, from_json, resumable, to_json
+from defect_jax.config import LOGGING, changes, config_hash, from_json, resumable, table_of, to_json
+from defect_jax.errors import UserError
+from defect_jax.registry import LOSSES
+from defect_jax.runs import artefacts, metrics
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import TEMPORARY, DiskFull, disk_full_named, plain, write_atomic
+from defect_jax.runs.lock import Held, Lock
+from defect_jax.runs.requests import Requests
 from defect_jax.runs.status import Status
+from defect_jax.schema import complete
 
 
 class Stopped(Exception):
@@ -37,48 +46,51 @@ class Workdir:
     stop_requested: set by main's signal handlers; the loop polls it, saves and raises Stopped.
   """
 
-  def __init__(self, root, outer=None):
+  def __init__(self, root: str | Path, outer: 'Workdir | None' = None):
     """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
     self.root = Path(root)
-    self.status = self._config = self._lock = self._warned_of = None
-    self._outer, self._stopping, self._fixed = outer, False, ()
+    self.status: Status | None = None
+    self._lock, self._requests = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS))
+    self._config, self._fixed = ConfigDict(), ()
+    self._outer, self._stopping = outer, False
+
+  def path(self, artefact: Artefact) -> Path:
+    """Where a file or folder of the run is."""
+    return self.root / artefact.name
 
   @property
-  def stop_requested(self):
+  def stop_requested(self) -> bool:
     return self._stopping or bool(self._outer and self._outer.stop_requested)
 
   @stop_requested.setter
-  def stop_requested(self, value):
+  def stop_requested(self, value: bool) -> None:
     self._stopping = value
 
-  config_json = property(lambda self: self.root / 'config.json')
-  metrics_jsonl = property(lambda self: self.root / 'metrics.jsonl')
-  status_json = property(lambda self: self.root / 'status.json')
-  requests_json = property(lambda self: self.root / 'requests.json')
-  summary_json = property(lambda self: self.root / 'summary.json')
-  report_html = property(lambda self: self.root / 'report.html')
-  lock_file = property(lambda self: self.root / 'lock')
-  checkpoints = property(lambda self: self.root / 'checkpoints')
-  samples = property(lambda self: self.root / 'samples')
-  image_set = property(lambda self: self.root / 'set')
-  vae = property(lambda self: self.root / 'vae')  # workdir of the VAE that a run of another task trains for itself
-  pipeline = property(lambda self: self.root / 'pipeline')  # an inpainting pipeline as diffusers saves it
-  lora = property(lambda self: self.root / 'lora')  # LoRA weights that were trained beside given ones
-  detector_json = property(lambda self: self.root / 'detector.json')
-  classifier_json = property(lambda self: self.root / 'classifier.json')
-  predictions_csv = property(lambda self: self.root / 'predictions.csv')
-  predictions_part = property(lambda self: self.root / 'predictions.part.csv')  # rows so far
-  heatmaps = property(lambda self: self.root / 'heatmaps')
+  config_json = property(lambda self: self.path(artefacts.CONFIG))
+  metrics_jsonl = property(lambda self: self.path(artefacts.METRICS))
+  status_json = property(lambda self: self.path(artefacts.STATUS))
+  requests_json = property(lambda self: self.path(artefacts.REQUESTS))
+  summary_json = property(lambda self: self.path(artefacts.SUMMARY))
+  report_html = property(lambda self: self.path(artefacts.REPORT))
+  checkpoints = property(lambda self: self.path(artefacts.CHECKPOINTS))
+  samples = property(lambda self: self.path(artefacts.SAMPLES))
 
-  def checkpoint(self, step):
+  def checkpoint(self, step: int) -> Path:
     return self.checkpoints / str(step)
 
-  def sample(self, step, what):
+  def sample(self, step: int, what: str) -> Path:
     """The PNG of a sample grid; `what`: recon, prior, traversal."""
     return self.samples / f'{step}_{what}.png'
 
-  def read_config(self):
-    """The config the run has, or None in a new workdir; UserError where config.json is damaged."""
+  def read_config(self) -> ConfigDict | None:
+    """The config of the run, with keys that later versions added or renamed, or None in a new workdir.
+
+    Raises UserError if config.json is damaged.
+    """
+    saved = self._saved()
+    return complete(saved, table) if saved is not None and (table := table_of(saved)) else saved
+
+  def _saved(self) -> ConfigDict | None:
     try:
       return from_json(self.config_json.read_text())
     except FileNotFoundError:
@@ -86,38 +98,30 @@ class Workdir:
     except (OSError, ValueError) as error:
       raise UserError(f'{self.config_json}: not readable as a config ({error}); choose another --workdir') from error
 
-  def read_metrics(self):
-    """The rows of metrics.jsonl in order; what a killed run half wrote is left out."""
-    try:
-      lines = self.metrics_jsonl.read_bytes().splitlines()
-    except FileNotFoundError:
-      return []
-    return [row for row in map(_row, lines) if row is not None]
+  def read_metrics(self) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl in order."""
+    return metrics.read(self.metrics_jsonl)
 
-  def seconds_spent(self):
+  def append_metrics(self, row: Mapping[str, Any]) -> None:
+    """Adds {'step': int, name: number, ...} as a line of metrics.jsonl; raises DiskFull with the file as it was."""
+    metrics.append(self.metrics_jsonl, row)
+
+  def cut_back(self, step: int) -> None:
+    """Drops the rows of metrics.jsonl after `step`."""
+    metrics.cut_back(self.metrics_jsonl, step)
+
+  def seconds_spent(self) -> float:
     """Time spent on the run until the newest row of metrics.jsonl, by all sessions together."""
     return max((row['seconds'] for row in self.read_metrics() if 'seconds' in row), default=0.0)
 
-  def read_request(self, last=0):
-    """The newest request where its id is above `last`, the id applied last, else None.
+  def read_request(self, last: int = 0, losses: Container[str] = LOSSES) -> dict[str, Any] | None:
+    """The newest request of requests.json if its id is above `last`, else None; see Requests.read.
 
-    Returns {'id': int, 'pause': bool, 'stop': bool, 'targets': {} or some of kld, mse}. A malformed file is ignored,
-    with one warning for each of its contents.
+    `losses`: those that the run has targets for.
     """
-    text = b''
-    try:
-      text = self.requests_json.read_bytes()
-      request = _request(json.loads(text))
-    except FileNotFoundError:
-      return None
-    except (OSError, ValueError, RecursionError) as error:
-      if self._warned_of != text:
-        logging.warning('%s is ignored: %s', self.requests_json, error)
-      self._warned_of = text
-      return None
-    return request if request['id'] > last else None
+    return self._requests.read(last, losses)
 
-  def check(self, config, fixed=()):
+  def check(self, config: ConfigDict, fixed: Iterable[str] = ()) -> None:
     """Refuses what cannot be started here, and remembers the config for `open`. Writes nothing.
 
     Args:
@@ -132,22 +136,21 @@ class Workdir:
     if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
       raise self._unwritable(f'no permission in {home}')
     self._refuse_content()
-    if self.lock_file.exists():
-      os.close(self._locked())
+    self._locked(self._lock.check)
 
-  def finished(self):
-    """summary.json of the config given to `check`, or None where the run has not come to its end."""
-    saved = self.read_config()
+  def finished(self) -> dict[str, Any] | None:
+    """summary.json of the config given to `check`, or None if the run has not come to its end."""
+    saved = self._saved()
     return None if saved is None or changes(saved, self._config, LOGGING) else self.read_summary()
 
-  def read_summary(self):
-    """What summary.json holds, or None where it is not there or not whole."""
+  def read_summary(self) -> dict[str, Any] | None:
+    """What summary.json holds, or None if it is not there or not whole."""
     try:
       return json.loads(self.summary_json.read_text())
     except (OSError, ValueError):
       return None
 
-  def open(self):
+  def open(self) -> None:
     """Takes the lock, writes config.json and begins status.json; call it once all else is checked.
 
     Raises UserError as `check`, since another run may have come between, and DiskFull.
@@ -156,57 +159,51 @@ class Workdir:
     try:
       with disk_full_named(self.root):
         new = self._make_folder()
-        self._lock = self._locked(os.O_CREAT)
+        self._locked(self._lock.acquire)
         self._refuse_content()
         self._write_config()
     except BaseException as error:
-      if new and self._lock is not None:
+      if new and self._lock.acquired:
         shutil.rmtree(self.root, ignore_errors=True)
-      self._release()
+      self._lock.release()
       if isinstance(error, OSError) and not isinstance(error, DiskFull):
         raise self._unwritable(error) from error
       raise
     self.status = Status(self.status_json)
 
-  def close(self, state, message=''):
-    """Writes the last status and gives the lock back; nothing where the workdir is not open."""
+  @contextlib.contextmanager
+  def running(self) -> Iterator[None]:
+    """Closes the workdir at the end of the block: finished, or by what it raises stopped or failed."""
+    try:
+      yield
+    except Stopped as error:
+      self.close('stopped', one_line(error))
+      raise
+    except BaseException as error:
+      self.close('failed', one_line(error))
+      raise
+    self.close('finished')
+
+  def close(self, state: str, message: str = '') -> None:
+    """Writes the last status and gives the lock back; nothing if the workdir is not open."""
     if self.status:
       self.status.end()
       self.status.update(state=state, message=message)
       self.status = None
-    self._release()
+    self._lock.release()
 
-  def append_metrics(self, row):
-    """Adds {'step': int, name: number, ...} as a line of metrics.jsonl; raises DiskFull with the file as it was."""
-    line = json.dumps({'step': row['step']} | plain(row), allow_nan=False) + '\n'
-    with disk_full_named(self.metrics_jsonl), open(self.metrics_jsonl, 'ab', buffering=0) as file:
-      size = file.tell()
-      try:
-        if file.write(line.encode()) < len(line):
-          raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-      except OSError:
-        file.truncate(size)
-        raise
-
-  def cut_back(self, step):
-    """Drops the rows of metrics.jsonl after `step`, and half-written ones: a resumed run writes them again."""
-    rows = [row for row in self.read_metrics() if row['step'] <= step]
-    text = ''.join(json.dumps(row) + '\n' for row in rows)
-    if self.metrics_jsonl.exists() and self.metrics_jsonl.read_text(errors='replace') != text:
-      write_atomic(self.metrics_jsonl, text)
-
-  def write_summary(self, summary):
-    """Writes summary.json, the last file of a run: who finds it takes the run as finished."""
+  def write_summary(self, summary: Mapping[str, Any]) -> None:
+    """Writes summary.json, the last file of a run: it says that the run is finished."""
     write_atomic(self.summary_json, json.dumps(plain(summary), indent=2, allow_nan=False) + '\n')
 
-  def finish(self, summary):
-    """Writes what a task returned, with task, config's hash and version, and ends the run."""
-    self.write_summary({'task': self._config.task, **summary, 'config_hash': config_hash(self._config),
-                        'version': __version__})
+  def finish(self, summary: Mapping[str, Any]) -> None:
+    """Writes what a task returned, with task, version and, if it is not there, the config's hash; ends the run."""
+    own = summary.get('config_hash') or config_hash(self._config)
+    self.write_summary({'task': self._config.task, **summary, 'config_hash': own, 'version': __version__})
     self.close('finished', str(self.summary_json))
 
   def _refuse_content(self):
-    saved = self.read_config()
+    saved = self._saved()
     if saved is not None:
       try:
         resumable(saved, self._config, self._fixed)
@@ -224,21 +221,15 @@ class Workdir:
       return False
     return True
 
-  def _locked(self, flags=0):
-    """A handle of the lock file that holds the lock. Closing any handle of that file lets go of it (POSIX)."""
+  def _locked(self, take: Callable[[], None]) -> None:
+    """Takes or tries the lock; raises UserError if another run holds it."""
     try:
-      handle = os.open(self.lock_file, os.O_RDWR | flags, 0o644)
-    except PermissionError as error:
-      raise self._unwritable(error) from error
-    try:
-      fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      take()
+    except Held as error:
+      raise UserError(f'{self.root}: another run is at work here{self._holder()}; wait for it, stop it '
+                      'or choose another --workdir') from error
     except OSError as error:
-      os.close(handle)
-      if error.errno in (errno.EACCES, errno.EAGAIN):
-        raise UserError(f'{self.root}: another run is at work here{self._holder()}; wait for it, stop it '
-                        'or choose another --workdir') from error
       raise self._unwritable(error) from error
-    return handle
 
   def _unwritable(self, reason):
     return UserError(f'{self.root}: cannot be written ({reason}); choose another --workdir')
@@ -262,38 +253,15 @@ class Workdir:
     if not self.config_json.exists() or self.config_json.read_text() != text:
       write_atomic(self.config_json, text)
 
-  def _release(self):
-    if self._lock is not None:
-      os.close(self._lock)
-      self._lock = None
-
 
 def _is_ours(path):
   """Whether a start that was killed before it wrote config.json may have left this file."""
   return path.name == 'lock' or (path.name.startswith('.') and path.suffix == TEMPORARY)
 
 
-def _row(line):
-  try:
-    row = json.loads(line)
-  except ValueError:
-    return None
-  return row if isinstance(row, dict) and isinstance(row.get('step'), int) else None
-
-
-def _request(value):
-  """A request with every key, or ValueError saying what is wrong with it."""
-  if not isinstance(value, dict) or (unknown := value.keys() - {'id', 'pause', 'stop', 'targets'}):
-    raise ValueError(f'unknown keys {sorted(unknown)}' if isinstance(value, dict) else 'not an object')
-  if type(value.get('id')) is not int or not 0 <= value['id'] < 2**31:
-    raise ValueError(f'id must be a whole number from 0 to 2147483647, not {value.get("id")!r}')
-  for key in ('pause', 'stop'):
-    if not isinstance(value.get(key, False), bool):
-      raise ValueError(f'{key} must be true or false, not {value[key]!r}')
-  targets = value.get('targets', {})
-  if not isinstance(targets, dict) or targets.keys() - {'kld', 'mse'}:
-    raise ValueError(f'targets must be an object of kld and mse, not {targets!r}')
-  for key, target in targets.items():
-    if not isinstance(target, int | float) or isinstance(target, bool) or not 0 < target <= 1e30:
-      raise ValueError(f'targets.{key} must be a number above 0 and up to 1e30, not {target!r}')
-  return {'id': value['id'], 'pause': value.get('pause', False), 'stop': value.get('stop', False), 'targets': targets}
+def one_line(error: BaseException) -> str:
+  """How a run that ends by an error says so, in status.json and on stderr."""
+  text = ' '.join(str(error).split())
+  if isinstance(error, Stopped):
+    return text
+  return f'error: {text}' if isinstance(error, UserError | DiskFull | Diverged) else f'{type(error).__name__}: {text}'

@@ -7,9 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
 
+PREDICTIONS = Artefact('predictions.csv')
+PART = Artefact('predictions.part.csv')  # rows so far
+HEATMAPS = Artefact('heatmaps')
 COLUMNS = ('file', 'score', 'threshold', 'verdict', 'reason', 'heatmap')
 Row = Mapping[str, str]  # a text per column; those left out are empty
 
@@ -28,7 +32,7 @@ def error_row(file: str, threshold: float, reason: str) -> Row:
 def write(workdir: Workdir, rows: Iterable[Row], more: Sequence[str] = ()) -> None:
   """Writes predictions.csv; `more`: columns after COLUMNS."""
   columns = (*COLUMNS, *more)
-  write_atomic(workdir.predictions_csv, _csv([columns, *(_cells(row, columns) for row in rows)]))
+  write_atomic(workdir.path(PREDICTIONS), _csv([columns, *(_cells(row, columns) for row in rows)]))
 
 
 class Predictions:
@@ -48,10 +52,10 @@ class Predictions:
     # A photo that is gone since an earlier session is left out, another of the same name is scored anew.
     self._stamps = {file: _stamp(path) for file, path in photos.items()}
     self.rows = self._kept(model, _text(threshold))
-    write_atomic(workdir.predictions_part, _csv([(model,), *map(self._line, self.rows.values())]))
+    write_atomic(workdir.path(PART), _csv([(model,), *map(self._line, self.rows.values())]))
 
   def __enter__(self) -> Self:
-    self._file = open(self._workdir.predictions_part, 'a', newline='')
+    self._file = open(self._workdir.path(PART), 'a', newline='')
     return self
 
   def __exit__(self, *_: object) -> None:
@@ -66,10 +70,10 @@ class Predictions:
   def finish(self) -> None:
     """Writes predictions.csv, in the order of the photos, and drops what was kept for going on."""
     write(self._workdir, (self.rows[file] for file in self._stamps), self._more)
-    self._workdir.predictions_part.unlink(missing_ok=True)
+    self._workdir.path(PART).unlink(missing_ok=True)
 
   def _kept(self, model, threshold) -> dict[str, Row]:
-    path = self._workdir.predictions_part
+    path = self._workdir.path(PART)
     text = path.read_text() if path.exists() else ''
     lines = list(csv.reader(io.StringIO(text[:text.rfind('\n') + 1])))  # without what was half written
     if lines[:1] != [[model]]:

@@ -10,7 +10,7 @@ import time
 from defect_jax.runs.atomic import plain, write_atomic
 
 HEARTBEAT = 1.0  # seconds; readers take status.json as stale after 2
-STATES = ('starting', 'running', 'paused', 'stopping', 'finished', 'failed')
+STATES = ('starting', 'running', 'paused', 'stopping', 'stopped', 'finished', 'failed')
 
 
 class Status:

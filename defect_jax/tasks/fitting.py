@@ -10,7 +10,7 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import batches
-from defect_jax.tasks.progress import Training
+from defect_jax.runs.progress import ProgressBar
 from defect_jax.training import checkpoint, events, feeding, loop
 
 _FUSED = 10  # steps a call on accelerators
@@ -79,9 +79,14 @@ def fit(workdir, steps, descent, state, data, seen, batch, key, watch, gather=ba
   watch.restore(kept['watch'])
   fused = 1 if jax.default_backend() == 'cpu' else _FUSED
   feed = feeding.ResidentFeed(descent, data, batch, key, fused, gather, draw)
-  board = events.Events(workdir.root)
+  board, bar = events.Events(workdir.root), ProgressBar(workdir, 'step')
+
+  def on_log(row, rate):
+    board.add(row)
+    bar.show(row['step'], schedule.total, f'loss {row["train/loss"]:.4f}', rate)
+
   runner = loop.Loop(
-      workdir=workdir, schedule=schedule, advance=feed.advance, on_log=Training(workdir, schedule.total, board.add),
+      workdir=workdir, schedule=schedule, advance=feed.advance, on_log=on_log,
       evaluate=lambda state, step: watch(parallel.first(state), step),
       to_host=lambda state: {'descent': parallel.first(state).kept(), 'watch': watch.kept(), 'seen': seen},
       set_targets=_no_targets, enough=watch.enough)

@@ -14,7 +14,7 @@ from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
 from defect_jax.runs.folder import Stopped
-from defect_jax.tasks.progress import Progress
+from defect_jax.runs.progress import ProgressBar
 from defect_jax.trained.vae import check_photos, open_vae
 
 
@@ -24,7 +24,7 @@ def run(config, workdir):
   _check_part(vae.config.data.part)
   photos, real = vae.photos(), real_photos(vae, config.measure.part)
   for_kid = real_photos(vae, config.measure.part, classes=kid_classes(config, vae))
-  _check_model(workdir.image_set, config_hash(config), model_of(vae))
+  _check_model(workdir.path(writer.IMAGE_SET), config_hash(config), model_of(vae))
   images = photos.images()
   check_photos(vae.standard.center, images.mean(0, dtype=np.float64))
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
@@ -32,20 +32,20 @@ def run(config, workdir):
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
         f'{vae.vae.size} px; {parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   began = time.monotonic()
-  progress = Progress(workdir, began, config.batch)
+  workdir.cut_back(-1)
   make = maker(config, vae, sampler, photos, select)
-  progress.compile_seconds = _warm(make, config.batch)
-  found = production.produce(workdir.image_set, config.count, config.batch, make, config_hash(config), progress,
-                             stop=lambda: workdir.stop_requested)
+  compile_seconds = _warm(make, config.batch)
+  found = production.produce(workdir.path(writer.IMAGE_SET), config.count, config.batch, make, config_hash(config),
+                             ProgressBar(workdir, 'image').record, stop=lambda: workdir.stop_requested)
   if not found.whole:
     raise Stopped(f'stopped at image {found.done} of {found.total}; the same command goes on')
   seconds = time.monotonic() - began
-  made = _read(workdir.image_set)
+  made = _read(workdir.path(writer.IMAGE_SET))
   print(f'measuring against {len(real)} real photos of the part {config.measure.part}, for KID {len(for_kid)}',
         flush=True)
   measured = generation.measure(made, images, real, config.seed, for_kid)
-  rate = found.made / max(seconds - progress.compile_seconds, 1e-9)
-  summary = {'steps': config.count, 'seconds': seconds, 'compile_seconds': progress.compile_seconds,
+  rate = found.made / max(seconds - compile_seconds, 1e-9)
+  summary = {'steps': config.count, 'seconds': seconds, 'compile_seconds': compile_seconds,
              'images_per_second': rate, 'devices': parallel.devices(), 'platform': jax.default_backend(),
              'images': len(made), 'skipped': 0, **measured,
              'measured_against': f'{len(for_kid)} photos of the part {config.measure.part}',

@@ -20,7 +20,7 @@ from defect_jax.report import predictions as report
 from defect_jax.runs import predictions
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks.photo_progress import Progress
+from defect_jax.runs.progress import ProgressBar
 from defect_jax.trained import base
 
 _SHOWN = 24  # photos on the page
@@ -96,12 +96,12 @@ def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.R
   table = predictions.Predictions(workdir, {record.file: record.photo for record in records}, predictor.digest,
                                   threshold, ('class',) if classes else ())
   pending = [record for record in records if record.file not in table.rows]
-  progress = Progress(workdir, len(records), len(table.rows))
+  progress = ProgressBar(workdir, 'photo', len(table.rows))
   broken, waiting = [], []
 
   def put(row):
     table.add(row)
-    progress()
+    progress.count(len(records))
 
   def put_broken():
     while broken:
@@ -131,7 +131,7 @@ def _usable(records: Sequence[parts.Record], tiling: Tiling, broken: list[sample
 
 def _write_heatmap(workdir, file, drawn):
   """Writes the heat map of a photo; returns its path relative to the workdir."""
-  path = workdir.heatmaps / f'{file}.png'
+  path = workdir.path(predictions.HEATMAPS) / f'{file}.png'
   if len(os.fsencode(path.name)) > _LONGEST:
     path = path.with_name(f'{parts.digest(file).hex()}.png')
   path.parent.mkdir(parents=True, exist_ok=True)

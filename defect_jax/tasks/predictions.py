@@ -12,7 +12,8 @@ from defect_jax.data import parts, samples
 from defect_jax.data.sources import folder
 from defect_jax.imagesets import writer
 from defect_jax.runs.atomic import write_atomic
-from defect_jax.tasks.photo_progress import Progress
+from defect_jax.runs.predictions import HEATMAPS, PART, PREDICTIONS
+from defect_jax.runs.progress import ProgressBar
 
 COLUMNS = ('file', 'score', 'threshold', 'verdict', 'reason', 'heatmap')
 _LONGEST = 200  # bytes of a heat map's name; a file system takes 255, and a name beside it while it is written
@@ -50,16 +51,16 @@ def predict(workdir, records, view, scored, limit, model, row_of, more=()):
   columns = (*COLUMNS, *more)
   # A photo that is gone since an earlier session is not told of, another of the same name is scored anew.
   stamps = {record.file: _stamp(record.photo) for record in records}
-  rows = _read_part(workdir.predictions_part, model, limit, columns, stamps)
+  rows = _read_part(workdir.path(PART), model, limit, columns, stamps)
   pending = [record for record in records if record.file not in rows]
-  progress = Progress(workdir, len(records), len(rows))
+  progress = ProgressBar(workdir, 'photo', len(rows))
   broken, waiting = [], []
-  with open(workdir.predictions_part, 'a', newline='') as part, futures.ThreadPoolExecutor(_WRITERS) as pool:
+  with open(workdir.path(PART), 'a', newline='') as part, futures.ThreadPoolExecutor(_WRITERS) as pool:
     def put(row):
       rows[row[0]] = row
       part.write(text([(stamps[row[0]], *row)]))
       part.flush()
-      progress()
+      progress.count(len(records))
 
     def put_broken(shown):
       put((shown.record.file, '', shown_limit(limit), 'error', shown.reason, '', *('' for _ in more)))
@@ -79,13 +80,13 @@ def predict(workdir, records, view, scored, limit, model, row_of, more=()):
 
 def write(workdir, records, rows, more=()):
   """Writes predictions.csv, rows in the order of the records; ends what was kept for going on."""
-  write_atomic(workdir.predictions_csv, text([(*COLUMNS, *more), *(rows[record.file] for record in records)]))
-  workdir.predictions_part.unlink(missing_ok=True)
+  write_atomic(workdir.path(PREDICTIONS), text([(*COLUMNS, *more), *(rows[record.file] for record in records)]))
+  workdir.path(PART).unlink(missing_ok=True)
 
 
 def write_heatmap(workdir, file, drawn):
   """Writes uint8 `[H, W, 3]` as the heat map of a photo; returns its path relative to the workdir."""
-  path = workdir.heatmaps / f'{file}.png'
+  path = workdir.path(HEATMAPS) / f'{file}.png'
   if len(os.fsencode(path.name)) > _LONGEST:
     path = path.with_name(f'{parts.digest(file).hex()}.png')
   path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,12 +21,14 @@ from defect_jax.data.tiles import Tiling
 from defect_jax.detectors.threshold import Threshold
 from defect_jax.errors import UserError
 from defect_jax.models import cnn, features
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import base
 from defect_jax.trained.vae import geometry
 from defect_jax.training import checkpoint
 
+CLASSIFIER = Artefact('classifier.json')
 _CHUNK_PIXELS = 2**18  # of one call of a network
 _BRIGHT = 0.99  # quantile of a saliency map that is shown at full strength
 _BLUR = 1.5  # px, of saliency maps
@@ -146,7 +148,7 @@ class ClassifierPredictor:
 
   def save(self, workdir: Workdir) -> None:
     """Writes classifier.json, what the checkpoint's parameters lack."""
-    write_atomic(workdir.classifier_json, json.dumps(plain({
+    write_atomic(workdir.path(CLASSIFIER), json.dumps(plain({
         'classes': self.classes, 'temperature': self.temperature, 'center': np.asarray(self.standard.center),
         'scale': np.asarray(self.standard.scale), 'seen': sorted(self.seen)}), allow_nan=False) + '\n')
 
@@ -194,11 +196,11 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
   """
   workdir, config = base.read_run(root, key, ('classifier',))
   try:
-    kept = json.loads(workdir.classifier_json.read_text())
+    kept = json.loads(workdir.path(CLASSIFIER).read_text())
     standard = cnn.Standard(jnp.float32(kept['center']), jnp.float32(kept['scale']))
     classes, temperature, seen = list(kept['classes']), float(kept['temperature']), frozenset(kept['seen'])
   except (OSError, ValueError, KeyError, TypeError) as error:
-    raise UserError(f'{key}: {root} has no usable {workdir.classifier_json.name} ({error}); run it to its end, or '
+    raise UserError(f'{key}: {root} has no usable {CLASSIFIER.name} ({error}); run it to its end, or '
                     'train it anew') from error
   if workdir.read_summary() is None:
     raise UserError(f'{key}: {root} is not at its end; run its command again first')

@@ -20,7 +20,7 @@ from defect_jax.runs.folder import Workdir
 HOLDER = """
 import sys, time
 from ml_collections import ConfigDict
-from defect_jax.workdir import Workdir
+from defect_jax.runs.folder import Workdir
 workdir = Workdir(sys.argv[1])
 workdir.check(ConfigDict({'seed': 0, 'steps': {'total': 10}}))
 workdir.open()
@@ -73,8 +73,8 @@ def test_a_new_run_and_its_continuation(tmp_path):
   assert (status['state'], status['pid'], status['step']) == ('starting', os.getpid(), 0)
   workdir.status.update(state='running', step=3, steps_total=10)
   assert json.loads(workdir.status_json.read_text())['step'] == 3
-  workdir.close('stopping', 'saved')
-  assert json.loads(workdir.status_json.read_text())['state'] == 'stopping'
+  workdir.close('stopped', 'saved')
+  assert json.loads(workdir.status_json.read_text())['state'] == 'stopped'
   again = opened(root, **{'steps.total': 20})
   assert json.loads(again.config_json.read_text())['steps'] == {'total': 20}
   again.close('finished')
@@ -131,7 +131,7 @@ def test_finished_runs_are_told_from_runs_with_more_to_do(tmp_path):
     workdir.check(config(**values))
     assert workdir.finished() == summary
   more = opened(root, **{'steps.total': 20})
-  more.close('stopping')
+  more.close('stopped')
   assert not more.summary_json.exists()
   more.check(config(**{'steps.total': 20}))
   assert more.finished() is None
@@ -168,7 +168,7 @@ def test_a_start_killed_before_its_config_was_written_can_be_repeated(tmp_path):
   root.mkdir()
   (root / 'lock').touch()
   (root / '.config.json.123.tmp').write_text('{"se')
-  opened(root).close('stopping')
+  opened(root).close('stopped')
   assert sorted(p.name for p in root.iterdir()) == ['checkpoints', 'config.json', 'lock', 'samples', 'status.json']
 
 
@@ -264,7 +264,7 @@ def test_requests_apply_once(tmp_path):
 ])
 def test_malformed_requests_are_ignored_with_one_warning(tmp_path, monkeypatch, text):
   warnings = []
-  monkeypatch.setattr('defect_jax.workdir.logging.warning', lambda *a: warnings.append(a[0] % a[1:]))
+  monkeypatch.setattr('defect_jax.runs.requests.logging.warning', lambda *a: warnings.append(a[0] % a[1:]))
   workdir = Workdir(tmp_path)
   workdir.requests_json.write_text(text, encoding='latin-1')
   assert workdir.read_request() is None

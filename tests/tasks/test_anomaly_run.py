@@ -148,7 +148,7 @@ def test_the_vae_is_found_behind_runs_that_took_anothers(monkeypatch):
   runs = {'first': None, 'second': 'first', 'third': 'second'}
   monkeypatch.setattr(fitting, '_anomaly_config',
                       lambda root: types.SimpleNamespace(vae=runs[root]) if root in runs else None)
-  assert [fitting.network_of(root) for root in runs] == [Workdir('first').vae] * 3
+  assert [fitting.network_of(root) for root in runs] == [Workdir('first').root / 'vae'] * 3
   assert fitting.network_of('a vae') == 'a vae'
 
 
@@ -199,7 +199,7 @@ def test_a_run_below_its_photos_and_names_of_any_length(evaluated, job, stopped,
 def test_a_threshold_is_not_taken_from_photos_that_the_vae_has_not_seen(job, stopped, parts_photos, tmp_path, capsys):
   shutil.copytree(parts_photos, tmp_path / 'photos')
   stopped(tmp_path / 'run', path=tmp_path / 'photos')
-  assert json.loads((tmp_path / 'run/vae/status.json').read_text())['state'] == 'stopping'
+  assert json.loads((tmp_path / 'run/vae/status.json').read_text())['state'] == 'stopped'
   assert job(tmp_path / 'run', path=tmp_path / 'photos') == 0
   (tmp_path / 'run/summary.json').unlink()  # as if stopped while it measured
   write(in_part(tmp_path / 'photos/train', 'good', 'pool')[0], bumps(1000))

@@ -188,7 +188,7 @@ def test_killed_and_stopped_it_ends_bit_for_bit_as_if_never(finished, job, tmp_p
   assert code == 3
   stop = re.fullmatch(r'stopped at step (\d+) of 40, saved; the same command goes on\n', err)
   assert stop and checkpoint.steps(Workdir(workdir))[-1] == int(stop[1])
-  assert status(workdir)['state'] == 'stopping' and status(workdir)['message'] == err.strip()
+  assert status(workdir)['state'] == 'stopped' and status(workdir)['message'] == err.strip()
   assert f'going on from step {stop[1]}\n' in end(job, workdir)
   assert summary(workdir) == summary(finished[0]) and rows(workdir) == rows(finished[0])
   assert arrays(workdir) == arrays(finished[0])

@@ -11,8 +11,8 @@ from defect_jax.config import UserError
 from defect_jax.data import samples
 from defect_jax.evaluation import anomaly, classification, synthetic
 from defect_jax.report import anomaly as report
+from defect_jax.runs.progress import ProgressBar
 from defect_jax.tasks.anomaly import fitting, photos, scoring
-from defect_jax.tasks.photo_progress import Progress
 
 _SHOWN = 24  # photos on the page, the highest scores
 
@@ -32,7 +32,8 @@ def run(config, workdir):
   found = fitting.fit_baselines(config, fitting.fit(config, vae, view, good), good)
   scores = scoring.every(config)
   calibrate, test = _Results(), _Results()
-  progress = Progress(workdir, len(split.calibrate) + len(split.test) * (1 + (config.measure.part == 'synthetic')))
+  progress = ProgressBar(workdir, 'photo')
+  total = len(split.calibrate) + len(split.test) * (1 + (config.measure.part == 'synthetic'))
   began, score = time.monotonic(), scoring.chosen(config)
   for result, records in ((calibrate, split.calibrate), (test, split.test)):
     shown = photos.usable(records, view, config.data.max_broken, notes)
@@ -40,7 +41,7 @@ def run(config, workdir):
       shown = _with_synthetic(shown, config.seed)
     for one in scoring.scored(found, shown, scores, config.score):
       result.add(one, keep=result is test)
-      progress()
+      progress.count(total)
   scored_in = time.monotonic() - began
   print('measuring', flush=True)
   notes = list(dict.fromkeys(notes))  # good photos of dev are read twice

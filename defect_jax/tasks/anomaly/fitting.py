@@ -10,12 +10,15 @@ from defect_jax.config import UserError
 from defect_jax.data import dataset, tiles
 from defect_jax.detectors import baselines, reconstruction, threshold
 from defect_jax.models import features
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
-from defect_jax.runs.folder import Stopped, Workdir
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import vae as vae_task
 from defect_jax.tasks.anomaly import photos, scoring
 from defect_jax.trained import vae as trained
 
+DETECTOR = Artefact('detector.json')
+NETWORK = Artefact('vae')  # workdir of the VAE that a run trains for itself
 HELD_OUT = 512  # tiles that a training watches, at most
 _MEASURED = 2048  # tiles that spread and components come from, at most
 _BANK_TILES = 512  # tiles that patches come from, at most
@@ -52,12 +55,12 @@ def network_of(root):
   saved = _anomaly_config(root)
   if saved is None:
     return root
-  return network_of(saved.vae) if saved.vae else Workdir(root).vae
+  return network_of(saved.vae) if saved.vae else Workdir(root).path(NETWORK)
 
 
 def training_seconds(workdir):
-  """Seconds that the training in workdir.vae took; 0 where there was none."""
-  summary = Workdir(workdir.vae).read_summary()
+  """Seconds that the training in the run's folder vae/ took; 0 where there was none."""
+  summary = Workdir(workdir.path(NETWORK)).read_summary()
   return summary['seconds'] if summary else 0.
 
 
@@ -76,7 +79,7 @@ def saved_detector(config):
   if saved is None:
     return config, None
   try:
-    kept = json.loads(Workdir(config.vae).detector_json.read_text())
+    kept = json.loads(Workdir(config.vae).path(DETECTOR).read_text())
   except (OSError, ValueError) as error:
     raise UserError(f'vae: {config.vae} has no usable detector.json ({error}); run it to its end first') from error
   return ConfigDict(config.to_dict() | {key: saved[key].to_dict() for key in _SHARED}), kept
@@ -90,7 +93,7 @@ def save(workdir, good_scores, spread, scale):
     scale: value of the map that heat maps show at full strength: the median of the good photos' largest values.
   """
   text = json.dumps(plain({'good_scores': sorted(good_scores), 'spread': spread, 'scale': scale}), allow_nan=False)
-  write_atomic(workdir.detector_json, text + '\n')
+  write_atomic(workdir.path(DETECTOR), text + '\n')
 
 
 def limit(config, good_scores):
@@ -118,16 +121,13 @@ def vae_config(config):
 
 
 def train(config, workdir, good, held_out):
-  """Trains a VAE on good tiles in workdir.vae, or finds it trained; trained.VaePredictor."""
-  inner, wanted = Workdir(workdir.vae, workdir), vae_config(config)
+  """Trains a VAE on good tiles in the run's folder vae/, or finds it trained; trained.VaePredictor."""
+  inner, wanted = Workdir(workdir.path(NETWORK), workdir), vae_config(config)
   inner.check(wanted)
   if not inner.finished():
     print(f'training a VAE on {len(good)} tiles of good photos, in {inner.root}', flush=True)
-    try:
+    with inner.running():
       inner.finish(vae_task.train(wanted, inner, tiles.TileSet(good), tiles.TileSet(held_out)))
-    except BaseException as error:
-      inner.close('stopping' if isinstance(error, Stopped) else 'failed', str(error))
-      raise
     return trained.open_vae(inner.root)
   vae = trained.open_vae(inner.root)
   trained.check_photos(vae.standard.center, dataset.mean_image(tiles.TileSet(good)))

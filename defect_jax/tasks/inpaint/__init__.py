@@ -12,11 +12,11 @@ from defect_jax.config import config_hash
 from defect_jax.data import prepared
 from defect_jax.data.sources import folder
 from defect_jax.diffusion import geometry, pipeline
-from defect_jax.imagesets import manifest
+from defect_jax.imagesets import manifest, writer
 from defect_jax.report import inpaint as report
 from defect_jax.runs.folder import Stopped
+from defect_jax.runs.progress import ProgressBar
 from defect_jax.tasks.inpaint import filtering, making, measuring, sources
-from defect_jax.tasks.progress import Progress
 
 
 def run(config, workdir):
@@ -41,7 +41,7 @@ def run(config, workdir):
   workdir.open()
   for line in skipped:
     logging.warning(line)
-  root = workdir.image_set if config.set is None else pathlib.Path(config.set)
+  root = workdir.path(writer.IMAGE_SET) if config.set is None else pathlib.Path(config.set)
   print(f'{config.count} images of {len(chosen)} photos by {model.model}, {config.sampler.name}, '
         f'{config.sampler.steps} steps, {sampler.canvas[0]} x {sampler.canvas[1]} px; {parallel.devices()} '
         f'{jax.default_backend()} device(s)', flush=True)
@@ -53,16 +53,16 @@ def _produce(config, workdir, photo_folder, root, make, skipped):
   own = config_hash(config)
   make.check(image for image in production.recorded(root).values() if image.config_hash == own)
   began = time.monotonic()
-  progress = Progress(workdir, began, config.batch)
-  progress.compile_seconds = make.compile()
-  found = production.produce(root, config.count, config.batch, make, own, progress,
+  workdir.cut_back(-1)
+  compile_seconds = make.compile()
+  found = production.produce(root, config.count, config.batch, make, own, ProgressBar(workdir, 'image').record,
                              config.share.process, config.share.processes, lambda: workdir.stop_requested,
                              making.inspector(photo_folder))
   if found.done < found.total:
     raise Stopped(f'stopped at image {found.done} of {found.total}; the same command goes on')
   seconds = time.monotonic() - began
-  rate = found.made / max(seconds - progress.compile_seconds, 1e-9)
-  summary = {'steps': config.count, 'seconds': seconds, 'compile_seconds': progress.compile_seconds,
+  rate = found.made / max(seconds - compile_seconds, 1e-9)
+  summary = {'steps': config.count, 'seconds': seconds, 'compile_seconds': compile_seconds,
              'images_per_second': rate, 'devices': parallel.devices(), 'platform': jax.default_backend(),
              'images': found.total, 'skipped': len(skipped), 'skipped_photos': skipped, 'whole': found.whole,
              'seconds_per_image': 1 / rate if rate else None, 'model': make.model.model}

@@ -10,9 +10,13 @@ from absl import logging
 
 from defect_jax.config import UserError
 from defect_jax.diffusion import finetune, lora, pipeline, saving, small_model, vocabulary
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.tasks.inpaint_train import stages
 from defect_jax.training.descent import as_tree
+
+PIPELINE = Artefact('pipeline')  # as diffusers saves one
+LORA = Artefact('lora')  # weights that were trained beside given ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Finetuner:
   def record(self, workdir, values):
     """Lays beside what was written how it came about, training.json: `values` without the photos' place."""
     values['config']['data'].pop('path')
-    folder = workdir.pipeline if workdir.pipeline.exists() else workdir.lora
+    folder = workdir.path(PIPELINE) if workdir.path(PIPELINE).exists() else workdir.path(LORA)
     write_atomic(folder / 'training.json', json.dumps(plain(values), indent=2) + '\n')
 
   @classmethod
@@ -100,7 +104,7 @@ def of_weights(config, texts):
     return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'], tune.scale)}
 
   def write(workdir, moved):
-    lora.write(workdir.lora, moved['lora'], model.digest, tune.scale)
+    lora.write(workdir.path(LORA), moved['lora'], model.digest, tune.scale)
 
   return Finetuner.of(model, params, texts, {'lora': lora.init(params['unet'], tune.rank, config.seed)},
                     join, write, {'unet': params['unet']})
@@ -108,7 +112,7 @@ def of_weights(config, texts):
 
 def _full(config, model, params, texts, parts):
   def write(workdir, moved):
-    saving.save(workdir.pipeline, model, params | as_tree(moved), config.save.dtype)
+    saving.save(workdir.path(PIPELINE), model, params | as_tree(moved), config.save.dtype)
   return Finetuner.of(model, params, texts, {part: params[part] for part in parts},
                     lambda moved, frozen: frozen | moved, write)
 

@@ -9,10 +9,12 @@ from ml_collections import ConfigDict
 from defect_jax.diffusion import finetune, pipeline, small_model
 from defect_jax.models import features
 from defect_jax.report import grids
-from defect_jax.runs.folder import Stopped, Workdir
+from defect_jax.runs.artefacts import Artefact
+from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import fitting
 from defect_jax.training.descent import Descent, as_tree
 
+AUTOENCODER = Artefact('vae')  # workdir of its training
 _SHOWN = 9  # areas in a grid of reconstructions
 _DECAY, _B2 = 0.01, 0.99  # of AdamW
 _WARMUP = 20  # steps of the autoencoder
@@ -26,8 +28,8 @@ def configs_of(config, tokens):
 
 
 def fit_autoencoder(config, workdir, configs, lot):
-  """Trains the autoencoder in workdir.vae, or finds it trained; (parameters, summary of that run)."""
-  inner, chosen = Workdir(workdir.vae, workdir), config.autoencoder
+  """Trains the autoencoder in the run's folder vae/, or finds it trained; (parameters, summary of that run)."""
+  inner, chosen = Workdir(workdir.path(AUTOENCODER), workdir), config.autoencoder
   inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': config.seed, 'dtype': config.dtype,
                           'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
                           'steps': chosen.steps.to_dict(), 'autoencoder': chosen.to_dict()}))
@@ -39,7 +41,7 @@ def fit_autoencoder(config, workdir, configs, lot):
   done = inner.finished()
   if done is None:
     inner.open()
-  try:
+  with inner.running():
     watch = fitting.Callback(_reconstructions(inner, vae, lot))
     state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, lot.digest(),
                                         chosen.batch, keys[1], watch, _images)
@@ -48,9 +50,6 @@ def fit_autoencoder(config, workdir, configs, lot):
               'mse': [row['eval/mse'] for row in inner.read_metrics() if 'eval/mse' in row][-1]}
       inner.finish(done)
       done = inner.finished()  # as a run that goes on from here reads it
-  except BaseException as error:
-    inner.close('stopping' if isinstance(error, Stopped) else 'failed', str(error))
-    raise
   return as_tree(state.average['vae']), done
 
 

@@ -17,8 +17,8 @@ from defect_jax.detectors import baselines
 from defect_jax.evaluation import forecast
 from defect_jax.models import features
 from defect_jax.models import vae as models
+from defect_jax.runs.progress import ProgressBar
 from defect_jax.tasks.vae.measures import Measures
-from defect_jax.tasks.vae.progress import Progress
 from defect_jax.trained.vae import check_photos, model_of, open_vae, photos_of
 from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
@@ -153,9 +153,15 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
   host, first, history, request = loop.resume(workdir, flax.serialization.to_state_dict(jax.device_get(fresh)))
   feed = _feed(config, trainer, photos, keys['order'], first)
   board = events.Events(workdir.root)
-  progress = Progress(workdir, schedule.total, board.add)
+  bar = ProgressBar(workdir, 'step')
+
+  def on_log(row, rate):
+    board.add(row)
+    bar.show(row['step'], schedule.total, f'KLD {row["train/kld"]:.2f} (target {row["target/kld"]:.4g})  '
+             f'MSE {row["train/mse"]:.3e} (target {row["target/mse"]:.3e})', rate)
+
   runner = loop.Loop(
-      workdir=workdir, schedule=schedule, advance=feed.advance, on_log=progress,
+      workdir=workdir, schedule=schedule, advance=feed.advance, on_log=on_log,
       evaluate=lambda state, step: measures.during(workdir, _params(state), step),
       to_host=lambda state: flax.serialization.to_state_dict(jax.device_get(parallel.first(state))),
       set_targets=_set_targets)
@@ -200,7 +206,10 @@ def _params(state):
 
 
 def _set_targets(state, targets):
-  """A replicated state with new targets {'kld', 'mse'}, or one of them."""
-  new = parallel.replicate({name: jnp.float32(target) for name, target in targets.items()})
+  """A replicated state with new targets of losses that it has targets of."""
+  known = state.control['targets']
+  if unknown := targets.keys() - known.keys():
+    logging.warning('a request asks for targets of %s, which this training has not', ', '.join(sorted(unknown)))
+  new = parallel.replicate({name: jnp.float32(targets[name]) for name in targets if name in known})
   return state.replace(control=state.control | {'targets': state.control['targets'] | new})
 
