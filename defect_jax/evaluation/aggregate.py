@@ -2,6 +2,7 @@
 only distance from the prior."""
 
 import numpy as np
+from jaxtyping import Float
 from scipy.special import logsumexp
 
 from defect_jax import losses
@@ -9,14 +10,12 @@ from defect_jax import losses
 _DRAWS = 4096  # samples of z in all, spread evenly over the photos
 
 
-def decomposition(mean, logvar, seed=0, draws=_DRAWS):
+def decomposition(mean: Float[np.ndarray, 'n z'], logvar: Float[np.ndarray, 'n z'], seed: int = 0,
+                  draws: int = _DRAWS) -> dict[str, float]:
   """Mean KLD = mutual information of photo and z + KL(q(z) || p(z)) (Hoffman and Johnson 2016, ELBO surgery, eq. 4).
 
   The mutual information is a Monte Carlo mean of log q(z|x) - log q(z), so its error falls with the root of `draws`;
-  the second term is the exact mean KLD less it.
-
-  Args:
-    mean, logvar: `[N, Z]` of the posteriors. seed: of the draws. draws: how many z in all, at least one a photo.
+  the second term is the exact mean KLD less it. `draws`: how many z in all, at least one per photo.
 
   Returns {'mutual_information', 'marginal_kl'}, nats. The first never exceeds log N.
   """

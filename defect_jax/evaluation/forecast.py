@@ -1,4 +1,4 @@
-"""What a pair of targets asks for, told from the photos alone before anything is trained.
+"""What a pair of targets asks for, by the photos alone, before anything is trained.
 
 A linear VAE whose decoder has variance s^2 keeps just the principal components of the data whose eigenvalue is above
 s^2; all others collapse to the prior (Lucas, Tucker, Grosse and Norouzi 2019, Don't Blame the ELBO!, section 4). The
@@ -9,39 +9,41 @@ than log N nats to be told apart, so the forecast takes the lower of the two.
 
 import dataclasses
 import math
+from collections.abc import Iterator, Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
   """Attributes:
-    variance: of the photos about their mean image, a pixel.
+    variance: of the photos about their mean image, per pixel.
     eigenvalues: of the covariance of whole images, largest first, at most N - 1; they sum to variance * pixels.
     level: s^2, the decoder's variance that gives the MSE target; 0 for a target that keeps everything.
     dimensions: how many eigenvalues lie above it.
     rate: least KLD of a Gaussian source at that MSE, nats. log_n: log of the number of photos, nats.
   """
   variance: float
-  eigenvalues: np.ndarray
+  eigenvalues: Float[np.ndarray, 'k']
   level: float
   dimensions: int
   rate: float
   log_n: float
 
   @property
-  def least_kld(self):
+  def least_kld(self) -> float:
     """Nats below which the MSE target is not plausible."""
     return min(self.rate, self.log_n)
 
-  def kept_by_joint(self, beta):
+  def kept_by_joint(self, beta: float) -> int:
     """How many dimensions a linear VAE trained on `losses.elbo` keeps: there the decoder's variance is beta."""
     return int(np.sum(self.eigenvalues > beta))
 
 
-def forecast(images, mse_target, count=None):
-  """Forecast for photos `[N, H, W, C]` in [0, 1] and an absolute MSE target; `count`: of how many photos these are a
-  sample, None: these are all."""
+def forecast(images: Float[np.ndarray, 'n h w c'], mse_target: float, count: int | None = None) -> Forecast:
+  """Forecast for photos in [0, 1] and an absolute MSE target; `count`: of how many photos these are a sample, None if
+  these are all."""
   flat = np.float64(images).reshape(len(images), -1)
   flat = flat - flat.mean(0)
   # The Gram matrix of N photos has the nonzero eigenvalues of the covariance of its many pixels.
@@ -66,17 +68,17 @@ def _water_level(eigenvalues, distortion):
   return float(eigenvalues[0])
 
 
-def sentences(found, targets, latent, beta):
+def sentences(outlook: Forecast, targets: Mapping[str, float], latent: int, beta: float) -> Iterator[str]:
   """The Forecast in words, for targets {'kld', 'mse'}, a latent size and the weight of the KLD in joint training."""
-  yield (f"a Gaussian linear model would need {found.dimensions} of the photos' {len(found.eigenvalues)} principal "
-         f'components and {found.rate:.3g} nats for this MSE; {math.exp(found.log_n):.0f} photos never need more than '
-         f'log N = {found.log_n:.2f} nats')
-  if targets['kld'] < found.least_kld:
+  yield (f"a Gaussian linear model would need {outlook.dimensions} of the photos' {len(outlook.eigenvalues)} principal "
+         f'components and {outlook.rate:.3g} nats for this MSE; {math.exp(outlook.log_n):.0f} photos never need more '
+         f'than log N = {outlook.log_n:.2f} nats')
+  if targets['kld'] < outlook.least_kld:
     yield (f'so a KLD of {targets["kld"]:.4g} nats is too low for this MSE, which may not come down: raise targets.kld '
-           f'to {found.least_kld:.2f} or more, or raise the MSE target')
+           f'to {outlook.least_kld:.2f} or more, or raise the MSE target')
   else:
     yield f'so a KLD of {targets["kld"]:.4g} nats can carry this MSE'
-  if latent < min(found.dimensions, 8):
+  if latent < min(outlook.dimensions, 8):
     yield f'model.latent = {latent} is few for that many components'
-  yield (f'joint training with beta {beta:g} would keep {found.kept_by_joint(beta)} components and let the others '
+  yield (f'joint training with beta {beta:g} would keep {outlook.kept_by_joint(beta)} components and let the others '
          'collapse')

@@ -1,33 +1,32 @@
 """What a VAE's latent space and reconstructions hold, by the definitions of the project's contract."""
 
 import numpy as np
+from jaxtyping import Float
 from scipy import ndimage
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016
 _BLUR = 2.0  # px
 _DETAIL_SHARE = 0.02
+Steps = Float[np.ndarray, 'steps']
 WINDOW = 50  # steps
 BAND = 0.05
 _LEAST_INFORMATION = 0.05  # of log N
 
 
-def active_units(means):
-  """How many latent dimensions have a variance of the posterior mean of at least 0.01 over the photos `[N, Z]`."""
+def active_units(means: Float[np.ndarray, 'n z']) -> int:
+  """How many latent dimensions have a variance of the posterior mean of at least 0.01 over the photos."""
   return int(np.sum(np.var(means, axis=0) >= ACTIVE_VARIANCE))
 
 
-def collapsed(active, latent, mse, variance):
+def collapsed(active: int, latent: int, mse: float, variance: float) -> bool:
   """Whether fewer than 10 % of the units are active, or the MSE is above 0.95 of the variance about the mean image."""
   return bool(_few_active(active, latent) or _mean_image(mse, variance))
 
 
-def collapse_signs(active, latent, mse, variance, information, log_n):
-  """Signs of posterior collapse in plain words, none where all is well.
-
-  Args:
-    active: units of `latent`. mse, variance: as for `collapsed`.
-    information: mutual information of photo and z, and log_n, its most: nats.
-  """
+def collapse_signs(active: int, latent: int, mse: float, variance: float, information: float,
+                   log_n: float) -> list[str]:
+  """Signs of posterior collapse in words, none if all is well; information: mutual information of photo and z (nats),
+  log_n: its maximum."""
   signs = [
     (_few_active(active, latent), f'only {active} of {latent} latent dimensions are active'),
     (_mean_image(mse, variance),
@@ -35,7 +34,7 @@ def collapse_signs(active, latent, mse, variance, information, log_n):
     (information < _LEAST_INFORMATION * log_n,
      f'z holds {max(information, 0):.2g} nats on which photo it is, of log N = {log_n:.3g}'),
   ]
-  return [words for seen, words in signs if seen]
+  return [words for present, words in signs if present]
 
 
 def _few_active(active, latent):
@@ -46,12 +45,10 @@ def _mean_image(mse, variance):
   return mse > 0.95 * variance
 
 
-def detail_kept(photos, recon, center):
-  """Share of the photos' fine detail that their reconstructions keep: 1 all, 0 none; median over photos.
-
-  Args:
-    photos, recon: `[N, H, W, C]`; recon from the posterior means. center: `[H, W, C]`, the mean training photo.
-  """
+def detail_kept(photos: Float[np.ndarray, 'n h w c'], recon: Float[np.ndarray, 'n h w c'],
+                center: Float[np.ndarray, 'h w c']) -> float:
+  """Share of the photos' fine detail that their reconstructions from the posterior means keep: 1 all, 0 none; median
+  over photos. center: the mean training photo."""
   kept = []
   for photo, image in zip(_detail(photos - center), _detail(recon - center), strict=True):
     strong = np.abs(photo) >= np.quantile(np.abs(photo), 1 - _DETAIL_SHARE)
@@ -63,12 +60,8 @@ def _detail(images):
   return images - ndimage.gaussian_filter(images, (0, _BLUR, _BLUR, 0))
 
 
-def steps_to_targets(kld, mse, kld_target, mse_target):
-  """First step from which the mean of 50 steps stays at both targets to the end, or None.
-
-  Args:
-    kld, mse: `[steps]`, value of every step. kld_target, mse_target: `[steps]`, or a number.
-  """
+def steps_to_targets(kld: Steps, mse: Steps, kld_target: Steps | float, mse_target: Steps | float) -> int | None:
+  """First step from which the mean of 50 steps stays at both targets to the end, or None."""
   if len(kld) < WINDOW:
     return None
   kernel = np.ones(WINDOW) / WINDOW
