@@ -49,8 +49,10 @@ def first_images(root: Path) -> list[Shaped[np.ndarray, 'h w c']]:
 def table(summaries: Mapping[str, Summary], leave_out: Sequence[str] = ()) -> results.Table:
   """A row per cell; leave_out: figures that are not shown."""
   shown = [figure for figure in _COLUMNS if figure not in leave_out]
-  rows = [[name, *(_text(summary, figure) for figure in shown)] for name, summary in summaries.items()]
-  return results.Table(['sampler, temperature', *(_COLUMNS[figure] for figure in shown)], rows)
+  single = len({name.partition(', ')[2] for name in summaries}) == 1  # temperature
+  rows = [[name.partition(', ')[0] if single else name, *(_text(summary, figure) for figure in shown)]
+          for name, summary in summaries.items()]
+  return results.Table(['sampler' if single else 'sampler, temperature', *(_COLUMNS[figure] for figure in shown)], rows)
 
 
 def _text(summary, figure):
