@@ -1,17 +1,19 @@
 """Photo -> crop around the target area -> canvas that the model works on -> back into the photo.
 
 Boxes are (left, top, width, height) in pixels of the upright photo, photos uint8 or uint16 `[H, W]` or `[H, W, 3]`,
-canvases float32 `[H, W, 3]` in [0, 1].
+what is on a canvas float32 `[H, W, 3]` in [0, 1].
 """
 
 import dataclasses
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped, UInt8
 
-from defect_jax.config import UserError
 from defect_jax.data import photos
 from defect_jax.diffusion import masks
+from defect_jax.errors import UserError
 
+Box = tuple[int, ...]
 MODES = ('crop', 'masked')
 CROP_STEP = 8  # pixels of a latent: sides of a crop are multiples of it
 
@@ -23,14 +25,13 @@ class Settings:
   Attributes:
     mode: 'crop', the crop at its own resolution; 'masked', the mask's surroundings within the crop, scaled to the
       model's native size.
-    crop: (width, height), which is laid around the target area, or at random without one; or a box.
+    crop: a box, or (width, height), which is laid around the target area, or at random without one.
     target: box of the area that may change; (width, height), laid at random in the crop; None, all of the crop.
-    feather: pixels over which a mask's edge fades.
-    padding: least number of pixels around the mask in mode masked.
+    feather: pixels over which a mask's edge fades. padding: fewest pixels around the mask in mode masked.
   """
   mode: str
-  crop: tuple[int, ...]
-  target: tuple[int, ...] | None
+  crop: Box
+  target: Box | None
   feather: int
   padding: int
 
@@ -53,24 +54,24 @@ class Settings:
       raise UserError(f'geometry.target = {self.target}: reaches beyond the crop {self.crop}; move one of them')
 
 
-def contains(outer, inner):
+def contains(outer: Box, inner: Box) -> bool:
   """Whether box `inner` lies in box `outer`."""
   return all(o <= i and i + n <= o + m for o, m, i, n in zip(outer[:2], outer[2:], inner[:2], inner[2:], strict=True))
 
 
-def place(shape, settings, rng, name, marked=None):
-  """Crop and target area of an image to be made.
+def place(shape: tuple[int, int], settings: Settings, rng: np.random.Generator, name: str, bounds: Box | None = None
+          ) -> tuple[Box, Box]:
+  """Crop and target area of an image to be made, the second inside the first.
 
   Args:
-    shape: (height, width) of the photo. settings: Settings. rng: NumPy Generator for what is laid at random.
-    name: of the photo, for errors. marked: bounding box of a mask that is fixed in the photo; it is the target area
-      where settings give none.
+    shape: (height, width) of the photo. rng: for what is laid at random. name: of the photo, for errors.
+    bounds: bounding box of a mask that is fixed in the photo: the target area, unless settings give one.
 
-  Returns two boxes, the second inside the first. PhotoError where this photo does not allow it.
+  Raises PhotoError if this photo does not allow it.
   """
   photo, target = (0, 0, shape[1], shape[0]), settings.target
-  if target is None and marked is not None:
-    target = _grown(marked, settings.feather, photo)
+  if target is None and bounds is not None:
+    target = _grown(bounds, settings.feather, photo)
   if target is not None and len(target) == 4 and not contains(photo, target):
     raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, the target area {target} reaches beyond it')
   crop = settings.crop
@@ -107,80 +108,77 @@ def _grown(box, by, bounds):
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
-  """How a box of a photo becomes a canvas: scaled to `size` (width, height), then continued to the right and downwards
-  by reflection to `canvas` (width, height)."""
-  box: tuple[int, int, int, int]
+class Canvas:
+  """How a box of a photo becomes what the model works on: scaled to `scaled` (width, height), then continued to the
+  right and downwards by reflection to `size` (width, height)."""
+  box: Box
+  scaled: tuple[int, int]
   size: tuple[int, int]
-  canvas: tuple[int, int]
+
+  @classmethod
+  def of(cls, settings: Settings, crop: Box, bounds: Box, native: int, multiple: int) -> 'Canvas':
+    """The canvas of an image to be made.
+
+    bounds: bounding box, in the photo, of all that may change. native: side in pixels that the model was made for.
+    multiple: the UNet's sides in pixels are multiples of it.
+    """
+    if settings.mode == 'crop':
+      return cls(crop, crop[2:], tuple(-(-side // multiple) * multiple for side in crop[2:]))
+    grown = _grown(bounds, settings.padding, crop)
+    side = max(grown[2:])
+    # A square as far as the crop allows, with the mask in its middle.
+    corner = [min(max(bounds[a] + (bounds[2 + a] - side) // 2, crop[a]), max(crop[a], crop[a] + crop[2 + a] - side))
+              for a in (0, 1)]
+    sides = [min(side, crop[2 + a]) for a in (0, 1)]
+    scaled = tuple(max(1, round(length * native / max(sides))) for length in sides)
+    return cls((*corner, *sides), scaled, (native, native))
 
 
-def view(settings, crop, marked, native, multiple):
-  """The View of an image to be made.
-
-  Args:
-    settings: Settings. crop: box. marked: bounding box, in the photo, of all that may change.
-    native: side in pixels that the model was made for. multiple: what the UNet's sides in pixels are multiples of.
-  """
-  if settings.mode == 'crop':
-    return View(crop, crop[2:], tuple(-(-side // multiple) * multiple for side in crop[2:]))
-  grown = _grown(marked, settings.padding, crop)
-  box = grown[:2] + (max(grown[2:]),) * 2
-  # A square as far as the crop allows, with the mask in its middle.
-  corner = [min(max(marked[a] + (marked[2 + a] - box[2 + a]) // 2, crop[a]), max(crop[a], crop[a] + crop[2 + a] -
-                                                                               box[2 + a])) for a in (0, 1)]
-  sides = [min(box[2 + a], crop[2 + a]) for a in (0, 1)]
-  size = tuple(max(1, round(side * native / max(sides))) for side in sides)
-  return View((*corner, *sides), size, (native, native))
-
-
-def to_canvas(photo, view):
-  """The canvas of a photo."""
-  left, top, width, height = view.box
+def to_canvas(photo: Shaped[np.ndarray, 'h w *c'], canvas: Canvas) -> Float[np.ndarray, 'H W 3']:
+  """The pixels of a photo's canvas."""
+  left, top, width, height = canvas.box
   image = photos.to_channels(photo[top:top + height, left:left + width], 3)
-  return _continued(photos.scale(image, view.size[::-1]), view, 'reflect')
+  return _continued(photos.scale(image, canvas.scaled[::-1]), canvas, 'reflect')
 
 
-def mask_to_canvas(mask, view):
-  """The canvas' part of a mask bool `[H, W]` of the photo: every pixel that a mark reaches. Nothing beyond `size`."""
-  left, top, width, height = view.box
-  return _continued(masks.reduce(mask[top:top + height, left:left + width], view.size[::-1]), view, 'constant')
+def mask_to_canvas(mask: Bool[np.ndarray, 'h w'], canvas: Canvas) -> Bool[np.ndarray, 'H W']:
+  """The canvas' part of a photo's mask: every pixel that the mask reaches. Nothing beyond `scaled`."""
+  left, top, width, height = canvas.box
+  return _continued(masks.reduce(mask[top:top + height, left:left + width], canvas.scaled[::-1]), canvas, 'constant')
 
 
-def _continued(image, view, how):
-  more = [(0, canvas - side) for canvas, side in zip(view.canvas[::-1], view.size[::-1], strict=True)]
-  return np.pad(image, more + [(0, 0)] * (image.ndim - 2), how)
+def _continued(image, canvas, mode):
+  more = [(0, whole - side) for whole, side in zip(canvas.size[::-1], canvas.scaled[::-1], strict=True)]
+  return np.pad(image, more + [(0, 0)] * (image.ndim - 2), mode)
 
 
-def paste(photo, canvas, view, alpha):
-  """The photo with what was made laid over it.
+def paste(photo: Shaped[np.ndarray, 'h w *c'], made: Float[np.ndarray, 'H W 3'], canvas: Canvas,
+          soft_mask: Float[np.ndarray, 'h w']) -> Shaped[np.ndarray, 'h w *c']:
+  """The photo with what the model made of its canvas laid over it; equal to it in every bit where soft_mask is 0.
 
-  Args:
-    photo: as decoded. canvas: what the model made of `to_canvas`. view: View.
-    alpha: float32 `[H, W]` in [0, 1], of the photo; 0 outside the view's box.
-
-  Returns an array like `photo`, equal to it in every bit where alpha is 0.
+  soft_mask: how much of it is seen, in [0, 1]; 0 outside the canvas' box.
   """
-  left, top, width, height = view.box
-  made = photos.scale(np.asarray(canvas)[:view.size[1], :view.size[0]], (height, width))
+  left, top, width, height = canvas.box
+  made = photos.scale(np.asarray(made)[:canvas.scaled[1], :canvas.scaled[0]], (height, width))
   made = made if photo.ndim == 3 else photos.grey(made)
   full_scale = np.float32(np.iinfo(photo.dtype).max)
   region = (slice(top, top + height), slice(left, left + width))
-  share = alpha[region] if photo.ndim == 2 else alpha[region][..., None]
+  share = soft_mask[region] if photo.ndim == 2 else soft_mask[region][..., None]
   mixed = photo[region] + share * (np.clip(made, 0, 1) * full_scale - photo[region])
   after = photo.copy()
   after[region] = np.where(share > 0, np.rint(np.clip(mixed, 0, full_scale)), photo[region]).astype(photo.dtype)
   return after
 
 
-def difference(before, after):
-  """uint8 `[H, W]`: 255 - |before - after| in levels of 8 bits, of the channel that changed most."""
+def difference(before: Shaped[np.ndarray, 'h w *c'], after: Shaped[np.ndarray, 'h w *c']) -> UInt8[np.ndarray, 'h w']:
+  """255 - |before - after| in levels of 8 bits, of the channel that changed most."""
   levels = np.abs(before.astype(np.int64) - after.astype(np.int64)) / (257 if before.dtype == np.uint16 else 1)
   return np.rint(255 - (levels if levels.ndim == 2 else levels.max(-1))).astype(np.uint8)
 
 
-def changed_outside_mask(before, after, mask):
-  """How many pixels differ where the mask is 0; all of them where size, depth or mode differ."""
+def changed_outside_mask(before: Shaped[np.ndarray, 'h w *c'], after: Shaped[np.ndarray, 'h w *c'],
+                         mask: Shaped[np.ndarray, 'h w']) -> int:
+  """How many pixels differ where the mask is 0; all of them if size, depth or mode differ."""
   if before.shape != after.shape or before.dtype != after.dtype:
     return int(np.prod(before.shape[:2]))
   differs = before != after

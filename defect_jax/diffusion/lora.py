@@ -7,25 +7,30 @@ W' = W + scale * A B (Hu et al. 2022, equation 3). Saved as diffusers saves them
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from flax import traverse_util
+from jaxtyping import Array
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from defect_jax.config import UserError
+from defect_jax.errors import UserError
 from defect_jax.runs.atomic import write_atomic
 
 FILE = 'pytorch_lora_weights.safetensors'
 TARGETS = ('to_q', 'to_k', 'to_v', 'to_out_0')
 _BASE = 'defect_jax.base'  # key of a file's header
 _NUMBERED = ('down_blocks', 'up_blocks', 'attentions', 'transformer_blocks', 'to_out')
+# {path of a Dense: {'a': [in, rank], 'b': [rank, out]}}
+Adapters = Mapping[str, Mapping[str, Array]]
 
 
-def init(unet, rank, seed):
-  """Adapters {path of a Dense: {'a' `[in, rank]`, 'b' `[rank, out]`}} of a UNet's tree; b is 0, so nothing changes."""
+def init(unet: Mapping[str, Any], rank: int, seed: int) -> Adapters:
+  """Adapters of a UNet's tree; b is 0, so that they change nothing."""
   rng, adapters = np.random.default_rng(seed), {}
   for path, kernel in sorted(_kernels(unet).items()):
     inside, outside = kernel.shape
@@ -34,7 +39,7 @@ def init(unet, rank, seed):
   return adapters
 
 
-def merged(unet, adapters, scale=1.0):
+def merged(unet: Mapping[str, Any], adapters: Adapters, scale: float = 1.0) -> dict[str, Any]:
   """The UNet's tree with the adapters added to it; runs inside jit too."""
   flat = traverse_util.flatten_dict(unet, sep='/')
   for path, pair in adapters.items():
@@ -43,21 +48,22 @@ def merged(unet, adapters, scale=1.0):
   return traverse_util.unflatten_dict(flat, sep='/')
 
 
-def write(folder, adapters, base, scale=1.0):
-  """Writes FILE in a folder, whole or not at all; `base`: Pipeline.digest of the weights that they were trained
-  beside."""
+def write(folder: Path, adapters: Adapters, base: str, scale: float = 1.0) -> None:
+  """Writes FILE in a folder, whole or not at all; base: Pipeline.digest of the weights that they were trained with."""
   arrays = {}
   for path, pair in jax.device_get(adapters).items():
     name = _dotted(path)
     arrays[f'{name}.lora_A.weight'] = np.ascontiguousarray(pair['a'].T)
     arrays[f'{name}.lora_B.weight'] = np.ascontiguousarray(scale * pair['b'].T)
-  Path(folder).mkdir(parents=True, exist_ok=True)
-  write_atomic(Path(folder) / FILE, save(arrays, {'format': 'pt', _BASE: base}))
+  folder.mkdir(parents=True, exist_ok=True)
+  write_atomic(folder / FILE, save(arrays, {'format': 'pt', _BASE: base}))
 
 
-def read(name, unet, base):
-  """The adapters in a file, or in FILE of a folder, for the tree of a UNet of weights with the digest `base`; UserError
-  where they are not of this model, or say that they were trained beside others."""
+def read(name: str | os.PathLike, unet: Mapping[str, Any], base: str) -> Adapters:
+  """The adapters in a file, or in FILE of a folder, for the UNet of weights with the digest `base`.
+
+  Raises UserError if they are not of this model, or were trained with other weights.
+  """
   path = Path(name) / FILE if os.path.isdir(name) else Path(name)
   try:
     arrays, header = load_file(path), _header(path)
@@ -71,9 +77,9 @@ def read(name, unet, base):
   adapters = {}
   for dense, kernel in _kernels(unet).items():
     pair = [arrays.pop(f'{_dotted(dense)}.lora_{letter}.weight', None) for letter in 'AB']
-    if all(of is None for of in pair):
+    if all(matrix is None for matrix in pair):
       continue
-    a, b = (None if of is None else np.float32(of.T) for of in pair)
+    a, b = (None if matrix is None else np.float32(matrix.T) for matrix in pair)
     if a is None or b is None or a.ndim != 2 or b.ndim != 2 or (a.shape[0], b.shape[1]) != kernel.shape or (
         a.shape[1] != b.shape[0]):
       raise UserError(f'lora: {path}: {_dotted(dense)} does not fit the weights, where it is {list(kernel.shape)}; it '
@@ -91,19 +97,19 @@ def _header(path):
 
 
 def _strength(header):
-  """alpha / rank, by which diffusers multiplies adapters whose file tells both in its header; 1 where it does not."""
-  told = json.loads(header.get('lora_adapter_metadata', '{}'))
-  if any(told.get(f'unet.{key}') for key in ('rank_pattern', 'alpha_pattern', 'use_rslora')):
+  """alpha / rank, by which diffusers multiplies adapters whose file has both in its header; 1 without them."""
+  metadata = json.loads(header.get('lora_adapter_metadata', '{}'))
+  if any(metadata.get(f'unet.{key}') for key in ('rank_pattern', 'alpha_pattern', 'use_rslora')):
     raise ValueError('its adapters are of several ranks or strengths, which this version does not know')
-  return told['unet.lora_alpha'] / told['unet.r'] if {'unet.lora_alpha', 'unet.r'} <= told.keys() else 1.
+  return metadata['unet.lora_alpha'] / metadata['unet.r'] if {'unet.lora_alpha', 'unet.r'} <= metadata.keys() else 1.
 
 
-def digest(adapters):
-  """SHA-256 (hex) of adapters."""
-  found = hashlib.sha256()
+def digest(adapters: Adapters) -> str:
+  """SHA-256, hex."""
+  sha = hashlib.sha256()
   for path, pair in sorted(adapters.items()):
-    found.update(path.encode() + pair['a'].tobytes() + pair['b'].tobytes())
-  return found.hexdigest()
+    sha.update(path.encode() + pair['a'].tobytes() + pair['b'].tobytes())
+  return sha.hexdigest()
 
 
 def _kernels(unet):

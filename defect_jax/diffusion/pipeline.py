@@ -1,8 +1,9 @@
 """Stable Diffusion inpainting in JAX: diffusers' Flax modules with a sampling function of our own.
 
-The only module that imports diffusers and transformers. Text is encoded once a prompt, a masked photo once, and the
-sampling function is compiled once a size; every image has its own noise, so it is the same in any batch, on any number
-of devices. Latent diffusion: Rombach et al. 2022; classifier-free guidance: Ho and Salimans 2022, equation 6.
+The only module that imports diffusers and transformers, which are pinned: see README. Each prompt and each masked photo
+is encoded once, and the sampling function is compiled once per size; every image has its own noise, so it is the same
+in any batch and on any number of devices. Latent diffusion: Rombach et al. 2022; classifier-free guidance: Ho and
+Salimans 2022, equation 6.
 """
 
 import contextlib
@@ -10,10 +11,12 @@ import functools
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault('USE_TF', '0')  # transformers would import TensorFlow, for seconds, where it finds it
-# Else every module says that Flax has no future there.
+# Otherwise every module warns that these libraries drop Flax.
 os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
 os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')
 
@@ -26,13 +29,14 @@ from diffusers.models import modeling_flax_pytorch_utils as unet_names
 from diffusers.models.attention_flax import FlaxAttention, FlaxTransformer2DModel
 from diffusers.models.resnet_flax import FlaxResnetBlock2D
 from diffusers.models.vae_flax import FlaxAttentionBlock
+from jaxtyping import Array, Bool, Float, Int
 from transformers import CLIPTextConfig, CLIPTokenizer, FlaxCLIPTextModel
 from transformers import modeling_flax_pytorch_utils as text_names
 
 from defect_jax import parallel
-from defect_jax.config import UserError
 from defect_jax.diffusion import attention, convolution, lora, random_model, schedulers, vocabulary, weights
 from defect_jax.diffusion.sampler import Encoded, Sampler
+from defect_jax.errors import UserError
 from defect_jax.models import normalization
 
 # Settings of PyTorch models that diffusers' Flax modules pass over, and what these compute.
@@ -42,19 +46,21 @@ _ONLY = {
              'encoder_hid_dim': None, 'time_embedding_type': 'positional', 'addition_embed_type': None},
     'vae': {'act_fn': 'silu', 'mid_block_add_attention': True, 'use_quant_conv': True, 'shift_factor': None}}
 _BLOCKS = FlaxResnetBlock2D | FlaxTransformer2DModel
+Tree = Mapping[str, Any]
 
 
 class Pipeline:
   """An inpainting pipeline.
 
   Attributes:
-    model: what the manifest calls it: its name and the start of its weights' SHA-256, which is digest.
-    native: side in pixels that it was made for. factor: pixels of a latent. multiple: what canvas sides are
-      multiples of. scheduler: dict of its scheduler_config.json. channels: of the latents.
+    model: its name in manifests: that of its folder and the first digits of its digest. digest: SHA-256 of its weights.
+    native: side in pixels that it was made for. factor: pixels per latent. multiple: canvas sides are multiples of it.
+    configs: {part: its config.json}. scheduler: its scheduler_config.json. channels: of the latents.
   """
 
-  def __init__(self, name, configs, params, tokenizer, scheduler, digest, dtype):
-    self._configs, (self._unet, self._vae, self._text) = configs, modules(configs, dtype)
+  def __init__(self, name: str, configs: Mapping[str, Tree], params: Tree, tokenizer: CLIPTokenizer,
+               scheduler: Mapping[str, Any], digest: str, dtype: str):
+    self.configs, (self._unet, self._vae, self._text) = configs, modules(configs, dtype)
     self._tokenizer, self._dtype = tokenizer, jnp.dtype(dtype)
     self._text_params = params['text_encoder']
     cast = jax.tree.map(lambda leaf: np.asarray(leaf).astype(self._dtype), {k: params[k] for k in ('unet', 'vae')})
@@ -70,104 +76,96 @@ class Pipeline:
     self._encode_text = jax.jit(lambda params, ids: self._text(ids, params=params)[0])
 
   @property
-  def parts(self):
-    """VAE, text encoder, tokenizer and UNet, in the order in which diffusers' pipelines take them."""
+  def parts(self) -> tuple[FlaxAutoencoderKL, FlaxCLIPTextModel, CLIPTokenizer, FlaxUNet2DConditionModel]:
+    """In the order in which diffusers' pipelines take them."""
     return self._vae, self._text, self._tokenizer, self._unet
 
   @property
-  def params(self):
+  def params(self) -> dict[str, Any]:
     """{part: parameters}, those of UNet and VAE of the first device."""
     return parallel.first(self._params) | {'text_encoder': self._text_params}
 
-  def ids(self, prompts):
-    """Token ids int `[P, 77]`."""
+  def ids(self, prompts: Iterable[str]) -> Int[np.ndarray, 'p t']:
+    """See `ids_of`."""
     return ids_of(self._tokenizer, prompts)
 
-  def cut_off(self, prompt):
-    """What of a prompt lies beyond the tokenizer's length, so is not seen by the model; '' mostly."""
+  def cut_off(self, prompt: str) -> str:
+    """The end of a prompt that the model does not see, since it lies beyond the tokenizer's length; mostly ''."""
     ids = self._tokenizer(prompt, truncation=False, verbose=False).input_ids
     room = self._tokenizer.model_max_length
     return self._tokenizer.decode(ids[room - 1:-1]).strip() if len(ids) > room else ''
 
-  def encode_text(self, prompts):
-    """Embeddings float32 `[P, 77, D]`, NumPy, of a list of texts."""
-    return np.concatenate([np.float32(self._encode_text(self._text_params, one[None])) for one in self.ids(prompts)])
+  def encode_text(self, prompts: Iterable[str]) -> Float[np.ndarray, 'p t d']:
+    """Embeddings of texts."""
+    return np.concatenate([np.float32(self._encode_text(self._text_params, ids[None])) for ids in self.ids(prompts)])
 
-  def encode_photos(self, canvases, marks, original=True):
-    """A list of Encoded; one photo a device at a time, so that no photo's latents depend on its neighbours.
+  def encode_photos(self, canvases: Sequence[Float[np.ndarray, 'h w 3']], masks: Sequence[Bool[np.ndarray, 'h w']],
+                    original: bool = True) -> list[Encoded]:
+    """Canvases in [0, 1] as the model sees them, of which what is masked is made anew.
 
-    Args:
-      canvases: list of float32 `[H, W, 3]` in [0, 1]. marks: list of bool `[H, W]`, what is to be made anew.
-      original: whether the latents of the whole photo are needed (Sampler.needs_original); else they are 0.
+    One photo per device at a time, so that no photo's latents depend on its neighbours. original: whether the latents
+    of the whole photo are needed (Sampler.needs_original); otherwise they are 0.
     """
     encode = self._encode[bool(original)]
-    encoded, lot = [], parallel.devices()
-    for first in range(0, len(canvases), lot):
-      rows = [min(first + slot, len(canvases) - 1) for slot in range(lot)]
-      masked, original, mask = jax.device_get(encode(
-          self._params, np.stack([canvases[row][None] for row in rows]), np.stack([marks[row][None] for row in rows])))
-      encoded += [Encoded(masked[slot, 0], original[slot, 0], mask[slot, 0])
-                  for slot in range(min(lot, len(canvases) - first))]
+    encoded, devices = [], parallel.devices()
+    for first in range(0, len(canvases), devices):
+      rows = [min(first + slot, len(canvases) - 1) for slot in range(devices)]
+      masked, whole, mask = jax.device_get(encode(
+          self._params, np.stack([canvases[row][None] for row in rows]), np.stack([masks[row][None] for row in rows])))
+      encoded += [Encoded(masked[slot, 0], whole[slot, 0], mask[slot, 0])
+                  for slot in range(min(devices, len(canvases) - first))]
     return encoded
 
-  def _encode_on_device(self, original, params, canvas, marks):
+  def _encode_on_device(self, original, params, canvas, mask):
     photo = 2 * canvas - 1
-    masked = jnp.where(marks[..., None], 0, photo)
-    seen = jnp.concatenate([masked, photo]) if original else masked
-    moments = apply(self._vae, params['vae'], seen.transpose(0, 3, 1, 2).astype(self._dtype),
-                          method=self._vae.encode).latent_dist
+    masked = jnp.where(mask[..., None], 0, photo)
+    images = jnp.concatenate([masked, photo]) if original else masked
+    moments = apply(self._vae, params['vae'], images.transpose(0, 3, 1, 2).astype(self._dtype),
+                    method=self._vae.encode).latent_dist
     latents = jnp.float32(moments.mode()) * self._vae.config.scaling_factor
-    cells = marks.reshape(len(marks), marks.shape[1] // self.factor, self.factor, -1, self.factor)
+    cells = mask.reshape(len(mask), mask.shape[1] // self.factor, self.factor, -1, self.factor)
     whole = latents[len(canvas):] if original else jnp.zeros_like(latents)
     return latents[:len(canvas)], whole, jnp.float32(cells.any((2, 4)))
 
-  def sampler(self, canvas, batch, name, steps, guidance, strength, content):
-    """A Sampler for canvases (width, height), `batch` images at a time; UserError for steps that cannot be gone."""
+  def sampler(self, canvas: tuple[int, int], batch: int, name: str, steps: int, guidance: float, strength: float,
+              content: str) -> Sampler:
+    """A sampler of `batch` canvases (width, height) at a time; raises UserError for steps that it cannot take."""
     schedule = schedulers.make(name, self.scheduler, steps, strength)
     return Sampler(self, self._params, canvas, batch, schedule, guidance, content)
 
-  def predict(self, params, latents, timestep, encoded, context, again=False):
-    """The UNet's output float32 `[B, h, w, C]`.
-
-    Args:
-      params: {'unet': tree, ...}. latents: `[B, h, w, C]`. timestep: `[]` or `[B]`. encoded: Encoded with axis B.
-      context: `[B, 77, D]`. again: see `apply`.
-    """
-    seen = jnp.concatenate([latents, encoded.mask[..., None], encoded.masked], -1).transpose(0, 3, 1, 2)
-    out = apply(self._unet, params['unet'], seen.astype(self._dtype), timestep, context.astype(self._dtype),
-                again=again)
+  def predict(self, params: Tree, latents: Float[Array, 'b h w c'], timestep: Float[Array, '*b'], encoded: Encoded,
+              context: Float[Array, 'b t d'], remat: bool = False) -> Float[Array, 'b h w c']:
+    """The output of the UNet params['unet']; `encoded` has a batch axis; remat: see `apply`."""
+    inputs = jnp.concatenate([latents, encoded.mask[..., None], encoded.masked], -1).transpose(0, 3, 1, 2)
+    out = apply(self._unet, params['unet'], inputs.astype(self._dtype), timestep, context.astype(self._dtype),
+                remat=remat)
     return jnp.float32(out.sample).transpose(0, 2, 3, 1)
 
-  def decode(self, params, latents):
-    """Images float32 `[B, H, W, 3]` in [0, 1] of latents `[B, h, w, C]`."""
+  def decode(self, params: Tree, latents: Float[Array, 'b h w c']) -> Float[Array, 'b H W 3']:
+    """Images in [0, 1]."""
     latents = (latents / self._vae.config.scaling_factor).transpose(0, 3, 1, 2).astype(self._dtype)
     image = apply(self._vae, params['vae'], latents, method=self._vae.decode).sample
     return jnp.clip(jnp.float32(image) / 2 + 0.5, 0, 1).transpose(0, 2, 3, 1)
 
-  def embed(self, params, ids):
-    """Embeddings `[P, 77, D]` of token ids; to be used inside jit."""
+  def embed(self, params: Tree, ids: Int[Array, 'p t']) -> Float[Array, 'p t d']:
+    """Embeddings of token ids by a text encoder; for use inside jit."""
     return self._text(ids, params=params)[0]
 
-  @property
-  def configs(self):
-    """{part: dict of its config.json}."""
-    return self._configs
 
+def apply(module: nn.Module, params: Tree, *arguments: Any, remat: bool = False, **keywords: Any) -> Any:
+  """module.apply with our attention in place of diffusers' own, and with faster kernels on CPUs.
 
-def apply(module, params, *arguments, again=False, **keywords):
-  """module.apply with attention in pieces in place of diffusers' own, and with faster kernels on CPUs.
-
-  `again`: whether what is inside a block is computed anew in the backward pass instead of being kept (gradient
-  checkpointing), which takes a third more time and a fraction of the memory.
+  remat: computes the inside of each block again in the backward pass instead of keeping it (gradient checkpointing),
+  which takes a third more time and a fraction of the memory.
   """
-  outer = nn.intercept_methods(_Again()) if again else contextlib.nullcontext()
+  outer = nn.intercept_methods(_Remat()) if remat else contextlib.nullcontext()
   with (nn.intercept_methods(_attention), nn.intercept_methods(convolution.by_product),
         nn.intercept_methods(normalization.by_channel), outer):
     return module.apply({'params': params}, *arguments, **keywords)
 
 
-class _Again:
-  """Has each block of a UNet or VAE checkpointed (flax.linen.intercept_methods)."""
+class _Remat:
+  """Checkpoints each block of a UNet or VAE (for flax.linen.intercept_methods)."""
 
   def __init__(self):
     self._inside = set()
@@ -177,27 +175,28 @@ class _Again:
     if context.method_name != '__call__' or not isinstance(module, _BLOCKS) or module.path in self._inside:
       return call(*arguments, **keywords)
 
-    def block(of, *inputs):
+    def block(inner, *inputs):
       self._inside.add(module.path)
       try:
-        return of(*inputs, **keywords)
+        return inner(*inputs, **keywords)
       finally:
         self._inside.remove(module.path)
 
     return nn.remat(block)(module, *arguments)
 
 
-def modules(configs, dtype):
-  """(UNet, VAE, text encoder), without parameters, of the dicts of their config.json."""
+def modules(configs: Mapping[str, Tree], dtype: str
+            ) -> tuple[FlaxUNet2DConditionModel, FlaxAutoencoderKL, FlaxCLIPTextModel]:
+  """The networks that configs describe, without parameters."""
   unet = FlaxUNet2DConditionModel.from_config(configs['unet'], dtype=jnp.dtype(dtype))
   vae = FlaxAutoencoderKL.from_config(configs['vae'], dtype=jnp.dtype(dtype))
   return unet, vae, FlaxCLIPTextModel(CLIPTextConfig.from_dict(configs['text_encoder']), _do_init=False)
 
 
-def load(name, dtype='float32', adapters=None):
-  """The Pipeline of a local folder, a hub name, or weights.RANDOM; UserError for what is none or not whole.
+def load(name: str | None, dtype: str = 'float32', adapters: str | os.PathLike | None = None) -> Pipeline:
+  """The pipeline of a local folder, a hub name, or weights.RANDOM; raises UserError for what is none or not whole.
 
-  `adapters`: a file or folder of LoRA weights that are merged into it.
+  adapters: a file or folder of LoRA weights that are merged into it.
   """
   if name == weights.RANDOM:
     if adapters:
@@ -209,27 +208,29 @@ def load(name, dtype='float32', adapters=None):
   _check(configs)
   like = shapes(configs)
   renames = {'unet': _diffusers_name, 'vae': _diffusers_name, 'text_encoder': _text_name}
-  read = {part: weights.read(folder, part, like[part], renames[part]) for part in weights.PARTS}
-  digest = hashlib.sha256(''.join(read[part][1] for part in weights.PARTS).encode()).hexdigest()
-  params = {part: read[part][0] for part in weights.PARTS}
+  params, digests = {}, ''
+  for part in weights.PARTS:
+    params[part], digest = weights.read(folder, part, like[part], renames[part])
+    digests += digest
+  digest = hashlib.sha256(digests.encode()).hexdigest()
   if adapters:
-    found = lora.read(adapters, params['unet'], digest)
-    params['unet'] = lora.merged(params['unet'], found)
-    digest = hashlib.sha256(f'{digest}{lora.digest(found)}'.encode()).hexdigest()
-  return Pipeline(name, configs, params, tokenizer_of(folder / 'tokenizer'),
+    matrices = lora.read(adapters, params['unet'], digest)
+    params['unet'] = lora.merged(params['unet'], matrices)
+    digest = hashlib.sha256(f'{digest}{lora.digest(matrices)}'.encode()).hexdigest()
+  return Pipeline(str(name), configs, params, tokenizer_of(folder / 'tokenizer'),
                   weights.config(folder, 'scheduler/scheduler_config.json'), digest, dtype)
 
 
-def shapes(configs):
-  """{part: nested dict of shapes} of the parameters that configs describe; UserError where they describe none."""
+def shapes(configs: Mapping[str, Tree]) -> dict[str, Any]:
+  """{part: tree of shapes} of the parameters that configs describe; UserError if no model can be made of them."""
   unet, vae, text = modules(configs, 'float32')
   try:
-    of = [jax.eval_shape(module.init_weights, jax.random.key(0)) for module in (unet, vae)]
+    of_both = [jax.eval_shape(module.init_weights, jax.random.key(0)) for module in (unet, vae)]
   except (ValueError, TypeError, KeyError, ZeroDivisionError) as error:
     detail = ' '.join(str(error).split())
     raise UserError(f'weights: unet/config.json or vae/config.json describe no model that can be made ({detail})'
                     ) from error
-  return dict(zip(weights.PARTS, (*of, text.params_shape_tree), strict=True))
+  return dict(zip(weights.PARTS, (*of_both, text.params_shape_tree), strict=True))
 
 
 def _check(configs):
@@ -245,22 +246,22 @@ def _check(configs):
                         f'diffusers compute ({value!r}); take another pipeline')
 
 
-def ids_of(tokenizer, prompts):
-  """Token ids int `[P, length]` of texts, as many as the tokenizer takes; what lies beyond is cut off."""
+def ids_of(tokenizer: CLIPTokenizer, prompts: Iterable[str]) -> Int[np.ndarray, 'p t']:
+  """Token ids of texts, as many as the tokenizer takes; what lies beyond is cut off."""
   return tokenizer(list(prompts), padding='max_length', max_length=tokenizer.model_max_length, truncation=True,
                    return_tensors='np').input_ids
 
 
-def tokenizer_of(folder):
-  """The CLIP tokenizer of a folder; UserError where there is none."""
+def tokenizer_of(folder: str | os.PathLike) -> CLIPTokenizer:
+  """The CLIP tokenizer of a folder; raises UserError if there is none."""
   try:
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
   except (OSError, ValueError, TypeError) as error:
     raise UserError(f'weights: {folder} holds no CLIP tokenizer (vocab.json, merges.txt); copy it again') from error
 
 
-def random(configs=random_model.CONFIGS, dtype='float32', seed=0):
-  """A Pipeline of random weights, of the dicts of the parts' config.json."""
+def random(configs: Mapping[str, Tree] = random_model.CONFIGS, dtype: str = 'float32', seed: int = 0) -> Pipeline:
+  """A pipeline of random weights."""
   params = {part: random_model.init(like, seed) for part, like in shapes(configs).items()}
   with tempfile.TemporaryDirectory() as folder:
     vocabulary.write(folder)
@@ -278,7 +279,7 @@ def _text_name(name, array, flat):
 
 
 def _attention(call, arguments, keywords, context):
-  """Attention in pieces in place of diffusers' own (flax.linen.intercept_methods)."""
+  """Our attention in place of diffusers' own (for flax.linen.intercept_methods)."""
   module = context.module
   if context.method_name != '__call__' or not isinstance(module, FlaxAttention | FlaxAttentionBlock):
     return call(*arguments, **keywords)
@@ -292,6 +293,6 @@ def _attention(call, arguments, keywords, context):
 
 
 def _heads(module, hidden, other, heads):
-  query, key, value = (of(x).reshape(*x.shape[:2], heads, -1) for of, x in (
+  query, key, value = (project(x).reshape(*x.shape[:2], heads, -1) for project, x in (
       (module.query, hidden), (module.key, other), (module.value, other)))
   return attention.attend(query, key, value).reshape(*hidden.shape[:2], -1)

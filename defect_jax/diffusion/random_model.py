@@ -1,6 +1,8 @@
-"""A small inpainting pipeline of random weights, by which the command and the tests run without pretrained ones."""
+"""A small inpainting pipeline of random weights, with which the command and the tests run without pretrained ones."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -21,10 +23,10 @@ SCHEDULER = {'beta_start': 0.00085, 'beta_end': 0.012, 'beta_schedule': 'scaled_
              'set_alpha_to_one': False, 'skip_prk_steps': True, 'steps_offset': 1, 'clip_sample': False}
 
 
-def init(like, seed):
-  """Parameters of the shapes in a nested dict: kernels and embeddings normal, so that a layer keeps its input's scale.
+def init(like: Mapping[str, Any], seed: int) -> dict[str, Any]:
+  """Parameters of the shapes in a tree: kernels and embeddings normal, so that a layer keeps its input's scale.
 
-  By NumPy, since compiling the modules' own initialisers takes half a minute.
+  NumPy draws them, since compiling the modules' own initialisers takes half a minute.
   """
   rng, params = np.random.default_rng(seed), {}
   for path, leaf in sorted(traverse_util.flatten_dict(like).items()):

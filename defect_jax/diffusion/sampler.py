@@ -3,31 +3,37 @@
 import copy
 import functools
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from defect_jax import parallel
 from defect_jax.diffusion import schedulers
 
+if TYPE_CHECKING:
+  from defect_jax.diffusion.pipeline import Pipeline
+
 
 class Encoded(NamedTuple):
-  """A photo as the model sees it: masked `[h, w, C]`, original `[h, w, C]` (scaled latents), mask `[h, w]` float32."""
-  masked: np.ndarray
-  original: np.ndarray
-  mask: np.ndarray
+  """A photo as the model sees it: scaled latents of the masked and of the original photo, and the mask."""
+  masked: Float[Array, '*b h w c']
+  original: Float[Array, '*b h w c']
+  mask: Float[Array, '*b h w']
 
 
 class Sampler:
-  """Makes images of one size by one schedule.
+  """Makes images of one size with one schedule.
 
   Attributes: canvas (width, height), batch, compile_seconds.
   """
 
-  def __init__(self, pipeline, params, canvas, batch, schedule, guidance, content):
-    """params: of UNet and VAE, replicated. schedule: schedulers.Schedule."""
+  def __init__(self, pipeline: 'Pipeline', params: Any, canvas: tuple[int, int], batch: int,
+               schedule: schedulers.Schedule, guidance: float, content: str):
+    """params: of UNet and VAE, replicated."""
     self._params = params
     self._pipeline, self._schedule, self._guidance, self._content = pipeline, schedule, guidance, content
     self.canvas, self.batch = canvas, batch
@@ -36,28 +42,25 @@ class Sampler:
     self._sample, self.compile_seconds = parallel.pmap(self._on_device), None
 
   @property
-  def needs_original(self):
+  def needs_original(self) -> bool:
     """Whether sampling starts from the photo's own latents, at least outside the mask."""
     return self._content == 'original' or not self._schedule.whole
 
-  def of(self, params):
-    """The same function of other parameters {'unet', 'vae'}, compiled no second time."""
+  def of(self, params: dict[str, Any]) -> 'Sampler':
+    """The same sampler with other parameters {'unet', 'vae'}, without compiling again."""
     other = copy.copy(self)
     other._params = parallel.replicate(params)
     return other
 
-  def __call__(self, seed, indices, encoded, context, negative):
-    """Images float32 `[batch, H, W, 3]` in [0, 1].
-
-    Args:
-      seed: int. indices: uint32 `[batch]`; noise follows from both. encoded: list of Encoded.
-      context: `[batch, 77, D]`. negative: `[77, D]`, only looked at where guidance is not 1.
-    """
+  def __call__(self, seed: int, indices: Int[np.ndarray, 'b'], encoded: Sequence[Encoded],
+               context: Float[np.ndarray, 'b t d'], negative: Float[np.ndarray, 't d']) -> Float[np.ndarray, 'b h w 3']:
+    """Images in [0, 1]. Noise follows from seed and index; `negative` counts only if guidance is not 1."""
     return self.from_noise(self._noise(jax.random.key(seed), np.uint32(indices)), encoded, context, negative)
 
-  def from_noise(self, noise, encoded, context, negative):
-    """As a call, with noise `[batch, 2, h, w, C]`: what latents start from, and what fills the mask for content noise
-    at a strength below 1."""
+  def from_noise(self, noise: Float[np.ndarray, 'b 2 h w c'], encoded: Sequence[Encoded],
+                 context: Float[np.ndarray, 'b t d'], negative: Float[np.ndarray, 't d']
+                 ) -> Float[np.ndarray, 'b h w 3']:
+    """Like a call. noise: what latents start from, and what fills the mask for content noise at a strength below 1."""
     slots = np.minimum(np.arange(parallel.padded(self.batch)), self.batch - 1)
     stacked = Encoded(*(np.stack(part)[slots] for part in zip(*encoded, strict=True)))
     parts = parallel.shard((np.asarray(noise)[slots], stacked, np.float32(context)[slots]))
@@ -65,8 +68,8 @@ class Sampler:
     images = self._sample(self._params, *parts, unwanted)
     return np.asarray(images).reshape(-1, *images.shape[2:])[:self.batch]
 
-  def compile(self, tokens, features):
-    """Compiles ahead for contexts `[77, D]`, so that the seconds it takes are known apart; returns the sampler."""
+  def compile(self, tokens: int, features: int) -> 'Sampler':
+    """Compiles ahead for contexts [tokens, features], so that its seconds are known apart; returns the sampler."""
     began = time.monotonic()
     height, width, channels = self._shape
     zeros = functools.partial(np.zeros, dtype=np.float32)
@@ -80,7 +83,7 @@ class Sampler:
 
   def _draw(self, key, indices):
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)
-    return jax.vmap(lambda one: jax.random.normal(one, (2, *self._shape)))(keys)
+    return jax.vmap(lambda key: jax.random.normal(key, (2, *self._shape)))(keys)
 
   def _on_device(self, params, noise, encoded, context, negative):
     latents = self._start(noise, encoded)

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,16 +20,11 @@ _CLASSES = {'unet': ('diffusers', 'FlaxUNet2DConditionModel'), 'vae': ('diffuser
             'feature_extractor': (None, None)}
 
 
-def save(folder, model, params, dtype='float32'):
-  """Writes a folder that is whole or as it was.
+def save(folder: Path, model: pipeline.Pipeline, params: Mapping[str, Any], dtype: str = 'float32') -> None:
+  """Writes a folder that is whole or as it was; raises DiskFull or another OSError.
 
-  Args:
-    folder: path. model: Pipeline, for its parts' configs, tokenizer and scheduler. params: {part: tree}.
-    dtype: of the weights in the files.
-
-  Raises DiskFull or another OSError.
+  model: for its parts' configs, tokenizer and scheduler. params: {part: tree}. dtype: of the weights in the files.
   """
-  folder = Path(folder)
   making, before = (folder.with_name(f'.{folder.name}.{word}') for word in ('making', 'before'))
   shutil.rmtree(making, ignore_errors=True)
   try:

@@ -11,13 +11,15 @@ DDIM: Song et al. 2021, equation 12. DPM-Solver++: Lu et al. 2022 (arXiv 2211.01
 
 import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
-from defect_jax.config import UserError
+from defect_jax.errors import UserError
 
 NAMES = ('ddim', 'dpmsolver++', 'euler', 'pndm')
 _HISTORY = 4  # predictions that PNDM looks at
@@ -30,25 +32,25 @@ _ONLY = {'use_karras_sigmas': False, 'use_exponential_sigmas': False, 'use_beta_
 
 
 class Rows(NamedTuple):
-  """What a step needs, a row `[N]` a step.
+  """The coefficients of each step.
 
   With x the latents, out the UNet's output for `scale * x` at `timestep`, and m = of_latents * x + of_output * out:
-  x' = carry * x + sum_k mix[k] * m_k, newest m first. Where `again`, x in this sum is the latents before the last step,
+  x' = carry * x + sum_k mix[k] * m_k, newest m first. If `repeat`, x in this sum is the latents before the last step,
   and m is not remembered.
   """
-  timestep: np.ndarray
-  scale: np.ndarray
-  of_latents: np.ndarray
-  of_output: np.ndarray
-  carry: np.ndarray
-  mix: np.ndarray  # [N, 4]
-  again: np.ndarray  # bool
+  timestep: Float[np.ndarray, 'n']
+  scale: Float[np.ndarray, 'n']
+  of_latents: Float[np.ndarray, 'n']
+  of_output: Float[np.ndarray, 'n']
+  carry: Float[np.ndarray, 'n']
+  mix: Float[np.ndarray, 'n 4']
+  repeat: Bool[np.ndarray, 'n']
 
 
 class Schedule(NamedTuple):
-  """Sampling starts from signal * latents + noise * N(0, 1); `pure_noise` is its factor where there are no latents.
+  """Sampling starts from signal * latents + noise * N(0, 1); `pure_noise` is its factor if there are no latents.
 
-  `whole`: whether the whole way is gone.
+  whole: whether sampling starts from noise alone, at strength 1.
   """
   rows: Rows
   signal: float
@@ -57,13 +59,12 @@ class Schedule(NamedTuple):
   whole: bool
 
 
-def make(name, config, steps, strength=1.0):
-  """The Schedule of a sampler.
+def make(name: str, config: Mapping[str, Any], steps: int, strength: float = 1.0) -> Schedule:
+  """The schedule of a sampler.
 
   Args:
-    name: one of NAMES.
-    config: dict of a scheduler_config.json. steps: of the whole way from noise to image.
-    strength: share of the way that is gone, in (0, 1].
+    name: one of NAMES. config: of a scheduler_config.json. steps: from pure noise to the image.
+    strength: share of these steps that is taken, in (0, 1].
 
   Raises UserError for steps or a config that cannot be followed.
   """
@@ -82,41 +83,40 @@ def make(name, config, steps, strength=1.0):
   return build(config, signal2(config), trained, steps, steps - taken)
 
 
-def signal2(config):
-  """The share of the image in the variance at every timestep, float64 `[trained]`: alphas_cumprod."""
+def signal2(config: Mapping[str, Any]) -> Float[np.ndarray, 't']:
+  """alphas_cumprod: the share of the image in the variance at every timestep, float64."""
   return np.cumprod(1 - _betas(config, config.get('num_train_timesteps', 1000)))
 
 
-def predicts_velocity(config):
-  """Whether the model's output is the velocity v, not the noise; UserError for anything else."""
+def predicts_velocity(config: Mapping[str, Any]) -> bool:
+  """Whether the model's output is the velocity v, not the noise; raises UserError for anything else."""
   return bool(_noise_from_output(config, np.ones(1), np.ones(1))[0][0])
 
 
-def denoise(rows, predict, latents):
+def denoise(rows: Rows, predict: Callable[[Array, Float[Array, '']], Array], latents: Float[Array, 'b h w c']
+            ) -> Float[Array, 'b h w c']:
   """Runs all steps in a loop inside jit.
 
-  Args:
-    rows: Rows. predict: (latents scaled, timestep []) -> the UNet's output, like latents.
-    latents: `[B, h, w, C]`, float32.
+  predict: (scaled latents, timestep) -> the UNet's output, of the shape of the latents.
   """
   def step(state, row):
     x, before, past = state
-    base = jnp.where(row.again, before, x)
+    base = jnp.where(row.repeat, before, x)
     m = row.of_latents * x + row.of_output * predict(row.scale * x, row.timestep)
     recent = jnp.concatenate([m[None], past])
     advanced = row.carry * base + jnp.tensordot(row.mix, recent, 1)
-    return (advanced, base, jnp.where(row.again, past, recent[:-1])), None
+    return (advanced, base, jnp.where(row.repeat, past, recent[:-1])), None
 
   start = latents, latents, jnp.zeros((_HISTORY - 1, *latents.shape), latents.dtype)
   return jax.lax.scan(step, start, rows)[0][0]
 
 
 def _concerns(key, name, config):
-  """Whether a setting of a config, which may be of another scheduler, has a say in this one."""
-  of = {'clip_sample': ('ddim',), 'skip_prk_steps': ('pndm',), 'interpolation_type': ('euler',),
-        'timestep_type': ('euler',)}
+  """Whether a setting of a config, which may be of another scheduler, matters to this one."""
+  concerned = {'clip_sample': ('ddim',), 'skip_prk_steps': ('pndm',), 'interpolation_type': ('euler',),
+               'timestep_type': ('euler',)}
   dpm = ('algorithm_type', 'solver_order', 'solver_type', 'euler_at_final', 'lower_order_final')
-  return name in of.get(key, ('dpmsolver++',) if key in dpm else NAMES)
+  return name in concerned.get(key, ('dpmsolver++',) if key in dpm else NAMES)
 
 
 def _betas(config, trained):
@@ -150,7 +150,7 @@ def _timesteps(config, default, trained, steps, whole=True):
 
 
 def _possible(times, trained):
-  """Descending timesteps; UserError where they repeat or leave those that the model was trained with."""
+  """Descending timesteps; raises UserError if some are equal or none that the model was trained with."""
   if times[0] > trained - 1 or times[-1] < 0 or np.any(np.diff(times) >= 0):
     raise UserError(f'sampler.steps = {len(times)}: so many cannot be placed on the {trained} timesteps that the model '
                     'was trained with; take fewer')
@@ -167,13 +167,13 @@ def _noise_from_output(config, alpha, sigma):
   raise UserError(f'scheduler_config.json: prediction_type = {kind!r} is not supported; known: epsilon, v_prediction')
 
 
-def _rows(timestep, scale, of_latents, of_output, carry, mix, again=None):
+def _rows(timestep, scale, of_latents, of_output, carry, mix, repeat=None):
   count = len(timestep)
   weights = np.zeros((count, _HISTORY))
   weights[:, :mix.shape[1]] = mix
   columns = [np.broadcast_to(column, (count,)) for column in (timestep, scale, of_latents, of_output, carry)]
   return Rows(*(np.float32(column) for column in columns), np.float32(weights),
-              np.zeros(count, bool) if again is None else again)
+              np.zeros(count, bool) if repeat is None else repeat)
 
 
 def _ends(config, signal2, times, trained, steps, to_one):
@@ -201,15 +201,15 @@ def _pndm(config, signal2, trained, steps, skipped):
   if len(times) == 1:  # there is nothing to extrapolate from
     return _ddim(config | {'set_alpha_to_one': config.get('set_alpha_to_one', False)}, signal2, trained, steps, skipped)
   now, then = _ends(config, signal2, times, trained, steps, False)
-  # The first step is gone twice, the second time with the mean of the noise at both its ends (Heun's method).
-  at = np.concatenate([[0, 0], np.arange(1, len(times))])
+  # The first step is taken twice, the second time with the mean of the noise at both its ends (Heun's method).
+  steps_of = np.concatenate([[0, 0], np.arange(1, len(times))])
   seen = np.concatenate([times[:2], times[1:]])
-  carry = np.sqrt(then / now)[at]
-  weight = (-(then - now) / (now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then)))[at]
-  mix = np.tile(np.array([55, -59, 37, -9]) / 24, (len(at), 1))
+  carry = np.sqrt(then / now)[steps_of]
+  weight = (-(then - now) / (now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then)))[steps_of]
+  mix = np.tile(np.array([55, -59, 37, -9]) / 24, (len(steps_of), 1))
   first = [[1, 0, 0, 0], [1 / 2, 1 / 2, 0, 0], [3 / 2, -1 / 2, 0, 0], [23 / 12, -16 / 12, 5 / 12, 0]]
-  mix[:4] = first[:len(at)]
-  rows = _rows(seen, 1.0, 0.0, 1.0, carry, weight[:, None] * mix, np.arange(len(at)) == 1)
+  mix[:4] = first[:len(steps_of)]
+  rows = _rows(seen, 1.0, 0.0, 1.0, carry, weight[:, None] * mix, np.arange(len(steps_of)) == 1)
   return Schedule(rows, now[0]**0.5, (1 - now[0])**0.5, 1.0, skipped == 0)
 
 

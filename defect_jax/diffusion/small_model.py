@@ -1,27 +1,31 @@
 """The configs of a small inpainting pipeline that is trained from scratch."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from flax import traverse_util
 
-from defect_jax.config import UserError
 from defect_jax.diffusion import pipeline, random_model
+from defect_jax.errors import UserError
 
 _GROUPS = 32  # of the UNet's group norms, which diffusers' Flax modules fix
 _LEAST_GROUPS = 8  # of the autoencoder's
 _LAST = {'conv2', 'proj_attn', 'proj_out'}  # layers that residual branches of diffusers' modules end in
-# By the velocity v the loss weighs all noise levels alike, and nothing has to be divided by a vanishing signal
+# With the velocity v the loss weighs all noise levels alike, and nothing has to be divided by a vanishing signal
 # (Salimans and Ho 2022, section 4 and appendix D).
 SCHEDULER = random_model.SCHEDULER | {'prediction_type': 'v_prediction'}
 
 
-def configs(size, autoencoder, unet, text, tokens, length):
-  """{part: dict of its config.json}; UserError for widths that the networks cannot have.
+def configs(size: int, autoencoder: Mapping[str, Any], unet: Mapping[str, Any], text: Mapping[str, Any], tokens: int,
+            length: int) -> dict[str, dict[str, Any]]:
+  """{part: its config.json}; raises UserError for widths that the networks cannot have.
 
   Args:
     size: side of an image in pixels.
-    autoencoder: {'widths', 'blocks', 'latent'}: channels, from the image's side to one that is halved at each;
-      residual blocks a side; channels of the latents.
-    unet: {'widths', 'blocks', 'attention' (bool a width), 'heads'}. text: {'width', 'blocks', 'heads'}.
-    tokens: of the vocabulary, the last two being its start and its end. length: tokens of a text.
+    autoencoder: {'widths', 'blocks', 'latent'}: channels per side, which is halved from one to the next; residual
+      blocks per side; channels of the latents.
+    unet: {'widths', 'blocks', 'attention' (bool per width), 'heads'}. text: {'width', 'blocks', 'heads'}.
+    tokens: of the vocabulary, of which the last two are start and end. length: tokens of a text.
   """
   _check(size, autoencoder, unet, text)
   levels, latent = len(autoencoder['widths']), autoencoder['latent']
@@ -42,11 +46,11 @@ def configs(size, autoencoder, unet, text, tokens, length):
           'bos_token_id': tokens - 2, 'eos_token_id': tokens - 1, 'pad_token_id': tokens - 1}}
 
 
-def begin(configs, seed):
+def begin(configs: Mapping[str, Mapping[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
   """{part: parameters} to train from.
 
-  What a residual branch ends in is 0, so that the networks begin as chains of few layers: twice as fast to learn
-  (as in Dhariwal and Nichol 2021, whose code does the same). The UNet begins by predicting nothing.
+  The last layer of each residual branch is 0, so that the networks begin as chains of few layers, which learn twice as
+  fast (as in the code of Dhariwal and Nichol 2021). The UNet begins by predicting 0.
   """
   def of_part(part, like):
     flat = traverse_util.flatten_dict(random_model.init(like, seed))
@@ -58,7 +62,7 @@ def begin(configs, seed):
           for part, like in pipeline.shapes(configs).items()}
 
 
-def _check(size, autoencoder, unet, text):
+def _check(size: int, autoencoder: Mapping[str, Any], unet: Mapping[str, Any], text: Mapping[str, Any]) -> None:
   for key, widths, groups in (('autoencoder', autoencoder['widths'], _LEAST_GROUPS), ('unet', unet['widths'], _GROUPS)):
     if any(width % groups for width in widths):
       raise UserError(f'model.{key}.widths = {tuple(widths)}: must be multiples of {groups}')

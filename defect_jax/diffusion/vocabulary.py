@@ -3,7 +3,9 @@
 import collections
 import itertools
 import json
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 LENGTH = 77  # tokens of Stable Diffusion's texts
@@ -14,12 +16,11 @@ _END = '</w>'
 START, STOP = '<|startoftext|>', '<|endoftext|>'
 
 
-def write(folder, texts=(), length=LENGTH):
+def write(folder: str | os.PathLike, texts: Iterable[str] = (), length: int = LENGTH) -> int:
   """Writes vocab.json, merges.txt and tokenizer_config.json; returns the number of tokens.
 
-  Args: folder: exists. texts: their words become tokens; others are read byte by byte. length: tokens of a text.
-
-  The last two tokens are START and STOP.
+  texts: their words become tokens; others are read byte by byte. length: tokens of a text. The last two tokens are
+  START and STOP.
   """
   merges = _merges({word for text in texts for word in re.findall('[a-z]+', text.lower())})
   words = [*_SYMBOLS, *(f'{symbol}{_END}' for symbol in _SYMBOLS), *(''.join(pair) for pair in merges), START, STOP]

@@ -1,4 +1,4 @@
-"""Pretrained weights: found on disk or on the hub, read as Flax or as PyTorch saves them, and checked to be whole.
+"""Pretrained weights: found on disk or on the hub, read in Flax's or PyTorch's format, and checked to be whole.
 
 A pipeline's folder, as diffusers saves it:
 
@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import flax.serialization
 import huggingface_hub
@@ -20,7 +22,7 @@ from flax import traverse_util
 from huggingface_hub import errors as hub_errors
 from safetensors.flax import load_file
 
-from defect_jax.config import UserError
+from defect_jax.errors import UserError
 
 RANDOM = 'random'
 DEFAULT = 'default'  # what comes with this package: pitting on ball screws, see ball_screw/LICENSE.txt
@@ -37,10 +39,10 @@ _WANTED = ['*.json', 'tokenizer/*', 'unet/diffusion_pytorch_model*.safetensors',
 _UNWANTED = ['*.fp16.*', '*.non_ema.*', '*.bin', 'safety_checker/*', 'feature_extractor/*']
 
 
-def folder_of(name):
-  """The folder of a pipeline: `name` itself, or that of a hub name, fetched where it is not there yet.
+def folder_of(name: str | None) -> Path:
+  """The folder of a pipeline: `name` itself, or that of a hub name, which is fetched unless it is there.
 
-  Raises UserError: nothing named, no such folder, or the hub cannot be reached, which is known within seconds.
+  Raises UserError if nothing is named, there is no such folder, or the hub does not answer within seconds.
   """
   if not name:
     raise UserError(f'weights: none are named; {_HELP}')
@@ -66,8 +68,8 @@ def folder_of(name):
                     f'connect to the network, or place the weights by hand; {_HELP}') from error
 
 
-def config(folder, file):
-  """The dict in a JSON file of the pipeline; UserError where it is missing or damaged."""
+def config(folder: str | os.PathLike, file: str) -> dict[str, Any]:
+  """The object in a JSON file of the pipeline; raises UserError if it is missing or damaged."""
   path = Path(folder) / file
   try:
     values = json.loads(path.read_text())
@@ -81,30 +83,29 @@ def config(folder, file):
   return values
 
 
-def read(folder, part, like, rename):
-  """The parameters of a part.
+def read(folder: str | os.PathLike, part: str, like: Mapping[str, Any],
+         rename: Callable[[str, np.ndarray, dict], tuple[tuple, np.ndarray]]) -> tuple[dict[str, Any], str]:
+  """The parameters of a part of a pipeline, in float32, and the SHA-256 of their files, hex.
 
   Args:
-    folder: of the pipeline. part: one of PARTS.
-    like: nested dict of what has to be there, each with `shape`.
-    rename: function of a PyTorch name, an array and the flat `like` to (path of Flax's tree, array in Flax's layout).
+    part: one of PARTS. like: tree of what has to be there, each with `shape`.
+    rename: (PyTorch's name, array, flat `like`) -> (path in Flax's tree, array in Flax's layout).
 
-  Returns (nested dict of float32 arrays, SHA-256 of the files, hex). UserError for a part without usable files, and for
-  arrays that are missing, of another shape, or too many.
+  Raises UserError for a part without usable files, and for arrays that are missing, of another shape, or too many.
   """
   files = _files(Path(folder) / part, _STEMS[part])
   flat = traverse_util.flatten_dict(like)
-  digest, found = hashlib.sha256(), {}
+  digest, arrays = hashlib.sha256(), {}
   for path in files:
     try:
       with open(path, 'rb') as file:
         digest.update(hashlib.file_digest(file, 'sha256').digest())
-      found |= _flax(path) if path.suffix == '.msgpack' else _pytorch(path, flat, rename)
+      arrays |= _flax(path) if path.suffix == '.msgpack' else _pytorch(path, flat, rename)
     except Exception as error:  # whatever damaged bytes make the decoders raise
       detail = ' '.join(str(error).split())
       raise UserError(f'weights: {path} is damaged or no weights file ({detail}); copy it again') from error
-  _check(found, flat, Path(folder) / part)
-  return traverse_util.unflatten_dict({path: np.asarray(found[path], np.float32) for path in flat}), digest.hexdigest()
+  _check(arrays, flat, Path(folder) / part)
+  return traverse_util.unflatten_dict({path: np.asarray(arrays[path], np.float32) for path in flat}), digest.hexdigest()
 
 
 def _files(folder, stem):
@@ -128,19 +129,19 @@ def _flax(path):
 
 
 def _pytorch(path, flat, rename):
-  """Every array of a file that belongs into the tree; buffers of older versions are left out."""
+  """The arrays of a file, without the buffers of older versions."""
   arrays = {name: array for name, array in load_file(path).items() if not name.endswith('position_ids')}
   return dict(rename(name, np.asarray(array), flat) for name, array in arrays.items())
 
 
-def _check(found, flat, part):
-  if missing := sorted(flat.keys() - found.keys()):
+def _check(arrays, flat, part):
+  if missing := sorted(flat.keys() - arrays.keys()):
     raise UserError(f'weights: {part} is incomplete: {len(missing)} of {len(flat)} arrays are missing, such as '
                     f'{"/".join(missing[0])}; copy it again')
-  if more := sorted(found.keys() - flat.keys()):
+  if more := sorted(arrays.keys() - flat.keys()):
     raise UserError(f'weights: {part} holds {len(more)} arrays that its config.json has no place for, such as '
                     f'{"/".join(map(str, more[0]))}; it is of another model')
   for path, wanted in flat.items():
-    if found[path].shape != wanted.shape:
-      raise UserError(f'weights: {part}: {"/".join(path)} is {list(found[path].shape)}, its config.json says '
+    if arrays[path].shape != wanted.shape:
+      raise UserError(f'weights: {part}: {"/".join(path)} is {list(arrays[path].shape)}, its config.json says '
                       f'{list(wanted.shape)}; it is of another model')

@@ -15,14 +15,15 @@ def photo_of(rng, shape, dtype, channels):
 
 
 def worked_on(photo, settings, rng, native=64, multiple=64, model=lambda canvas: 1 - canvas):
-  """(augmented photo, alpha, crop, target, view) of a photo whose canvas `model` changes."""
+  """(augmented photo, soft_mask, crop, target, canvas) of a photo whose canvas `model` changes."""
   shape = photo.shape[:2]
   crop, target = geometry.place(shape, settings, rng, 'photo')
-  core = np.zeros(shape, bool)
-  core[target[1]:target[1] + target[3], target[0]:target[0] + target[2]] = masks.random(rng, target[:1:-1], 0.1, 0.9)
-  alpha = masks.feathered(core, target, settings.feather)
-  view = geometry.view(settings, crop, masks.bounds(alpha > 0), native, multiple)
-  return geometry.paste(photo, model(geometry.to_canvas(photo, view)), view, alpha), alpha, crop, target, view
+  mask = np.zeros(shape, bool)
+  mask[target[1]:target[1] + target[3], target[0]:target[0] + target[2]] = masks.random(rng, target[:1:-1], 0.1, 0.9)
+  soft_mask = masks.feathered(mask, target, settings.feather)
+  canvas = geometry.Canvas.of(settings, crop, masks.bounds(soft_mask > 0), native, multiple)
+  after = geometry.paste(photo, model(geometry.to_canvas(photo, canvas)), canvas, soft_mask)
+  return after, soft_mask, crop, target, canvas
 
 
 @pytest.mark.parametrize('seed', range(40))
@@ -33,14 +34,14 @@ def test_only_marked_pixels_change_in_any_photo_crop_and_mask(seed):
   target = None if rng.random() < 0.3 else tuple(int(rng.integers(1, side + 1)) for side in crop)
   settings = Settings(('crop', 'masked')[seed % 2], crop, target, int(rng.integers(0, 12)), int(rng.integers(0, 40)))
   photo = photo_of(rng, shape, (np.uint8, np.uint16)[seed // 2 % 2], (1, 3)[seed // 4 % 2])
-  after, alpha, box, area, view = worked_on(photo, settings, rng)
+  after, soft_mask, box, area, canvas = worked_on(photo, settings, rng)
   assert after.shape == photo.shape and after.dtype == photo.dtype
   assert geometry.contains((0, 0, *shape[::-1]), box) and geometry.contains(box, area)
-  assert geometry.contains(box, view.box) and geometry.contains(view.box, masks.bounds(alpha > 0))
-  assert geometry.contains(area, masks.bounds(alpha > 0))
-  assert geometry.changed_outside_mask(photo, after, np.uint8(alpha > 0)) == 0
-  assert (after != photo)[alpha == 1].any() or not (alpha == 1).any()
-  assert all(side % 64 == 0 for side in view.canvas)
+  assert geometry.contains(box, canvas.box) and geometry.contains(canvas.box, masks.bounds(soft_mask > 0))
+  assert geometry.contains(area, masks.bounds(soft_mask > 0))
+  assert geometry.changed_outside_mask(photo, after, np.uint8(soft_mask > 0)) == 0
+  assert (after != photo)[soft_mask == 1].any() or not (soft_mask == 1).any()
+  assert all(side % 64 == 0 for side in canvas.size)
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
@@ -50,12 +51,12 @@ def test_the_thesis_photo(mode, channels, dtype):
   rng = np.random.default_rng(0)
   photo = photo_of(rng, (1942, 2590), dtype, channels)
   settings = Settings(mode, (1288, 1288), (1200, 700, 300, 200), 8, 32)
-  after, alpha, crop, target, view = worked_on(photo, settings, rng, native=512)
+  after, soft_mask, crop, target, canvas = worked_on(photo, settings, rng, native=512)
   assert after.shape == photo.shape and after.dtype == dtype
   assert crop[2:] == (1288, 1288) and target == (1200, 700, 300, 200)
-  assert view.canvas == ((1344, 1344) if mode == 'crop' else (512, 512))
-  assert geometry.changed_outside_mask(photo, after, np.uint8(alpha > 0)) == 0
-  assert 0 < np.mean(after[alpha > 0] != photo[alpha > 0]) <= 1
+  assert canvas.size == ((1344, 1344) if mode == 'crop' else (512, 512))
+  assert geometry.changed_outside_mask(photo, after, np.uint8(soft_mask > 0)) == 0
+  assert 0 < np.mean(after[soft_mask > 0] != photo[soft_mask > 0]) <= 1
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
@@ -69,29 +70,29 @@ def test_in_mode_crop_a_canvas_that_is_not_changed_gives_the_photo_back(dtype):
 def test_the_canvas_is_the_crop_continued_by_reflection():
   photo = np.arange(8 * 8, dtype=np.uint8).reshape(8, 8)
   settings = Settings('crop', (8, 8), None, 0, 0)
-  view = geometry.view(settings, (0, 0, 8, 8), (2, 2, 3, 3), 64, 12)
-  assert view == geometry.View((0, 0, 8, 8), (8, 8), (12, 12))
-  canvas = geometry.to_canvas(photo, view)
-  np.testing.assert_array_equal(np.rint(canvas[0, :, 0] * 255), [0, 1, 2, 3, 4, 5, 6, 7, 6, 5, 4, 3])
-  np.testing.assert_array_equal(np.rint(canvas[:, 0, 2] * 255), [0, 8, 16, 24, 32, 40, 48, 56, 48, 40, 32, 24])
-  marks = geometry.mask_to_canvas(np.ones((8, 8), bool), view)
-  assert marks[:8, :8].all() and marks.sum() == 64
+  canvas = geometry.Canvas.of(settings, (0, 0, 8, 8), (2, 2, 3, 3), 64, 12)
+  assert canvas == geometry.Canvas((0, 0, 8, 8), (8, 8), (12, 12))
+  pixels = geometry.to_canvas(photo, canvas)
+  np.testing.assert_array_equal(np.rint(pixels[0, :, 0] * 255), [0, 1, 2, 3, 4, 5, 6, 7, 6, 5, 4, 3])
+  np.testing.assert_array_equal(np.rint(pixels[:, 0, 2] * 255), [0, 8, 16, 24, 32, 40, 48, 56, 48, 40, 32, 24])
+  mask = geometry.mask_to_canvas(np.ones((8, 8), bool), canvas)
+  assert mask[:8, :8].all() and mask.sum() == 64
 
 
 def test_masked_looks_at_a_square_around_the_mask_as_far_as_the_crop_allows():
   settings = Settings('masked', (200, 104), None, 0, 10)
-  assert geometry.view(settings, (100, 0, 200, 104), (200, 40, 20, 30), 64, 64) == geometry.View(
+  assert geometry.Canvas.of(settings, (100, 0, 200, 104), (200, 40, 20, 30), 64, 64) == geometry.Canvas(
     (185, 30, 50, 50), (64, 64), (64, 64))  # 30 + 2 * 10 a side, the mask in the middle
-  wide = geometry.view(settings, (100, 0, 200, 104), (110, 40, 160, 4), 64, 64)
-  assert wide.box == (100, 0, 180, 104) and wide.size == (64, 37)
+  wide = geometry.Canvas.of(settings, (100, 0, 200, 104), (110, 40, 160, 4), 64, 64)
+  assert wide.box == (100, 0, 180, 104) and wide.scaled == (64, 37)
 
 
-def test_what_is_laid_over_is_mixed_by_alpha_in_the_photos_own_depth():
+def test_what_is_laid_over_is_mixed_by_the_soft_mask_in_the_photos_own_depth():
   photo = np.full((8, 8), 1000, np.uint16)
-  view = geometry.View((0, 0, 8, 8), (8, 8), (8, 8))
-  alpha = np.zeros((8, 8), np.float32)
-  alpha[0, :3] = 1, 0.5, 0.25
-  after = geometry.paste(photo, np.full((8, 8, 3), 3000 / 65535, np.float32), view, alpha)
+  canvas = geometry.Canvas((0, 0, 8, 8), (8, 8), (8, 8))
+  soft_mask = np.zeros((8, 8), np.float32)
+  soft_mask[0, :3] = 1, 0.5, 0.25
+  after = geometry.paste(photo, np.full((8, 8, 3), 3000 / 65535, np.float32), canvas, soft_mask)
   assert after[0].tolist() == [3000, 2000, 1500] + [1000] * 5 and (after[1:] == 1000).all()
 
 

@@ -36,25 +36,25 @@ def test_drawn_masks_lie_in_the_area_and_are_never_empty(seed):
   blob = masks.random(np.random.default_rng(seed), shape, 0.02, 1.0)
   assert blob.shape == shape and blob.any()
   np.testing.assert_array_equal(blob, masks.random(np.random.default_rng(seed), shape, 0.02, 1.0))
-  marks = np.zeros((int(rng.integers(1, 60)), int(rng.integers(1, 60))), bool)
-  marks[0] = marks[:, -1] = True
-  placed = masks.placed(rng, shape, marks, 0.3, 2.0)
+  mask = np.zeros((int(rng.integers(1, 60)), int(rng.integers(1, 60))), bool)
+  mask[0] = mask[:, -1] = True
+  placed = masks.placed(rng, shape, mask, 0.3, 2.0)
   assert placed.shape == shape and placed.any()
 
 
-def test_a_mask_that_is_kept_scales_with_the_photo_and_stays_at_its_ends():
+def test_a_mask_that_is_not_moved_scales_with_the_photo_and_stays_at_its_ends():
   whole = np.zeros((10, 20), bool)
   whole[3:5, 6:10] = True
-  mark = masks.Mark.of(whole)
+  real = masks.RealMask.of(whole)
   # Before it lie 3 of the 8 rows and 6 of the 16 columns that are not its own, also where these are 16 and 16.
-  assert masks.bounds(masks.kept(mark, (20, 20), (99, 99))) == (6, 6, 4, 4)
-  assert masks.bounds(masks.kept(mark, (10, 20), (2, 2))) == (7, 3, 2, 2)
+  assert masks.bounds(masks.fixed(real, (20, 20), (99, 99))) == (6, 6, 4, 4)
+  assert masks.bounds(masks.fixed(real, (10, 20), (2, 2))) == (7, 3, 2, 2)
   for row, column in ((0, 0), (8, 16)):
     moved = np.roll(whole, (row - 3, column - 6), (0, 1))
-    left, top, width, height = masks.bounds(masks.kept(masks.Mark.of(moved), (31, 7), (99, 99)))
+    left, top, width, height = masks.bounds(masks.fixed(masks.RealMask.of(moved), (31, 7), (99, 99)))
     assert (top, left) == (0, 0) if row == 0 else (top + height, left + width) == (31, 7)
-  np.testing.assert_array_equal(masks.kept(mark, (10, 20), (99, 99)), whole)
-  assert masks.kept(masks.Mark.of(np.ones((3, 3), bool)), (8, 9), (4, 9)).sum() == 36
+  np.testing.assert_array_equal(masks.fixed(real, (10, 20), (99, 99)), whole)
+  assert masks.fixed(masks.RealMask.of(np.ones((3, 3), bool)), (8, 9), (4, 9)).sum() == 36
 
 
 @pytest.mark.parametrize('factor', [0.2, 0.5, 1.0, 1.7, 3.0])
@@ -95,20 +95,20 @@ def test_masks_of_files(tmp_path):
 
 
 @pytest.mark.parametrize('seed', range(15))
-def test_alpha_is_1_on_the_mask_0_outside_the_target_area_and_fades_between(seed):
+def test_a_soft_mask_is_1_on_the_mask_0_outside_the_target_area_and_fades_between(seed):
   rng = np.random.default_rng(seed)
   mask = np.zeros((60, 70), bool)
   mask[25:33, 30:38] = True
   feather = int(rng.integers(0, 9))
-  alpha = masks.feathered(mask, (10, 5, 50, 50), feather)
-  assert (alpha[mask] == 1).all() and not alpha[:, :10].any() and not alpha[55:].any()
+  soft_mask = masks.feathered(mask, (10, 5, 50, 50), feather)
+  assert (soft_mask[mask] == 1).all() and not soft_mask[:, :10].any() and not soft_mask[55:].any()
   y, x = np.mgrid[:60, :70]
   distance = np.hypot(np.maximum(np.maximum(30 - x, x - 37), 0), np.maximum(np.maximum(25 - y, y - 32), 0))
-  np.testing.assert_allclose(alpha, np.clip(1 - distance / (feather + 1), 0, 1), atol=1e-6)
+  np.testing.assert_allclose(soft_mask, np.clip(1 - distance / (feather + 1), 0, 1), atol=1e-6)
 
 
 def test_towards_the_sides_of_the_target_area_a_mask_fades_but_not_at_the_photos_own_end():
-  alpha = masks.feathered(np.ones((8, 12), bool), (0, 0, 10, 8), 3, (True, True, False, True))
-  np.testing.assert_allclose(alpha[4], [1, 1, 1, 1, 1, 1, 1, .75, .5, .25, 0, 0])
+  soft_mask = masks.feathered(np.ones((8, 12), bool), (0, 0, 10, 8), 3, (True, True, False, True))
+  np.testing.assert_allclose(soft_mask[4], [1, 1, 1, 1, 1, 1, 1, .75, .5, .25, 0, 0])
   with pytest.raises(UserError, match='holds nothing of the mask'):
     masks.feathered(np.eye(8, dtype=bool), (5, 0, 3, 3), 2)

@@ -74,7 +74,7 @@ def test_pndms_weights_are_those_of_adams_and_bashforth():
   for weight, place, exact_to in zip(weights, places, [0, 1, 1, 2, *[3] * 5], strict=True):
     for power in range(exact_to + 1):
       assert weight @ np.float64(place)**power == pytest.approx(1 / (power + 1), abs=1e-5)
-  assert rows.again.tolist() == [False, True, *[False] * 7]
+  assert rows.repeat.tolist() == [False, True, *[False] * 7]
 
 
 @pytest.mark.parametrize(('steps', 'strength', 'part'), [

@@ -25,7 +25,7 @@ def test_a_defect_gets_masks_of_its_own_class_of_its_part(tmp_path):
       sizes[label] += pool
   records = folder.list_photos(tmp_path)
   found = sources.real_marks(records, 'pool', ('crack', 'dent', 'stain'))
-  assert {mark.marks.shape for mark in found['crack']} == {(3, 1)} and len(found['crack']) == sizes['crack'] > 0
-  assert {mark.marks.shape for mark in found['dent']} == {(5, 1)} and len(found['dent']) == sizes['dent'] > 0
-  assert {mark[1:] for mark in found['crack']} == {((4, 6), (30, 30))}
+  assert {real.mask.shape for real in found['crack']} == {(3, 1)} and len(found['crack']) == sizes['crack'] > 0
+  assert {real.mask.shape for real in found['dent']} == {(5, 1)} and len(found['dent']) == sizes['dent'] > 0
+  assert {real[1:] for real in found['crack']} == {((4, 6), (30, 30))}
   assert len(found['stain']) == sum(sizes.values())

@@ -96,7 +96,7 @@ class Maker:
     return index // self._config.variants % len(self._sources)
 
   def _job(self, index, place):
-    """(photo, crop, target, alpha `[H, W]`, View) of a place of an image."""
+    """(photo, crop, target, soft_mask `[H, W]`, View) of a place of an image."""
     rng, row = np.random.default_rng([self._config.seed, index, place]), self._row(index)
     photo, record = self._decode(row), self._sources[row].record
     shape = photo.shape[:2]
@@ -106,13 +106,13 @@ class Maker:
     if core is None:
       core, area = np.zeros(shape, bool), np.s_[target[1]:target[1] + target[3], target[0]:target[0] + target[2]]
       core[area] = self._draw(rng, (target[3], target[2]), defect)
-    alpha = np.zeros(shape, np.float32)
+    soft_mask = np.zeros(shape, np.float32)
     part = (slice(crop[1], crop[1] + crop[3]), slice(crop[0], crop[0] + crop[2]))
     inside = (target[0] - crop[0], target[1] - crop[1], *target[2:])
     ends = (target[0] == 0, target[1] == 0, target[0] + target[2] == shape[1], target[1] + target[3] == shape[0])
-    alpha[part] = masks.feathered(core[part], inside, self._settings.feather, ends)
-    view = geometry.view(self._settings, crop, masks.bounds(alpha > 0), self.model.native, self.model.multiple)
-    return photo, crop, target, alpha, view
+    soft_mask[part] = masks.feathered(core[part], inside, self._settings.feather, ends)
+    view = geometry.Canvas.of(self._settings, crop, masks.bounds(soft_mask > 0), self.model.native, self.model.multiple)
+    return photo, crop, target, soft_mask, view
 
   def _laid(self, rng, shape, name, defect):
     """The mask of a photo, where it follows from the photo; None where it is drawn within the target area."""
@@ -121,7 +121,7 @@ class Maker:
     if self._config.masks.moved:
       return None
     width, height = (side - 2 * self._settings.feather for side in self._settings.crop)
-    return masks.kept(self._mark(rng, defect), shape, (height, width))
+    return masks.fixed(self._mark(rng, defect), shape, (height, width))
 
   def _mark(self, rng, defect):
     marks = self._marks[defect]
@@ -134,13 +134,13 @@ class Maker:
       return np.ones(shape, bool)
     if kind == 'random':
       return masks.random(rng, shape, *settings.size)
-    return masks.placed(rng, shape, self._mark(rng, defect).marks, *settings.scale)
+    return masks.placed(rng, shape, self._mark(rng, defect).mask, *settings.scale)
 
   def _encode(self, jobs):
     """An Encoded for each job; a photo with the same crop and mask is encoded once."""
     canvases, keys = {}, []
-    for photo, _, _, alpha, view in jobs:
-      canvas, marks = geometry.to_canvas(photo, view), geometry.mask_to_canvas(alpha > 0, view)
+    for photo, _, _, soft_mask, view in jobs:
+      canvas, marks = geometry.to_canvas(photo, view), geometry.mask_to_canvas(soft_mask > 0, view)
       keys.append(hashlib.sha256(canvas.tobytes() + marks.tobytes()).digest())
       canvases[keys[-1]] = canvas, marks
     if missing := [key for key in canvases if key not in self._encoded]:
@@ -161,11 +161,11 @@ class Maker:
             'guidance': sampler.guidance, 'strength': sampler.strength}
 
 
-def _files(photo, crop, target, alpha, view, canvas):
+def _files(photo, crop, target, soft_mask, view, canvas):
   del target
-  after = geometry.paste(photo, canvas, view, alpha)
+  after = geometry.paste(photo, canvas, view, soft_mask)
   left, top, width, height = crop
-  return {'file': after, 'mask': np.uint8(alpha > 0) * 255, 'crop_file': after[top:top + height, left:left + width],
+  return {'file': after, 'mask': np.uint8(soft_mask > 0) * 255, 'crop_file': after[top:top + height, left:left + width],
           'difference_file': geometry.difference(photo, after)}
 
 

@@ -119,7 +119,7 @@ def fixed_mask(settings):
 
 
 def real_marks(records, part, defects):
-  """The defect masks of a part: {defect: list of masks.Mark}.
+  """The defect masks of a part: {defect: list of masks.RealMask}.
 
   A defect of which there are no masks takes those of all classes. UserError where there is none at all.
   """
@@ -142,4 +142,4 @@ def _marks(record):
     logging.warning('skipped %s', error)
     return None
   marked = levels > 0 if levels.ndim == 2 else (levels > 0).any(-1)
-  return masks.Mark.of(marked) if marked.any() else None
+  return masks.RealMask.of(marked) if marked.any() else None
