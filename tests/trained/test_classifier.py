@@ -1,12 +1,15 @@
 """Where a classifier looks, of one that is linear: its gradient is its weights, whatever the noise."""
 
+import dataclasses
 import types
 
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from defect_jax.data.samples import Sample
 from defect_jax.trained import classifier as trained
 
 
@@ -44,3 +47,24 @@ def test_how_frequent_classes_are():
 
 def test_a_saliency_map_that_is_zero_everywhere_can_be_drawn():
   assert trained.scale_of(np.zeros((4, 4))) > 0
+
+
+def test_functions_and_predictions_give_the_same_probabilities(linear):
+  predictor, weights = linear
+  config = ml_collections.ConfigDict({'data': {'size': 8, 'channels': 1}})
+  predictor = dataclasses.replace(predictor, config=config, tta_axes=((), (1,)), temperature=2.,
+                                  prior=trained.prior_of(0.2, 3), at_once=2)
+  images = np.random.default_rng(1).random((5, 8, 8, 1)).astype(np.float32)
+  predictions = list(predictor.predict([Sample(None, image, None) for image in images], True))
+  exported = predictor.functions()['probabilities']
+  probabilities = exported.function(exported.params, images)
+  np.testing.assert_allclose([prediction.probabilities for prediction in predictions], probabilities, atol=1e-5)
+  assert exported.spec.shape == (8, 8, 1)
+  # By hand: scores s of a photo and its flipped copy are averaged; the log-odds of good are -2 s / temperature, plus
+  # those of the prior.
+  scores = [np.mean([((copy - 0.5) * weights).sum() for copy in (image, image[::-1])]) for image in images]
+  log_odds = np.float64(scores) + np.log(0.1 / 0.8)
+  np.testing.assert_allclose([prediction.score for prediction in predictions], 1 / (1 + np.exp(-log_odds)), rtol=1e-4)
+  labels = ['crack' if odds > 0 else 'good' for odds in log_odds]
+  assert [prediction.label for prediction in predictions] == labels
+  np.testing.assert_array_equal(predictions[1].anomaly_map, predictor.saliency(images[1:2])[0])

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from defect_jax.data.samples import Sample
 from defect_jax.errors import UserError
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained.vae import open_vae
@@ -70,3 +71,37 @@ def test_refusals(run, change, reason):
 def test_without_a_workdir():
   with pytest.raises(UserError, match='vae: is not set'):
     open_vae(None)
+
+
+def test_functions_give_what_the_methods_give(run):
+  vae = open_vae(run)
+  images = vae.photos().images()[:4]
+  posterior, functions = vae.encode(images), vae.functions()
+  results = {name: jax.jit(of.function)(of.params, posterior.mean if name == 'decode' else images)
+             for name, of in functions.items()}
+  np.testing.assert_allclose(results['encode'].mean, posterior.mean, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(results['decode'], vae.decode(posterior.mean), rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(results['reconstruct'], results['decode'], rtol=1e-5, atol=1e-5)
+  assert functions['reconstruct'].spec.shape == images.shape[1:] and functions['decode'].spec.shape == (4,)
+
+
+def test_a_photo_scores_the_mean_difference_of_input_and_output(run):
+  vae = open_vae(run, threshold=0.5, at_once=2)
+  images = vae.photos().images()[:3]
+  samples = [Sample(number, image, None) for number, image in enumerate(images)]
+  predictions = list(vae.predict(samples, False))
+  recon = vae.functions()['reconstruct']
+  difference = np.abs(images - recon.function(recon.params, images))
+  assert [prediction.sample for prediction in predictions] == samples
+  np.testing.assert_allclose([prediction.score for prediction in predictions], difference.mean((1, 2, 3)), rtol=1e-4)
+  np.testing.assert_allclose(predictions[2].anomaly_map, difference[2].mean(-1), rtol=1e-3, atol=1e-5)
+  assert vae.threshold.value == 0.5 and vae.tiling.geometry.size == images.shape[1]
+
+
+def test_a_vae_of_crops_around_masks_says_nothing_of_whole_photos(run):
+  config = json.loads((run / 'config.json').read_text())
+  config['data']['region'] = 'mask'
+  (run / 'config.json').write_text(json.dumps(config))
+  vae = open_vae(run)
+  with pytest.raises(UserError, match='trained on crops around masks'):
+    vae.tiling  # noqa: B018

@@ -1,0 +1,117 @@
+"""The task predict: a VAE alone scores photos, one photo will do, rows are kept while it is stopped."""
+
+import contextlib
+import re
+import shutil
+import signal
+
+import pytest
+from absl import flags
+from workdirs import rows_of, summary_of
+
+from defect_jax import main
+from defect_jax.runs import predictions
+from defect_jax.runs.folder import Workdir
+from defect_jax.tasks import predict
+from defect_jax.trained import base
+
+
+@pytest.fixture
+def scored():
+  """Runs the task in this process: (workdir, run, photos, further arguments) -> exit status."""
+  handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+  def call(workdir, run, photos, *arguments):
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS['workdir'].value = None
+    return main.main(['--config=configs/predict.py', f'--workdir={workdir}', f'--config.run={run}',
+                      f'--config.photos={photos}', *arguments])
+
+  yield call
+  for number, handler in handlers.items():
+    signal.signal(number, handler)
+
+
+@pytest.fixture
+def stopped_by(monkeypatch):
+  """A context in which a job is asked to stop once it has written its first line of metrics."""
+  append = Workdir.append_metrics
+
+  def stopping(workdir, row):
+    workdir.stop_requested = True
+    append(workdir, row)
+
+  @contextlib.contextmanager
+  def context():
+    with monkeypatch.context() as patch:
+      patch.setattr(Workdir, 'append_metrics', stopping)
+      yield
+  return context
+
+
+def test_a_vae_alone_scores_photos_by_a_threshold_of_the_users(finished, scored, photos, tmp_path, check_outputs):
+  assert scored(tmp_path / 'run', finished[0], photos, '--config.threshold.value=0.05') == 0
+  check_outputs(tmp_path / 'run')
+  rows = rows_of(tmp_path / 'run')
+  assert rows.keys() == {path.relative_to(photos).as_posix() for path in photos.rglob('*.png')}
+  for row in rows.values():
+    assert row['verdict'] == ('ng' if float(row['score']) > 0.05 else 'ok')
+    assert (tmp_path / 'run' / row['heatmap']).is_file()
+  summary = summary_of(tmp_path / 'run')
+  assert (summary['threshold'], summary['threshold_source'], summary['score']) == (0.05, 'set by hand', 'residual_mean')
+  assert summary['ok'] + summary['ng'] == summary['photos'] == len(rows)
+  file = next(iter(rows))
+  assert scored(tmp_path / 'one', finished[0], photos / file, '--config.threshold.value=0.05') == 0
+  (row,) = rows_of(tmp_path / 'one').values()
+  assert row['score'] == rows[file]['score'] and row['file'] == file.rpartition('/')[2]
+
+
+def test_a_prediction_that_was_stopped_goes_on(finished, scored, photos, tmp_path, stopped_by):
+  arguments = finished[0], photos, '--config.threshold.value=0.05', '--config.batch=4', '--config.heatmaps=False'
+  with stopped_by():
+    assert scored(tmp_path / 'run', *arguments) == 3
+  model, *kept = (tmp_path / 'run/predictions.part.csv').read_text().splitlines()
+  assert model == base.open(finished[0]).digest and 1 <= len(kept) < 16
+  marked = re.sub(',(ok|ng),', ',kept,', kept[0])
+  (tmp_path / 'run/predictions.part.csv').write_text('\n'.join([model, marked, 'half a li']))
+  assert scored(tmp_path / 'run', *arguments) == scored(tmp_path / 'whole', *arguments) == 0
+  rows, whole = rows_of(tmp_path / 'run'), rows_of(tmp_path / 'whole')
+  file = kept[0].split(',')[1]
+  assert rows.pop(file)['verdict'] == 'kept' and whole.pop(file) and rows == whole
+
+
+def test_refusals(finished, scored, photos, tmp_path, assert_refused):
+  run, workdir = finished[0], tmp_path / 'run'
+  assert_refused(scored(workdir, run, photos), workdir, 'threshold.value: is not set')
+  assert_refused(scored(workdir, 'nowhere', photos), workdir, 'run: nowhere holds no run')
+  assert_refused(scored(workdir, run, tmp_path / 'none'), workdir, 'none is not a folder or photo')
+  shutil.copytree(run, tmp_path / 'other')
+  config = (tmp_path / 'other/config.json').read_text()
+  (tmp_path / 'other/config.json').write_text(config.replace('"task": "vae"', '"task": "generate"'))
+  assert_refused(scored(workdir, tmp_path / 'other', photos), workdir, "is a run of the task 'generate'")
+
+
+def test_rows_of_another_model_threshold_or_photo_are_not_kept(tmp_path):
+  workdir, photos = Workdir(tmp_path / 'run'), {name: tmp_path / name for name in ('a', 'b', 'c')}
+  for path in photos.values():
+    path.write_bytes(b'1')
+  workdir.root.mkdir()
+  with predictions.Predictions(workdir, photos, 'model', 0.5) as table:
+    table.add(predictions.row('a', 0.25, 0.5))
+    table.add(predictions.row('b', 0.75, 0.5, heatmap='x,"y"'))
+    table.add(predictions.error_row('c', 0.5, 'is empty'))
+  again = predictions.Predictions(workdir, photos, 'model', 0.5)
+  assert [again.rows[file]['verdict'] for file in ('a', 'b')] == ['ok', 'ng'] and again.rows.keys() == {'a', 'b'}
+  assert again.rows['b']['heatmap'] == 'x,"y"'
+  photos['a'].write_bytes(b'12')
+  assert predictions.Predictions(workdir, photos, 'model', 0.5).rows.keys() == {'b'}
+  assert not predictions.Predictions(workdir, photos, 'model', 0.25).rows
+  assert not predictions.Predictions(workdir, photos, 'other', 0.5).rows
+
+
+def test_the_run_itself_below_its_photos_is_not_predicted(tmp_path, photos):
+  shutil.copytree(photos, tmp_path / 'photos')
+  workdir = Workdir(tmp_path / 'photos/run')
+  shutil.copytree(photos, workdir.root / 'heatmaps')
+  files = [record.file for record in predict.list_photos(str(tmp_path / 'photos'), workdir)]
+  assert files == sorted(path.relative_to(photos).as_posix() for path in photos.rglob('*.png'))
