@@ -6,10 +6,13 @@ import importlib.util
 import json
 import os
 import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from defect_jax import parallel
 from defect_jax.data import dataset, regions
@@ -19,6 +22,8 @@ from defect_jax.training.control import Control
 from defect_jax.training.feeding import ResidentFeed
 from defect_jax.training.state import Trainer
 from experiments import results
+
+Times = dict[str, Float[np.ndarray, ' rounds']]  # seconds of every call
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Job:
     return state, ResidentFeed(trainer, self.images, self.batch, jax.random.key(seed + 1), 1)
 
 
-def alternate(functions, rounds, warm=2):
-  """Seconds of every call, {name: array `[rounds]`}; the functions take turns, so that all meet the same machine."""
+def alternate(functions: Mapping[str, Callable[[], Any]], rounds: int, warm: int = 2) -> Times:
+  """Seconds of every call; the functions take turns, so that all meet the same machine."""
   seconds = {name: [] for name in functions}
   for turn in range(warm + rounds):
     for name, function in functions.items():
@@ -67,14 +72,14 @@ def alternate(functions, rounds, warm=2):
   return {name: np.array(values) for name, values in seconds.items()}
 
 
-def print_times(seconds, per=1):
+def print_times(seconds: Times, per: float = 1) -> None:
   """A line for each name: median, and the middle half, in ms."""
   for name, values in seconds.items():
     low, middle, high = np.percentile(values, (25, 50, 75)) * 1e3 / per
     print(f'{name:42s} {middle:9.2f} ms   middle half {low:.2f} to {high:.2f}')
 
 
-def print_result(name, ours, peer, packages, **more):
+def print_result(name: str, ours: float | None, peer: float | None, packages: Iterable[str], **more: Any) -> None:
   """The last line. ours, peer: seconds, or None where not reached; ratio says how many times faster ours is."""
   ratio = peer / ours if ours and peer else None
   device = jax.local_devices()[0]
@@ -85,12 +90,12 @@ def print_result(name, ours, peer, packages, **more):
                     'versions': versions}), flush=True)
 
 
-def print_load():
+def print_load() -> None:
   """Timings of a machine that does other things tell little."""
   print(f'load of the machine before: {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores', flush=True)
 
 
-def torch_device():
+def torch_device() -> str | None:
   """'cpu' or 'cuda', as JAX computes; None, and a line that says why, where PyTorch cannot take part."""
   if importlib.util.find_spec('torch') is None:
     return None
@@ -105,7 +110,7 @@ def torch_device():
   return device
 
 
-def peak_memory(device):
+def peak_memory(device: str | None) -> dict[str, float]:
   """{'peak_gb': of JAX, 'peak_gb_torch': of PyTorch on `device`}, of accelerators, where they tell it."""
   known = jax.local_devices()[0].memory_stats() or {}
   peaks = {'peak_gb': known['peak_bytes_in_use'] / 1e9} if 'peak_bytes_in_use' in known else {}

@@ -42,18 +42,17 @@ _STEPS = 50
 _GOAL_CELLS, _GOAL_SECONDS = 300, 2.0
 
 
-def main(argv):
-  """Prints a table and the result."""
-  del argv
+def main(flags):
   bench.print_load()
-  with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
+  with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
     folder = Path(folder)
-    _make_photos(folder)
-    cells = _measure(folder, 'cells', tiled=False)
-    large = _measure(folder, 'large', tiled=True)
+    _make_photos(folder, flags.cells)
+    rounds = 1 if flags.quick else flags.rounds
+    cells = _measure(folder, 'cells', False, rounds)
+    large = _measure(folder, 'large', True, rounds)
     memory = {name: _peak_memory(folder, name) for name in ('cells', 'large')}
-  rate = FLAGS.cells / float(np.median(cells['ours']))
-  peer = FLAGS.cells / float(np.median(cells['peer']))
+  rate = flags.cells / float(np.median(cells['ours']))
+  peer = flags.cells / float(np.median(cells['peer']))
   each = float(np.median(large['ours'])) / _LARGE
   print(f'cells of 64 px: {rate:.0f} photos/s (goal {_GOAL_CELLS}), one by one {peer:.0f}; peak memory '
         f'{memory["cells"]:.0f} MB')
@@ -64,12 +63,12 @@ def main(argv):
                      peak_memory_mb=memory)
 
 
-def _make_photos(folder):
+def _make_photos(folder, cells):
   records = [record for record in elpv.list_photos('mono') if record.part != 'final']
   images = [Image.open(record.photo).convert('L') for record in records[:600]]
   for name in ('cells', 'large'):
     (folder / name).mkdir()
-  for number in range(FLAGS.cells):
+  for number in range(cells):
     images[number % len(images)].resize((64, 64), Image.Resampling.BOX).save(folder / f'cells/{number:04d}.png')
   for number in range(_LARGE):
     mosaic = Image.new('L', (_WIDTH, _HEIGHT))
@@ -78,7 +77,7 @@ def _make_photos(folder):
     mosaic.save(folder / f'large/{number}.png')
 
 
-def _measure(folder, name, tiled):
+def _measure(folder, name, tiled, rounds):
   """Seconds of every round, {'ours', 'peer'}."""
   config = config_of.get_config()
   config.mode, config.photos, config.tiles.on = 'predict', str(folder / name), tiled
@@ -89,10 +88,10 @@ def _measure(folder, name, tiled):
   workdir.finish(predicting.run(config, workdir))
   config.vae = str(workdir.root)
   prepared = predicting.opened(config)
-  rounds = iter(range(10**6))
+  numbers = iter(range(10**6))
 
   def ours():
-    again = Workdir(folder / f'again_{name}_{next(rounds)}')
+    again = Workdir(folder / f'again_{name}_{next(numbers)}')
     again.check(config)
     again.open()
     predicting.predict(config, again, prepared, predictions.list_photos(config.photos, again))
@@ -101,7 +100,7 @@ def _measure(folder, name, tiled):
   one = _one_by_one(prepared)
 
   def peer():
-    out = folder / f'peer_{name}_{next(rounds)}'
+    out = folder / f'peer_{name}_{next(numbers)}'
     out.mkdir()
     with open(out / 'predictions.csv', 'w', newline='') as file:
       rows = csv.writer(file)
@@ -111,7 +110,7 @@ def _measure(folder, name, tiled):
         Image.fromarray(heatmaps.overlay(image, anomaly_map, prepared.scale)).save(out / f'{path.stem}.png')
         rows.writerow([path.name, score, prepared.limit.value, score > prepared.limit.value])
 
-  seconds = bench.alternate({'ours': ours, 'peer': peer}, 1 if FLAGS.quick else FLAGS.rounds, 1)
+  seconds = bench.alternate({'ours': ours, 'peer': peer}, rounds, 1)
   bench.print_times({f'{name}, {who}': values for who, values in seconds.items()}, len(list((folder / name).iterdir())))
   return seconds
 

@@ -9,6 +9,8 @@ compile time is left out. Forward passes alone tell on which side of the gradien
 the extra `torch`, ours alone is timed. --augment times ours with the config's augmentation too.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,13 +62,13 @@ class Ours:
     self._inputs = jnp.asarray(images[:config.batch])
     self._logits = parallel.compiled(jax.jit(lambda of: model.logits(params, standard, of)).lower(self._inputs))
 
-  def __call__(self, steps=None):
-    self._state, metrics = self._feed.advance(self._state, steps or FLAGS.per_turn)
+  def __call__(self, steps: int) -> None:
+    self._state, metrics = self._feed.advance(self._state, steps)
     self.losses += metrics['train/loss'].tolist()
 
-  def forward(self):
-    """The network alone, as often as a turn has steps."""
-    for _ in range(FLAGS.per_turn):
+  def forward(self, steps: int) -> None:
+    """The network alone, as often."""
+    for _ in range(steps):
       self._logits(self._inputs).block_until_ready()
 
 
@@ -85,9 +87,9 @@ class Peer:
     self._network = torch_classifier.Classifier(model).load(params).to(device, memory_format=layout)
     self._optimizer = torch_classifier.optimizer_of(self._network, config.optimizer)
 
-  def __call__(self, steps=None):
+  def __call__(self, steps: int) -> None:
     loss_of = self._torch.nn.functional.cross_entropy
-    for _ in range(steps or FLAGS.per_turn):
+    for _ in range(steps):
       rows = (len(self.losses) * self._batch + np.arange(self._batch)) % len(self._labels)
       loss = loss_of(self._network(self._images[rows]), self._labels[rows])
       self._optimizer.zero_grad(set_to_none=True)
@@ -95,39 +97,38 @@ class Peer:
       self._optimizer.step()
       self.losses.append(float(loss.detach()))
 
-  def forward(self):
+  def forward(self, steps: int) -> None:
     """As Ours.forward."""
     with self._torch.no_grad():
-      for _ in range(FLAGS.per_turn):
+      for _ in range(steps):
         float(self._network(self._images[:self._batch])[0, 0])
 
 
-def main(argv):
-  """Prints a table and the result."""
-  del argv
-  config = classifier.get_config('tiny' if FLAGS.quick else None)
-  config.data.size, config.model.dropout = 32 if FLAGS.quick else FLAGS.size, 0.
-  if FLAGS.quick:
-    FLAGS.rounds, FLAGS.per_turn = 2, 1
+def main(flags):
+  config = classifier.get_config('tiny' if flags.quick else None)
+  config.data.size, config.model.dropout = 32 if flags.quick else flags.size, 0.
+  if flags.quick:
+    flags.rounds, flags.per_turn = 2, 1
   bench.print_load()
   images, labels = photos(config)
   model = cnn.Classifier('resnet', 2, images.shape[1:], config.model.widths, config.model.blocks)
   shared = config, model, jax.device_get(model.init(jax.random.key(0))), learning.standard_of('resnet', images), \
       images, labels
   sides, peers = {'ours': Ours(*shared)}, {}
-  if FLAGS.augment:
+  if flags.augment:
     sides['ours, augmented'] = Ours(*shared, augment=True)
   if device := bench.torch_device():
     peers = {f'PyTorch, {words}': Peer(*shared, device, last) for words, last in (('NCHW', False), ('NHWC', True))}
   forward = {f'{name}, forward alone': side.forward for name, side in ({'ours': sides['ours']} | peers).items()}
-  seconds = bench.alternate(sides | peers | forward, FLAGS.rounds)
-  bench.print_times(seconds, FLAGS.per_turn)
+  turns = {name: functools.partial(turn, flags.per_turn) for name, turn in (sides | peers | forward).items()}
+  seconds = bench.alternate(turns, flags.rounds)
+  bench.print_times(seconds, flags.per_turn)
   for name, peer in peers.items():
     apart = np.abs(np.subtract(sides['ours'].losses[:10], peer.losses[:10])).max()
     print(f'losses of the first 10 steps of ours and of {name} differ by at most {apart:.1e}')
     if apart > _APART:
       raise UserError(f'ours and {name} come to other losses, so they do not train the same network')
-  median = {name: float(np.median(of)) / FLAGS.per_turn for name, of in seconds.items()}
+  median = {name: float(np.median(of)) / flags.per_turn for name, of in seconds.items()}
   bench.print_result('bench_classifier', median['ours'], min((median[name] for name in peers), default=None),
                      ('jaxlib', 'flax', *(('torch',) if peers else ())),
                      images_per_second={name: config.batch / of for name, of in median.items()})

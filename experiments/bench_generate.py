@@ -29,12 +29,10 @@ flags.DEFINE_integer('images', 500, 'Images a round.', lower_bound=1, flag_value
 flags.DEFINE_integer('rounds', 9, 'Rounds of each side.', lower_bound=1, flag_values=FLAGS)
 
 
-def main(argv):
-  """Prints a table and the result."""
-  del argv
+def main(flags):
   bench.print_load()
   config = config_of.get_config('interpolate')
-  vae = open_vae(FLAGS.vae)
+  vae = open_vae(flags.vae)
   photos = vae.photos()
   images = photos.images()
   sampler = generate.sampler_of(config, vae.encode(images), images)
@@ -43,22 +41,22 @@ def main(argv):
   decode_one = jax.jit(lambda index: vae.decode(sampler(jax.random.fold_in(key, index)[None]).z)[0])
 
   def by_production():
-    with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
-      production.produce(folder, FLAGS.images, config.batch, make, 'bench')
+    with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
+      production.produce(folder, flags.images, config.batch, make, 'bench')
 
   def one_by_one():
-    with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
-      for index in range(FLAGS.images):
+    with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
+      for index in range(flags.images):
         image = np.squeeze(np.asarray(decode_one(index)))
         levels = np.uint8(np.rint(np.clip(image, 0, 1) * 255))
         Image.fromarray(levels).save(Path(folder) / f'{index:06d}.png')
 
-  seconds = bench.alternate({'ours': by_production, 'one by one': one_by_one}, 1 if FLAGS.quick else FLAGS.rounds)
+  seconds = bench.alternate({'ours': by_production, 'one by one': one_by_one}, 1 if flags.quick else flags.rounds)
   ours, peer = (float(np.median(seconds[name])) for name in ('ours', 'one by one'))
-  bench.print_times({name: values / FLAGS.images for name, values in seconds.items()})
-  print(f'{vae.vae.size} px: ours {FLAGS.images / ours:.0f} images/s, one by one {FLAGS.images / peer:.0f} images/s')
-  bench.print_result('bench_generate', ours, peer, ('jaxlib', 'pillow', 'imagecodecs'), images=FLAGS.images,
-                     images_per_second=FLAGS.images / ours)
+  bench.print_times({name: values / flags.images for name, values in seconds.items()})
+  print(f'{vae.vae.size} px: ours {flags.images / ours:.0f} images/s, one by one {flags.images / peer:.0f} images/s')
+  bench.print_result('bench_generate', ours, peer, ('jaxlib', 'pillow', 'imagecodecs'), images=flags.images,
+                     images_per_second=flags.images / ours)
 
 
 if __name__ == '__main__':

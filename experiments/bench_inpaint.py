@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -37,15 +38,25 @@ flags.DEFINE_boolean('peers', True, 'Whether to run the peers.', flag_values=FLA
 _PROMPT = 'a scratch'
 
 
-def configs():
+class Setting(NamedTuple):
+  """What all sides have in common, see the flags."""
+  model: str
+  side: int
+  images: int
+  steps: int
+  guidance: float
+  dtype: str
+
+
+def configs(setting: Setting) -> dict[str, dict]:
   """The parts' configs of the model."""
   parts = copy.deepcopy(random_model.CONFIGS)
-  widths = (320, 640, 1280, 1280) if FLAGS.model == 'sd15' else (32, 64, 128, 128)
+  widths = (320, 640, 1280, 1280) if setting.model == 'sd15' else (32, 64, 128, 128)
   parts['unet'] |= {
-      'block_out_channels': widths, 'layers_per_block': 2, 'attention_head_dim': 8, 'sample_size': FLAGS.side // 8,
+      'block_out_channels': widths, 'layers_per_block': 2, 'attention_head_dim': 8, 'sample_size': setting.side // 8,
       'down_block_types': ('CrossAttnDownBlock2D',) * 3 + ('DownBlock2D',),
       'up_block_types': ('UpBlock2D',) + ('CrossAttnUpBlock2D',) * 3}
-  if FLAGS.model == 'sd15':
+  if setting.model == 'sd15':
     parts['vae'] |= {'block_out_channels': (128, 256, 512, 512), 'norm_num_groups': 32, 'layers_per_block': 2}
     parts['unet']['cross_attention_dim'] = 768
     parts['text_encoder'] |= {'hidden_size': 768, 'intermediate_size': 3072, 'num_hidden_layers': 12,
@@ -58,8 +69,9 @@ def configs():
 class Task:
   """Photos `[N, S, S, 3]` in [0, 1], one mask bool `[S, S]`, noise `[N, 2, s, s, 4]`."""
 
-  def __init__(self, different):
-    rng, side, count = np.random.default_rng(0), FLAGS.side, FLAGS.images
+  def __init__(self, setting: Setting, different: bool):
+    rng, side, count = np.random.default_rng(0), setting.side, setting.images
+    self.setting = setting
     photo = rng.uniform(size=(count if different else 1, side, side, 3)).astype(np.float32)
     # Levels of 8 bits, since diffusers' PyTorch pipeline is given images as a person has them.
     self.photos = np.broadcast_to(np.rint(photo * 255) / np.float32(255), (count, side, side, 3))
@@ -69,12 +81,12 @@ class Task:
     self.noise = rng.standard_normal((count, 2, side // 8, side // 8, 4)).astype(np.float32)
 
   def lots(self, size):
-    return [slice(first, first + size) for first in range(0, FLAGS.images, size)]
+    return [slice(first, first + size) for first in range(0, self.setting.images, size)]
 
 
-def ours(model, size, compiled):
+def ours(model, setting, size, compiled):
   """Function of a Task to images: text once, each distinct photo once, lots of `size`."""
-  sampler = model.sampler((FLAGS.side,) * 2, size, 'ddim', FLAGS.steps, FLAGS.guidance, 1.0, 'noise')
+  sampler = model.sampler((setting.side,) * 2, size, 'ddim', setting.steps, setting.guidance, 1.0, 'noise')
   context = model.encode_text([_PROMPT, ''])
   compiled[f'ours, lots of {size}'] = sampler.compile(*context.shape[1:]).compile_seconds
 
@@ -82,14 +94,14 @@ def ours(model, size, compiled):
     context = model.encode_text([_PROMPT, ''])
     photos = list(task.photos if task.different else task.photos[:1])
     encoded = model.encode_photos(photos, [task.mask] * len(photos), sampler.needs_original)
-    encoded = encoded if task.different else encoded * FLAGS.images
+    encoded = encoded if task.different else encoded * setting.images
     wanted = np.repeat(context[:1], size, 0)
     return np.concatenate([sampler.from_noise(task.noise[lot], encoded[lot], wanted, context[1])
                            for lot in task.lots(size)])
   return run
 
 
-def flax_peer(model, size, compiled):
+def flax_peer(model, setting, size, compiled):
   """diffusers' Flax pipeline as shipped, one device."""
   from diffusers import FlaxDDIMScheduler, FlaxStableDiffusionInpaintPipeline
   scheduler = FlaxDDIMScheduler.from_config(random_model.SCHEDULER)
@@ -103,15 +115,16 @@ def flax_peer(model, size, compiled):
     made = []
     for lot in task.lots(size):
       masked = np.where(task.mask[..., None], 0, 2 * task.photos[lot] - 1).transpose(0, 3, 1, 2)
-      mask = np.broadcast_to(np.float32(task.mask), (size, 1, FLAGS.side, FLAGS.side))
+      mask = np.broadcast_to(np.float32(task.mask), (size, 1, setting.side, setting.side))
       texts = [np.repeat(ids[row:row + 1], size, 0)[None] for row in (0, 1)]
-      made.append(pipe(texts[0], mask[None], masked[None], params, key, FLAGS.steps, FLAGS.side, FLAGS.side,
-                       FLAGS.guidance, task.noise[lot][:, 0].transpose(0, 3, 1, 2)[None], texts[1], jit=True).images[0])
+      made.append(pipe(texts[0], mask[None], masked[None], params, key, setting.steps, setting.side, setting.side,
+                       setting.guidance, task.noise[lot][:, 0].transpose(0, 3, 1, 2)[None], texts[1],
+                       jit=True).images[0])
     return np.concatenate(made)
-  return _warmed(run, f'Flax, lots of {size}', compiled)
+  return _warmed(run, setting, f'Flax, lots of {size}', compiled)
 
 
-def torch_peer(pipe, size, compiled):
+def torch_peer(pipe, setting, size, compiled):
   """diffusers' PyTorch pipeline as shipped, all threads."""
   import torch
 
@@ -120,16 +133,16 @@ def torch_peer(pipe, size, compiled):
     for lot in task.lots(size):
       mask = np.repeat(np.float32(task.mask)[None, ..., None], size, 0)
       latents = torch.tensor(task.noise[lot][:, 0].transpose(0, 3, 1, 2)).to(pipe.device, pipe.dtype)
-      made.append(pipe([_PROMPT] * size, task.photos[lot].copy(), mask, height=FLAGS.side, width=FLAGS.side,
-                       num_inference_steps=FLAGS.steps, guidance_scale=FLAGS.guidance, negative_prompt=[''] * size,
+      made.append(pipe([_PROMPT] * size, task.photos[lot].copy(), mask, height=setting.side, width=setting.side,
+                       num_inference_steps=setting.steps, guidance_scale=setting.guidance, negative_prompt=[''] * size,
                        latents=latents, output_type='np').images)
     return np.concatenate(made)
-  return _warmed(run, f'PyTorch, lots of {size}', compiled)
+  return _warmed(run, setting, f'PyTorch, lots of {size}', compiled)
 
 
-def _warmed(run, name, compiled):
+def _warmed(run, setting, name, compiled):
   """`run` after a first call, whose seconds over a second one's are those of compiling."""
-  task, seconds = Task(False), []
+  task, seconds = Task(setting, False), []
   for _ in range(2):
     began = time.monotonic()
     run(task)
@@ -138,14 +151,14 @@ def _warmed(run, name, compiled):
   return run
 
 
-def build_torch(folder, device):
+def build_torch(setting, folder, device):
   """PyTorch's pipeline of the model on a device, saved to `folder` before; the masked photo's latents have no width, so
   nothing is drawn for them and all sides compute the same."""
   os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
   import diffusers
   import torch
   from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-  parts = configs()
+  parts = configs(setting)
   torch.manual_seed(0)
   (Path(folder) / 'tokenizer').mkdir()
   vocabulary.write(Path(folder) / 'tokenizer')
@@ -160,7 +173,7 @@ def build_torch(folder, device):
     scheduler=diffusers.DDIMScheduler.from_config(random_model.SCHEDULER))
   pipe.set_progress_bar_config(disable=True)
   pipe.save_pretrained(folder)
-  return pipe.to(device, getattr(torch, FLAGS.dtype))
+  return pipe.to(device, getattr(torch, setting.dtype))
 
 
 def fastest(build, sizes, task, compiled):
@@ -177,25 +190,24 @@ def fastest(build, sizes, task, compiled):
   return best[1:]
 
 
-def main(argv):
-  """Prints a table for each kind of task, and the result."""
-  del argv
-  if FLAGS.quick:
-    FLAGS.images, FLAGS.steps, FLAGS.rounds, FLAGS.side = 2, 2, 1, 64
+def main(flags):
+  rounds = 1 if flags.quick else flags.rounds
+  side, images, steps = (64, 2, 2) if flags.quick else (flags.side, flags.images, flags.steps)
+  setting = Setting(flags.model, side, images, steps, flags.guidance, flags.dtype)
   bench.print_load()
-  compiled, device = {}, bench.torch_device() if FLAGS.peers else None
+  compiled, device = {}, bench.torch_device() if flags.peers else None
   with tempfile.TemporaryDirectory() as folder:
-    pipe = build_torch(folder, device) if device else None
-    model = pipeline.load(folder, FLAGS.dtype) if device else pipeline.random(configs(), FLAGS.dtype)
-  sizes = sorted({FLAGS.images, max(1, FLAGS.images // 4), 1}, reverse=True)
-  variants, photos = Task(False), Task(True)
-  builders = {'ours': lambda size, seen: ours(model, size, seen)}
-  if FLAGS.peers:
-    builders['Flax'] = lambda size, seen: flax_peer(model, size, seen)
+    pipe = build_torch(setting, folder, device) if device else None
+    model = pipeline.load(folder, flags.dtype) if device else pipeline.random(configs(setting), flags.dtype)
+  sizes = sorted({images, max(1, images // 4), 1}, reverse=True)
+  variants, photos = Task(setting, False), Task(setting, True)
+  builders = {'ours': lambda size, seen: ours(model, setting, size, seen)}
+  if flags.peers:
+    builders['Flax'] = lambda size, seen: flax_peer(model, setting, size, seen)
   if device:
-    builders['PyTorch'] = lambda size, seen: torch_peer(pipe, size, seen)
+    builders['PyTorch'] = lambda size, seen: torch_peer(pipe, setting, size, seen)
   chosen = {name: fastest(build, sizes, variants, compiled) for name, build in builders.items()}
-  print(f'{FLAGS.model} model, {FLAGS.side} px, {FLAGS.steps} steps, guidance {FLAGS.guidance}, {FLAGS.images} images, '
+  print(f'{flags.model} model, {side} px, {steps} steps, guidance {flags.guidance}, {images} images, '
         f'{parallel.devices()} device(s); lots: ' + ', '.join(f'{name} {size}' for name, (_, size) in chosen.items()))
   print('seconds to compile: ' + ', '.join(f'{name} {seconds:.1f}' for name, seconds in compiled.items()))
   results = {}
@@ -204,14 +216,14 @@ def main(argv):
     for name in list(made)[1:]:
       print(f'{what}: ours and {name} differ by at most {np.abs(made["ours"] - made[name]).max():.1e}')
     seconds = bench.alternate({name: lambda run=run, task=task: run(task) for name, (run, _) in chosen.items()},
-                              FLAGS.rounds, warm=0)
+                              rounds, warm=0)
     print(what)
-    bench.print_times(seconds, FLAGS.images)
+    bench.print_times(seconds, images)
     results[what] = {name: float(np.median(values)) for name, values in seconds.items()}
   first, second = results.values()
   more = {'different_photos': {name: second[name] / second['ours'] for name in second},
           'variants': {name: first[name] / first['ours'] for name in first}, 'compile_seconds': compiled,
-          'images_per_second': FLAGS.images / first['ours']}
+          'images_per_second': images / first['ours']}
   packages = ('jaxlib', 'flax', 'diffusers') + (('torch',) if device else ())
   bench.print_result('bench_inpaint', first['ours'], first.get('Flax'), packages, **more,
                      **bench.peak_memory(device))

@@ -12,6 +12,7 @@ Compile time is left out, and told beside.
 
 import os
 import time
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -44,23 +45,32 @@ _TOKENS = 600  # of the small vocabulary
 _RANK = 8  # of LoRA
 
 
-def configs():
-  """The parts' configs of the model."""
-  small = inpaint_train.get_config('tiny' if FLAGS.quick else None)
-  size = FLAGS.size or (small.data.size if FLAGS.model == 'small' else 512)
+class Setting(NamedTuple):
+  """What both sides have in common, see the flags; remat: gradient checkpointing."""
+  model: str
+  batch: int
+  dtype: str
+  lora: bool
+  remat: bool
+
+  @property
+  def trains_text(self) -> bool:
+    """Whether the text encoder learns too, as it does from scratch."""
+    return self.model == 'small' and not self.lora
+
+
+def configs(setting: Setting, side: int, quick: bool) -> dict[str, dict]:
+  """The parts' configs of the model; side: pixels, 0 for the model's own."""
+  small = inpaint_train.get_config('tiny' if quick else None)
+  size = side or (small.data.size if setting.model == 'small' else 512)
   of = small.model
-  if FLAGS.model == 'small':
+  if setting.model == 'small':
     return small_model.configs(size, of.autoencoder.to_dict(), of.unet.to_dict(), of.text.to_dict(), _TOKENS,
                                of.text.length)
   return small_model.configs(
       size, {'widths': (128, 256, 512, 512), 'blocks': 2, 'latent': 4},
       {'widths': (320, 640, 1280, 1280), 'blocks': 2, 'attention': (True, True, True, False), 'heads': 8},
       {'width': 768, 'blocks': 12, 'heads': 12}, 49408, 77)
-
-
-def _trains_text():
-  """Whether the text encoder learns too, as it does from scratch."""
-  return FLAGS.model == 'small' and not FLAGS.lora
 
 
 def material(parts):
@@ -73,24 +83,24 @@ def material(parts):
           'text': np.zeros(_BANK, np.int32)}
 
 
-def ours(parts, bank):
+def ours(setting, parts, bank):
   """(function that makes a step, seconds it took to compile)."""
-  model, settings = pipeline.random(parts, FLAGS.dtype), inpaint_train.get_config().optimizer
+  model, settings = pipeline.random(parts, setting.dtype), inpaint_train.get_config().optimizer
   params = {part: random_model.init(like, 0) for part, like in pipeline.shapes(parts).items()}
   length = parts['text_encoder']['max_position_embeddings']
   frozen = {'ids': np.ones((2, length), np.int32)}
   moved, join = {part: params[part] for part in ('unet', 'text_encoder')}, lambda moved, frozen: frozen | moved
-  if not _trains_text():
+  if not setting.trains_text:
     frozen['contexts'] = np.zeros((2, length, parts['unet']['cross_attention_dim']), np.float32)
     moved = {'unet': params['unet']}
-  if FLAGS.lora:
+  if setting.lora:
     frozen, moved = frozen | moved, {'lora': lora.init(params['unet'], _RANK, 0)}
     def join(moved, frozen):
       return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'])}
-  loss = finetune.Denoising(model, settings.outside, 0.1, join, FLAGS.again)
+  loss = finetune.Denoising(model, settings.outside, 0.1, join, setting.remat)
   optimizer = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adamw(settings.lr))
   descent = Descent(loss, optimizer, jax.random.key(0), settings.average)
-  feed = ResidentFeed(descent, bank, FLAGS.batch, jax.random.key(1), 1, stages.rows)
+  feed = ResidentFeed(descent, bank, setting.batch, jax.random.key(1), 1, stages.rows)
   state = [parallel.replicate(descent.init(moved, frozen))]
 
   def step():
@@ -105,20 +115,20 @@ class TorchPeer:
   """The same steps in PyTorch, by diffusers' modules as its training scripts use them: eager, autocast for bfloat16,
   PEFT's adapters for LoRA; `parameters`: of the UNet, its adapters among them."""
 
-  def __init__(self, parts, bank, device):
+  def __init__(self, setting, parts, bank, device):
     os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
     import diffusers
     import torch
-    self._torch, self._device = torch, device
+    self._torch, self._device, self._setting = torch, device, setting
     torch.manual_seed(0)
     with torch.device(device):
       self._unet = diffusers.UNet2DConditionModel(**parts['unet'])
-      self._text = self._text_encoder(parts) if _trains_text() else None
+      self._text = self._text_encoder(parts) if setting.trains_text else None
     if device == 'cuda':  # as PyTorch advises for convolutions there
       self._unet.to(memory_format=torch.channels_last)
-    if FLAGS.lora:
+    if setting.lora:
       self._add_lora()
-    if FLAGS.again:
+    if setting.remat:
       self._unet.enable_gradient_checkpointing()
     self.parameters = sum(of.numel() for of in self._unet.parameters())
     known = {name: torch.tensor(of, device=device) for name, of in bank.items()}
@@ -148,9 +158,9 @@ class TorchPeer:
   def _loss(self):
     torch, known, settings = self._torch, self._bank, self._settings
     on = {'device': self._device}
-    rows = torch.randint(_BANK, (FLAGS.batch,), **on)
+    rows = torch.randint(_BANK, (self._setting.batch,), **on)
     original, masked, mask = known['original'][rows], known['masked'][rows], known['mask'][rows][:, None]
-    time_of = torch.randint(len(self._signal2), (FLAGS.batch,), **on)
+    time_of = torch.randint(len(self._signal2), (self._setting.batch,), **on)
     signal2 = self._signal2[time_of][:, None, None, None]
     noise, signal, sigma = torch.randn_like(original), signal2.sqrt(), (1 - signal2).sqrt()
     seen = torch.cat([signal * original + sigma * noise, mask, masked], 1)
@@ -162,7 +172,7 @@ class TorchPeer:
 
   def __call__(self):
     torch = self._torch
-    with torch.autocast(self._device, torch.bfloat16, FLAGS.dtype == 'bfloat16'):
+    with torch.autocast(self._device, torch.bfloat16, self._setting.dtype == 'bfloat16'):
       loss = self._loss()
     self._optimizer.zero_grad()
     loss.backward()
@@ -173,30 +183,28 @@ class TorchPeer:
     return loss.item()
 
 
-def main(argv):
-  """Prints a table and the result."""
-  del argv
-  if FLAGS.quick:
-    FLAGS.rounds, FLAGS.batch = 2, 4
+def main(flags):
+  rounds, batch = (2, 4) if flags.quick else (flags.rounds, flags.batch)
+  setting = Setting(flags.model, batch, flags.dtype, flags.lora, flags.again)
   bench.print_load()
-  parts = configs()
+  parts = configs(setting, flags.size, flags.quick)
   bank = material(parts)
   began = time.monotonic()
-  step, compile_seconds = ours(parts, bank)
-  print(f'{FLAGS.model} model, {parts["vae"]["sample_size"]} px, {parts["unet"]["sample_size"]}^2 latents, batch '
-        f'{FLAGS.batch}, {parallel.devices()} device(s); ready after {time.monotonic() - began:.0f} s, '
+  step, compile_seconds = ours(setting, parts, bank)
+  print(f'{flags.model} model, {parts["vae"]["sample_size"]} px, {parts["unet"]["sample_size"]}^2 latents, batch '
+        f'{batch}, {parallel.devices()} device(s); ready after {time.monotonic() - began:.0f} s, '
         f'{compile_seconds:.0f} of them compiling')
   steps, device = {'ours': step}, bench.torch_device()
   if device:
-    steps['PyTorch'] = peer = TorchPeer(parts, bank, device)
+    steps['PyTorch'] = peer = TorchPeer(setting, parts, bank, device)
     same = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(pipeline.shapes(parts)['unet']))
     print(f'parameters of the UNet: {same:,} here, {peer.parameters:,} in PyTorch')
-  seconds = bench.alternate(steps, FLAGS.rounds, _WARM)
-  bench.print_times(seconds, FLAGS.batch)
+  seconds = bench.alternate(steps, rounds, _WARM)
+  bench.print_times(seconds, batch)
   medians = {name: float(np.median(values)) for name, values in seconds.items()}
   bench.print_result('bench_inpaint_train', medians['ours'], medians.get('PyTorch'),
                      ('jaxlib', 'flax', 'diffusers') + (('torch',) if device else ()),
-                     images_per_second=FLAGS.batch / medians['ours'], compile_seconds=compile_seconds,
+                     images_per_second=batch / medians['ours'], compile_seconds=compile_seconds,
                      **bench.peak_memory(device))
 
 

@@ -8,6 +8,7 @@ call as such. Last line: `overhead` = split / joint of 64 px; ours is the split 
 """
 
 import functools
+from collections.abc import Callable
 from unittest import mock
 
 import jax
@@ -27,9 +28,9 @@ flags.DEFINE_integer('rounds', 25, 'How many times the variants take turns.', lo
 flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1, flag_values=FLAGS)
 
 
-def config_of(size, joint):
+def config_of(size: int, joint: bool, quick: bool) -> ConfigDict:
   """The default job with images of another size, or all of it moved by one stream with the same optimizer."""
-  config = vae_split.get_config('tiny' if FLAGS.quick else None)
+  config = vae_split.get_config('tiny' if quick else None)
   config.data.size = size
   if joint:
     config.streams = ConfigDict({'joint': config.streams.D.to_dict() | {'loss': 'elbo', 'params': '.*'}})
@@ -57,28 +58,28 @@ def two_passes(vae, streams, params, standard, batch, noise, beta=1.0, lpips=Non
                   for name, stream in streams.items()}
 
 
-def turn_of(job):
+def turn_of(job: bench.Job, steps: int) -> Callable[[], dict]:
   """A function that makes the next steps of a job, compiled by its first call here."""
   state, feed = job.feed()
   state, _ = feed.advance(state, 1)
   box = [state]
 
   def turn():
-    box[0], metrics = feed.advance(box[0], FLAGS.per_turn)
+    box[0], metrics = feed.advance(box[0], steps)
     return metrics
   return turn
 
 
-def times_of(size):
+def times_of(size: int, rounds: int, steps: int, quick: bool) -> bench.Times:
   """Seconds a turn of split, joint and two full passes."""
-  split, joint = (bench.Job.of(config_of(size, joint)) for joint in (False, True))
-  turns = {'split': turn_of(split), 'joint': turn_of(joint)}
+  split, joint = (bench.Job.of(config_of(size, joint, quick)) for joint in (False, True))
+  turns = {'split': turn_of(split, steps), 'joint': turn_of(joint, steps)}
   with mock.patch.object(routing, 'gradients', two_passes):
-    turns['two full passes'] = turn_of(split)
-  return bench.alternate(turns, FLAGS.rounds)
+    turns['two full passes'] = turn_of(split, steps)
+  return bench.alternate(turns, rounds)
 
 
-def call_times(calls=50):
+def call_times(rounds: int, calls: int = 50) -> bench.Times:
   """Seconds of empty calls by pmap and by jit."""
   by_pmap, by_jit = parallel.pmap(lambda x: x + 1), jax.jit(lambda x: x + 1)
   x = parallel.replicate(jnp.zeros(()))
@@ -87,29 +88,27 @@ def call_times(calls=50):
     for _ in range(calls):
       jax.block_until_ready(function(x))
   functions = {'pmap': by_pmap, 'jit': by_jit}
-  times = bench.alternate({n: functools.partial(repeat, f) for n, f in functions.items()}, FLAGS.rounds)
+  times = bench.alternate({n: functools.partial(repeat, f) for n, f in functions.items()}, rounds)
   return {f'an empty call by {name}': values / calls for name, values in times.items()}
 
 
-def main(argv):
-  """Prints a table and the result."""
-  del argv
-  if FLAGS.quick:
-    FLAGS.sizes, FLAGS.rounds, FLAGS.per_turn = [32], 2, 1
+def main(flags):
+  if flags.quick:
+    flags.sizes, flags.rounds, flags.per_turn = [32], 2, 1
   bench.print_load()
   overheads, first = {}, None
-  for size in FLAGS.sizes:
-    seconds = times_of(size)
-    bench.print_times({f'{size} px, {name}': values for name, values in seconds.items()}, FLAGS.per_turn)
+  for size in flags.sizes:
+    seconds = times_of(size, flags.rounds, flags.per_turn, flags.quick)
+    bench.print_times({f'{size} px, {name}': values for name, values in seconds.items()}, flags.per_turn)
     # The ratio within each turn is steadier than that of the medians, since both meet the same load.
     overheads[str(size)] = float(np.median(seconds['split'] / seconds['joint']))
     naive = float(np.median(seconds['two full passes'] / seconds['joint']))
     print(f'{size} px: split / joint {overheads[str(size)]:.3f}, two full passes / joint {naive:.3f}', flush=True)
     first = first or seconds
-  calls = call_times()
+  calls = call_times(flags.rounds)
   bench.print_times(calls)
-  split, naive = (float(np.median(first[name])) / FLAGS.per_turn for name in ('split', 'two full passes'))
-  bench.print_result('bench_step', split, naive, ('jaxlib', 'flax', 'optax'), overhead=overheads[str(FLAGS.sizes[0])],
+  split, naive = (float(np.median(first[name])) / flags.per_turn for name in ('split', 'two full passes'))
+  bench.print_result('bench_step', split, naive, ('jaxlib', 'flax', 'optax'), overhead=overheads[str(flags.sizes[0])],
                      overheads=overheads, pmap_call=float(np.median(calls['an empty call by pmap'])))
 
 

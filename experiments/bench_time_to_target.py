@@ -148,12 +148,10 @@ def print_run(side, run, targets):
   return seconds
 
 
-def main(argv):
-  """Prints a table and the result."""
-  del argv
+def main(flags):
   command.check_installed('torch', 'torch')
-  config = vae_split.get_config('tiny' if FLAGS.quick else None)
-  steps, runs, trial = (latent.WINDOW, 1, 3) if FLAGS.quick else (FLAGS.steps, FLAGS.runs, 50)
+  config = vae_split.get_config('tiny' if flags.quick else None)
+  steps, runs, trial = (latent.WINDOW, 1, 3) if flags.quick else (flags.steps, flags.runs, 50)
   bench.print_load()
   ours, peer, same = [], [], []
   with own_process() as our_process, own_process() as peer_process:
@@ -172,7 +170,7 @@ def main(argv):
   bench.print_result('bench_time_to_target', float(np.median(ours)) if reached else None,
                      float(np.median(peer)) if reached else None, ('jaxlib', 'flax', 'optax', 'torch'),
                      same_end=all(same), threads=setting[0], layout='channels_last' if setting[1] else 'contiguous')
-  if not FLAGS.quick and not (reached and all(same)):
+  if not flags.quick and not (reached and all(same)):
     sys.exit('a run did not reach the targets, or two did not end at the same losses: the ratio says nothing')
 
 
