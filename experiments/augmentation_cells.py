@@ -129,7 +129,7 @@ class Cell:
 
   @functools.cached_property
   def _listed(self):
-    return dataset.list_photos(self.data['source'], self.data.get('path'), self.data.get('cell_type', 'mono'))
+    return dataset.list_photos(**{'path': None, **self.data})
 
   def groups(self) -> dict[str, str]:
     """{file: group} of all photos: which of them show one workpiece."""
@@ -170,8 +170,8 @@ class Cell:
       kind = 'train/good' if record.label == 'good' else f'test/{record.label}'
       name = record.file.replace('/', '_')
       copies = [(record.photo, f'{kind}/{name}')]
-      if record.mask:
-        copies.append((record.mask, f'ground_truth/{record.label}/{Path(name).stem}_mask.png'))
+      if record.annotation:
+        copies.append((record.annotation.path, f'ground_truth/{record.label}/{Path(name).stem}_mask.png'))
       for source, target in copies:
         (making / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, making / target)

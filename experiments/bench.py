@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from defect_jax import parallel
-from defect_jax.data import dataset, regions
+from defect_jax.data import dataset
 from defect_jax.models.vae import Standard, Vae
 from defect_jax.training import routing
 from defect_jax.training.control import Control
@@ -42,9 +42,7 @@ class Job:
   def of(cls, config, seed=0):
     """The job of a config such as configs/vae_split.py's, with photos of ELPV and initial parameters by `seed`."""
     data = config.data
-    geometry = regions.Geometry(data.size, data.channels, 'full', data.context, None, data.fit)
-    images = dataset.open_set(source='elpv', part=data.part, classes=data.defects, few_shot=data.few_shot,
-                           geometry=geometry, cell_type=data.cell_type).images()
+    images = dataset.load(**data.to_dict() | {'source': 'elpv', 'path': None, 'region': 'full'}).images()
     variance = float(images.var(0).mean())
     vae = Vae(size=data.size, channels=data.channels, dtype=config.dtype, **config.model)
     params = jax.device_get(vae.init(jax.random.key(seed)))

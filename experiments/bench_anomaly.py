@@ -64,7 +64,7 @@ def main(flags):
 
 
 def _make_photos(folder, cells):
-  records = [record for record in elpv.list_photos('mono') if record.part != 'final']
+  records = [record for record in elpv.list(cell_type='mono') if record.part != 'final']
   images = [Image.open(record.photo).convert('L') for record in records[:600]]
   for name in ('cells', 'large'):
     (folder / name).mkdir()

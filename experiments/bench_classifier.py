@@ -19,7 +19,7 @@ from absl import flags
 from configs import classifier
 from defect_jax import parallel
 from defect_jax.config import UserError
-from defect_jax.data import dataset, regions
+from defect_jax.data import dataset
 from defect_jax.models import cnn
 from defect_jax.tasks.classifier import learning
 from defect_jax.training.feeding import ResidentFeed
@@ -36,9 +36,9 @@ _APART = 0.01  # losses of the first steps, at most
 
 def photos(config):
   """(images `[N, S, S, 1]`, labels `[N]`) of the pool, good ones and as many defective ones."""
-  geometry = regions.Geometry(config.data.size, config.data.channels)
-  good, bad = (dataset.open_set(source='elpv', part='pool', classes=(label,), few_shot=config.batch,
-                             geometry=geometry).images() for label in ('good', 'defective'))
+  data = config.data
+  good, bad = (dataset.load(source='elpv', part='pool', defects=(label,), few_shot=config.batch, size=data.size,
+                            channels=data.channels).images() for label in ('good', 'defective'))
   return np.concatenate([good, bad]), np.repeat([0, 1], [len(good), len(bad)]).astype(np.int32)
 
 

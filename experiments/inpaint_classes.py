@@ -100,10 +100,10 @@ def export_real(run: inpaint_runs.Finished, folder: Path) -> None:
   data, making = run.config.data, folder.with_name(f'.{folder.name}')
   shutil.rmtree(making, ignore_errors=True)
   index = [('path', 'group')]
-  for lot, part in ((run.train, data.part), (run.dev, run.config.measure.part)):
-    for row, (label, group) in enumerate(zip(lot.labels, lot.groups, strict=True)):
+  for real, part in ((run.train, data.part), (run.dev, run.config.measure.part)):
+    for row, (label, group) in enumerate(zip(real.labels, real.groups, strict=True)):
       name = f'test/{label}/{part}_{row:06d}.png'
-      write(making / name, lot.images[row])
+      write(making / name, real.pixels[row])
       index.append((name, group))
   with open(making / 'index.csv', 'w', newline='') as file:
     csv.writer(file, lineterminator='\n').writerows(index)

@@ -20,8 +20,8 @@ from defect_jax.training.descent import as_tree
 class Finished:
   """A finished run of a full pipeline (not of LoRA).
 
-  Attributes: workdir: Workdir. config, summary: its. texts: material.Texts. train, dev: Lot of areas of the pool, and
-  of those that are held out. places: measures.Places.
+  Attributes: workdir: Workdir. config, summary: its. texts: material.Texts. train, dev: Dataset of areas of the pool,
+  and of those that are held out. places: measures.Places.
   """
 
   def __init__(self, root, images=None, guidance=None, among=1, areas=None):
@@ -35,9 +35,9 @@ class Finished:
       self.config.measure.guidance = guidance or self.config.measure.guidance
     self.texts = material.Texts(self.config)
     data = self.config.data
-    self.train, _ = material.open_lot(self.config, data.part, data.few_shot, areas or data.areas, flip=True)
-    self.dev, _ = material.open_lot(self.config, self.config.measure.part, 0, None, flip=False)
-    self.places = measures.places(self.train.good(), self.train.defects(), self.texts,
+    self.train = material.open_areas(self.config, data.part, data.few_shot, areas or data.areas, flip=True)
+    self.dev = material.open_areas(self.config, self.config.measure.part, 0, None, flip=False)
+    self.places = measures.places(material.good(self.train), material.defects(self.train), self.texts,
                                   images or self.config.measure.images, self.config.seed, among)
 
   @functools.cached_property
@@ -85,8 +85,8 @@ class Finished:
     What reads as what is told by the areas that were trained on, one of each photo.
     """
     square = functools.partial(measures.squares, margin=self.config.measure.margin, size=self.config.measure.size)
-    real = self.train.take([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
-    features = generation.features_of(square(np.float32(real.images) / 255, real.marks))
+    real = self.train.only([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
+    features = generation.features_of(square(real.images(), real.masks))
     reading = selection.DefectFilter(features, real.labels, real.groups, inpaint.get_config().filter.quantile)
     count = len(self.places.labels)
     made = [self._filler(self._params, count, candidate=number) for number in range(candidates)]
@@ -96,4 +96,4 @@ class Finished:
 
   def against(self):
     """measures.KidReference of the real defects of the run."""
-    return measures.KidReference(self.config, self.train.defects(), self.dev.defects())
+    return measures.KidReference(self.config, *map(material.defects, (self.train, self.dev)))

@@ -3,21 +3,24 @@
 import collections
 import contextlib
 import dataclasses
+import os
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 
 import numpy as np
 import threadpoolctl
+from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from defect_jax.config import UserError
-from defect_jax.data import dataset, photos, regions
+from defect_jax.data import dataset, parts, photos
 from defect_jax.data.salience import Salience
 
 GOOD = 'good'
 _THREADS = 2
 _USUAL = 200  # good photos that unmarked defects are unusual beside
 _BOXES, _TOP = 8, 0.05  # squares of which the one is taken whose most unusual twentieth is the most unusual
-_JOINED = 4  # px; marks nearer than twice this are one defect
+_JOINED = 4  # px; masks nearer than twice this are one defect
 _EIGHT = np.ones((3, 3), bool)  # neighbours in a mask
 
 
@@ -26,16 +29,15 @@ class Area:
   """A square of a photo, scaled.
 
   Attributes:
-    image: uint8 `[S, S, 3]`. mark: bool `[S, S]`, the defect; all False where the photo has no mask.
-    label: class. file, group: of the photo. salience: float32 `[S, S]`, where a defect most likely is (see
-      salience.py); None in good photos and where the defect is marked.
+    mask: the defect; all False where the photo has no annotation. label: class. file, group: of the photo.
+    salience: where a defect most likely is (see salience.py); None in good photos and where the defect is marked.
   """
-  image: np.ndarray
-  mark: np.ndarray
+  image: UInt8[np.ndarray, 's s 3']
+  mask: Bool[np.ndarray, 's s']
   label: str
   file: str
   group: str
-  salience: np.ndarray | None = None
+  salience: Float[np.ndarray, 's s'] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,43 +61,41 @@ class Crop:
         raise UserError(f'data.{key} = {pair}: give two numbers of at least {least}, the smaller first')
 
 
-def records(source, path, cell_type, part, classes, few_shot, seed):
-  """The records of a part to use by class, {class: [Record]}, and notes; opens no photo.
+def records(*, source: str, part: str, classes: Sequence[str], few_shot: int, seed: int,
+            path: str | os.PathLike | None = None, **others) -> tuple[dict[str, list[parts.Record]], list[str]]:
+  """The records of a part to use, by class, and notes; opens no photo. The values of a config's `data` group.
 
-  `few_shot`: of each defect class so many, drawn by `seed`; 0 takes all, and of good photos all are taken anyway.
-  UserError for a class that is not there or has a single photo, which leaves nothing to vary.
+  `few_shot`: so many of each defect class, drawn by `seed`; 0 takes all, and good photos are all taken anyway.
+  Raises UserError for a class that is not there or has a single photo, which leaves nothing to vary.
   """
-  listed, chosen, notes = dataset.list_photos(source, path, cell_type), {}, []
+  listed, chosen, notes = dataset.list_photos(source, path, **others), {}, []
   for name in classes:
-    found, more = dataset.choose(listed, part, (name,), 0 if name == GOOD else few_shot, seed)
-    chosen[name] = found
+    chosen[name], more = dataset.choose(listed, part, (name,), 0 if name == GOOD else few_shot, seed)
     notes += more
   return chosen, notes
 
 
-def draw(chosen, counts, view, seed, max_broken=0.):
-  """Draws areas of photos.
+def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], view: Crop, seed: int,
+         max_broken: float = 0.) -> tuple[list[Area], list[dataset.Skipped]]:
+  """Draws `counts` areas of each class of photos, which take turns.
 
-  Args:
-    chosen: {class: [Record]}. counts: {class: areas}; the photos of a class take turns. view: Crop. seed: int.
-    max_broken: share of the photos that may be unusable; they are skipped, and others take their turns.
-
-  Returns ([Area] in the order of classes, files and turns, notes). A photo's areas follow from seed and its file's
-  name; of a defect that is not marked also from the good photos, beside which it is unusual. UserError where more are
-  broken, or a class has less than 2 usable photos.
+  Of the photos the share `max_broken` may be unusable; they are skipped, and others take their turns. Returns the areas
+  in the order of classes, files and turns. A photo's areas follow from seed and its file's name; of a defect that is
+  not marked also from the good photos, beside which it is unusual. Raises UserError if more photos are broken, or a
+  class has less than 2 usable photos.
   """
   sides, salience = _Sides(), _salience(chosen)
-  areas, broken, total = [], [], 0
+  areas, skipped, total = [], [], 0
   for name in sorted(chosen, key=lambda name: name == GOOD):  # good ones last: they are as large as the defects'
-    found, reasons = _of_class(chosen[name], counts[name], view, seed, sides, salience)
-    broken += reasons
+    drawn, broken = _of_class(chosen[name], counts[name], view, seed, sides, salience)
+    skipped += broken
     total += len(chosen[name])
-    if len({area.file for area in found}) < 2 <= counts[name]:
-      reason = f': {reasons[0][0]}: {reasons[0][1]}' if reasons else ''
+    if len({area.file for area in drawn}) < 2 <= counts[name]:
+      reason = f': {broken[0].file}: {broken[0].reason}' if broken else ''
       raise UserError(f'data: the class {name} has less than 2 usable photos{reason}; add photos or leave it out')
-    areas += found
-  dataset.check_broken(broken, total, max_broken)
-  return areas, [f'skipped {file}: {reason}' for file, reason in broken]
+    areas += drawn
+  dataset.check_skipped(skipped, total, max_broken)
+  return areas, skipped
 
 
 class _Sides:
@@ -107,49 +107,48 @@ class _Sides:
 
 def _salience(chosen):
   """The Salience of the photos; None where all defects are marked."""
-  if all(record.mask for name, found in chosen.items() for record in found if name != GOOD):
+  if all(record.annotation for name, own in chosen.items() for record in own if name != GOOD):
     return None
-  shown = []
+  good = []
   for record in chosen.get(GOOD, [])[:_USUAL]:
     with contextlib.suppress(photos.PhotoError):  # a broken one is reported when its own turn comes
-      shown.append(photos.to_channels(photos.decode(record.photo, record.file), 3))
-  return Salience(shown)
+      good.append(photos.to_channels(photos.decode(record.photo, record.file), 3))
+  return Salience(good)
 
 
-def _of_class(found, count, view, seed, sides, salience):
-  turns = collections.Counter(index % len(found) for index in range(count))
+def _of_class(records, count, view, seed, sides, salience):
+  """([Area], [Skipped]) of the photos of a class."""
+  turns = collections.Counter(index % len(records) for index in range(count))
   typical = tuple(sides.known)
 
-  def one(row):
-    record = found[row]
+  def draws_of(record, turns):
     try:
       rng = np.random.default_rng([seed, *record.file.encode()])
-      return _of_photo(record, turns[row], view, rng, typical, salience)
+      return _of_photo(record, turns, view, rng, typical, salience)
     except photos.PhotoError as error:
-      return record.file, error.reason if error.name == record.file else str(error)
+      return dataset.Skipped(record.file, error.told_of(record.file))
 
   with threadpoolctl.threadpool_limits(1, 'blas'), futures.ThreadPoolExecutor(_THREADS) as pool:
-    results = list(pool.map(one, sorted(turns)))
-  broken = [result for result in results if isinstance(result, tuple)]
-  lots = [result for result in results if not isinstance(result, tuple)]
-  usable = [found[row] for row, result in zip(sorted(turns), results, strict=True) if not isinstance(result, tuple)]
-  if broken and (others := usable + found[len(turns):]):  # they take the turns
+    results = list(pool.map(lambda row: draws_of(records[row], turns[row]), range(len(turns))))
+  broken = [result for result in results if isinstance(result, dataset.Skipped)]
+  usable = [record for record, result in zip(records, results, strict=False) if result not in broken]
+  if broken and (others := usable + records[len(turns):]):  # they take the turns
     areas, more = _of_class(others, count, view, seed, sides, salience)
     return areas, broken + more
-  for lot in lots:
-    sides.known += [side for _, side, masked in lot if masked]
-  return [area for lot in lots for area, _, _ in lot], broken
+  drawn = [draw for result in results if result not in broken for draw in result]
+  sides.known += [side for _, side, masked in drawn if masked]
+  return [area for area, _, _ in drawn], broken
 
 
 def _of_photo(record, count, view, rng, typical, salience):
   """[(Area, side over the photo's shorter side, whether around a mask)] of a photo; PhotoError."""
   photo = photos.decode(record.photo, record.file)
-  mark = regions.marked(photos.decode(record.mask, f'mask of {record.file}')) if record.mask else None
   shorter, shape = min(photo.shape[:2]), photo.shape[:2]
-  defects = _defects(mark, shape, record.file) if mark is not None and record.label != GOOD else []
+  mask = record.annotation.read(shape) if record.annotation else None
+  defects = _defects(mask, record.file) if mask is not None and record.label != GOOD else []
   unmarked = record.label != GOOD and not defects
   where = salience(photos.to_channels(photo, 3)) if unmarked else None
-  lot = []
+  areas = []
   for turn in range(count):
     if defects:
       box = _around(defects[turn % len(defects)], shape, rng.uniform(*view.context), view.size, rng)
@@ -159,21 +158,19 @@ def _of_photo(record, count, view, rng, typical, salience):
       boxes = [tuple(int(rng.integers(0, length - side + 1)) for length in shape) + (side,)
                for _ in range(_BOXES if unmarked else 1)]
       box = max(boxes, key=lambda box: _peak(where[_cut(box)])) if unmarked else boxes[0]
-    area = _area(photo, mark if defects else None, where, box, view.size, record)
-    lot.append((area, box[2] / shorter, bool(defects)))
-  return lot
+    area = _area(photo, mask if defects else None, where, box, view.size, record)
+    areas.append((area, box[2] / shorter, bool(defects)))
+  return areas
 
 
-def _defects(mark, shape, name):
+def _defects(mask, name):
   """Slices of the defects of a mask, those close to each other as one; PhotoError for a mask that is of no use."""
-  if mark.shape != shape:
-    raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, its mask {mark.shape[1]} x {mark.shape[0]} px')
-  if not mark.any():
+  if not mask.any():
     raise photos.PhotoError(name, 'has an empty defect mask')
-  if mark.all():
+  if mask.all():
     raise photos.PhotoError(name, 'is marked all over, so it shows no surroundings')
-  joined, _ = ndimage.label(ndimage.binary_dilation(mark, _EIGHT, _JOINED), _EIGHT)
-  return ndimage.find_objects(joined * mark)
+  joined, _ = ndimage.label(ndimage.binary_dilation(mask, _EIGHT, _JOINED), _EIGHT)
+  return ndimage.find_objects(joined * mask)
 
 
 def _around(defect, shape, context, least, rng):
@@ -199,9 +196,9 @@ def _cut(box):
   return np.s_[top:top + side, left:left + side]
 
 
-def _area(photo, mark, where, box, size, record):
+def _area(photo, mask, where, box, size, record):
   cut = _cut(box)
   image = photos.scale(photos.to_channels(photo[cut], 3), size)
-  shown = np.zeros((size, size), bool) if mark is None else photos.scale_mask(mark[cut], size)
+  placed = np.zeros((size, size), bool) if mask is None else photos.scale_mask(mask[cut], size)
   salience = None if where is None else photos.scale(where[cut][..., None] / max(where.max(), 1e-6), size)[..., 0]
-  return Area(np.rint(image * 255).astype(np.uint8), shown, record.label, record.file, record.group, salience)
+  return Area(np.rint(image * 255).astype(np.uint8), placed, record.label, record.file, record.group, salience)

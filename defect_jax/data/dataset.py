@@ -1,110 +1,249 @@
-"""Opens the photos of a job: listed, chosen, prepared, and ready to be read at random."""
+"""Photos as every task takes them, prepared or in memory, and how a config's photos are listed, chosen and opened."""
+
+import dataclasses
+import hashlib
+import inspect
+import itertools
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
+from jaxtyping import Array, Bool, Float, Float64, Int, Shaped, UInt16
 
 from defect_jax.config import UserError, nearest
-from defect_jax.data import parts, photos, prepared
-from defect_jax.data.sources import elpv, folder
+from defect_jax.data import parts, photos, prepared, regions
+from defect_jax.registry import SOURCES
 
-SOURCES = ('elpv', 'folder')
-_LEAST_SEEN = 0.5  # of a marked defect; photos that show less are told of
+_LEAST_SEEN = 0.5  # of a marked defect; photos that show less are reported
 
 
-class PhotoSet:
-  """Prepared photos; `set[i]` is photo i, uint16 `[S, S, C]` over the full range.
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+  """A photo that was left out."""
+  file: str
+  reason: str
 
-  Attributes:
-    shape: (N, S, S, C).
-    files, classes, groups, sha256: a string a photo; files are relative to the set's folder.
-    boxes: int64 `[N, 4]`, the square each image shows: left, top, width, height in pixels of the upright photo.
-    notes: lines for the user: skipped photos, fewer photos than asked for.
+  def __str__(self):
+    return f'skipped {self.file}: {self.reason}'
+
+
+class Dataset(Protocol):
+  """Square photos of one size; `dataset[i]` is photo i over the full range of uint16.
+
+  labels: the class of each photo, a name or a number. files: relative to the set's folder. groups: see parts.Record.
+  sha256: of each photo's file; of a made image that of its source, '' where it has none. skipped: photos left out.
+  notes: further lines for the user. nbytes: of all images as uint16, half as many as of float32.
   """
-
-  def __init__(self, source, entries, notes):
-    self._source = source
-    self._rows = [row for row, entry in enumerate(entries) if not entry.reason]
-    kept = [entries[row] for row in self._rows]
-    self.files = [entry.file for entry in kept]
-    self.classes = [entry.label for entry in kept]
-    self.groups = [entry.group for entry in kept]
-    self.sha256 = [entry.sha256 for entry in kept]
-    self.boxes = np.array([entry.box for entry in kept], np.int64).reshape(-1, 4)
-    self.notes = notes
-    self.shape = (len(kept), *source.dataset_info.features['image'].shape)
-
-  def __len__(self):
-    return len(self._rows)
-
-  def __getitem__(self, index):
-    return self._source[self._rows[index]]['image']
+  labels: Sequence
+  files: Sequence[str]
+  groups: Sequence[str]
+  sha256: Sequence[str]
+  skipped: Sequence[Skipped]
+  notes: Sequence[str]
 
   @property
-  def nbytes(self):
-    """Bytes of all images as uint16; twice as many as float32."""
+  def shape(self) -> tuple[int, ...]: ...
+
+  @property
+  def nbytes(self) -> int: ...
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']: ...
+
+  def images(self) -> Float[np.ndarray, 'n s s c']:
+    """All images, in [0, 1]."""
+
+  def arrays(self) -> Iterator[np.ndarray]:
+    """What `digest` is of."""
+
+  def digest(self) -> str:
+    """SHA-256 of the decoded photos, hex: whether these are the photos that a run began with."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+  """The Dataset of photos that were prepared in the cache, from which they are read one by one.
+
+  source, rows: the images, and which of them are the photos. boxes: the square each image shows, see regions.Box.
+  """
+  source: Sequence[Mapping]
+  rows: Sequence[int]
+  shape: tuple[int, ...]
+  labels: list[str]
+  files: list[str]
+  groups: list[str]
+  sha256: list[str]
+  boxes: Int[np.ndarray, 'n 4']
+  skipped: tuple[Skipped, ...] = ()
+  notes: tuple[str, ...] = ()
+
+  def __len__(self):
+    return len(self.rows)
+
+  def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']:
+    return self.source[self.rows[index]]['image']
+
+  @property
+  def nbytes(self) -> int:
     return 2 * int(np.prod(self.shape, dtype=np.int64))
 
-  def images(self, dtype=np.float32):
-    """All images `[N, S, S, C]`: float32 in [0, 1], or uint16."""
+  def images(self, dtype: type = np.float32) -> Shaped[np.ndarray, 'n s s c']:
+    """All images: float32 in [0, 1], or uint16."""
     images = np.empty(self.shape, dtype)
     for row in range(len(self)):
       images[row] = self[row] if dtype == np.uint16 else as_float(self[row])
     return images
 
+  def arrays(self) -> Iterator[np.ndarray]:
+    return (self[row] for row in range(len(self)))
 
-def as_float(images):
+  def digest(self) -> str:
+    return digest(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+  """The Dataset of images in memory: float32 in [0, 1], or uint8 or uint16 over the full range; `masks` of them."""
+  pixels: Shaped[np.ndarray, 'n s s c']
+  labels: Sequence = ()
+  files: Sequence[str] = ()
+  groups: Sequence[str] = ()
+  sha256: Sequence[str] = ()
+  masks: Bool[np.ndarray, 'n s s'] | None = None
+  skipped: tuple[Skipped, ...] = ()
+  notes: tuple[str, ...] = ()
+
+  def __len__(self):
+    return len(self.pixels)
+
+  def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']:
+    image = self.pixels[index]
+    if image.dtype == np.uint8:
+      return image * np.uint16(257)
+    return image if image.dtype == np.uint16 else as_uint16(image)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return self.pixels.shape
+
+  @property
+  def nbytes(self) -> int:
+    return 2 * self.pixels.size
+
+  def images(self) -> Float[np.ndarray, 'n s s c']:
+    if self.pixels.dtype == np.uint8:
+      return np.float32(self.pixels) / 255
+    return as_float(self.pixels) if self.pixels.dtype == np.uint16 else self.pixels
+
+  def arrays(self) -> Iterator[np.ndarray]:
+    columns = self.pixels, self.masks, np.asarray(self.labels) if len(self.labels) else None
+    return (column for column in columns if column is not None)
+
+  def digest(self) -> str:
+    return digest(self)
+
+  def only(self, rows: Bool[np.ndarray, 'n'] | Int[np.ndarray, 'm'] | Sequence[int]) -> 'InMemory':
+    """Some of the photos, by a choice or by their places."""
+    rows = np.arange(len(self))[np.asarray(rows, None if len(rows) else int)]
+
+    def taken(column):
+      if column is None or not len(column):
+        return column
+      return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
+
+    return dataclasses.replace(self, **{name: taken(getattr(self, name)) for name in (
+        'pixels', 'labels', 'files', 'groups', 'sha256', 'masks')})
+
+  @classmethod
+  def joined(cls, datasets: Sequence['InMemory']) -> 'InMemory':
+    """All photos of some sets of numbered classes, without masks."""
+    texts = ([*itertools.chain(*(getattr(of, name) for of in datasets))] for name in ('files', 'groups', 'sha256'))
+    return cls(np.concatenate([of.pixels for of in datasets]), np.concatenate([of.labels for of in datasets]), *texts)
+
+
+def as_float(images: UInt16[Array | np.ndarray, '*shape']) -> Float[Array | np.ndarray, '*shape']:
   """uint16 over the full range to float32 in [0, 1]; everybody converts by this one rounding."""
   return images.astype(np.float32) * np.float32(1 / 65535)
 
 
-def mean_image(photos):
-  """Mean `[S, S, C]`, float64, of a PhotoSet, photo by photo, since a set need not fit into memory."""
-  return sum(as_float(image).astype(np.float64) for image in photos) / len(photos)
+def as_uint16(images: Float[np.ndarray, '*shape']) -> UInt16[np.ndarray, '*shape']:
+  """[0, 1] to the full range of uint16."""
+  return np.round(images * 65535).astype(np.uint16)
 
 
-def list_photos(source, path=None, cell_type='mono'):
-  """parts.Record of every photo; opens none. Arguments and errors as of open_set."""
-  if source not in SOURCES:
-    raise UserError(f'data.source: {source!r} is none of {", ".join(SOURCES)}')
-  return elpv.list_photos(cell_type, path) if source == 'elpv' else folder.list_photos(path)
+def mean_image(dataset: Dataset) -> Float64[np.ndarray, 's s c']:
+  """Mean of the photos, one by one, since a set need not fit into memory."""
+  return sum(as_float(dataset[row]).astype(np.float64) for row in range(len(dataset))) / len(dataset)
 
 
-def open_set(*, source, path=None, part, classes=None, few_shot=None, seed=0, geometry, cell_type='mono',
-             max_broken=0.01, cache=None):
-  """Lists, chooses and prepares photos; nothing else of the set is decoded.
+def digest(*datasets: Dataset) -> str:
+  """SHA-256 of the decoded photos of some sets, of their masks and labels where they are in memory; hex."""
+  sha256 = hashlib.sha256()
+  for array in itertools.chain(*(dataset.arrays() for dataset in datasets)):
+    sha256.update(np.ascontiguousarray(array))
+  return sha256.hexdigest()
+
+
+def check_same(dataset: Dataset, before: str | None, mean: Float[Array | np.ndarray, 's s c'] | None = None) -> None:
+  """Raises UserError if the photos differ from those that a run was trained on.
 
   Args:
-    source: 'elpv' or 'folder'.
-    path: the folder; for elpv only if the photos lie elsewhere than in the package.
-    part: 'pool', 'dev' or 'final'.
-    classes: names of the classes to take; None takes all.
-    few_shot: how many photos to draw; None or 0 takes all.
-    seed: of the draw.
-    geometry: regions.Geometry.
-    cell_type: 'mono', 'poly' or 'all', for elpv.
-    max_broken: share of the chosen photos that may be unusable; they are skipped, with a note each.
-    cache: folder of prepared photos, see prepared.prepare.
+    before: their digest. None where the run's version kept none: then the photos' mean image is compared with `mean`.
+  """
+  same = np.allclose(mean, mean_image(dataset), rtol=0, atol=1e-6) if before is None else dataset.digest() == before
+  if not same:
+    raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
+                    'run by another --workdir')
 
-  Returns a PhotoSet, sorted by file. Raises UserError with one line for whatever the user can mend.
+
+def lines(*datasets: Dataset) -> list[str]:
+  """What the user should know of some sets, each line once: photos that were skipped, and the notes."""
+  return [*dict.fromkeys(str(line) for of in datasets for line in (*of.skipped, *of.notes))]
+
+
+def list_photos(source: str, path: str | os.PathLike | None = None, **own) -> list[parts.Record]:
+  """The record of every photo of a source; opens none. Of `own` the source takes what its `list` names."""
+  listing = SOURCES[source].list
+  return listing(path, **{name: own[name] for name in inspect.signature(listing).parameters if name in own})
+
+
+def load(*, source: str, part: str, path: str | os.PathLike | None = None, defects: Sequence[str] | None = None,
+         few_shot: int | None = None, max_broken: float = 0.01, seed: int = 0,
+         records: Collection[parts.Record] | None = None, cache: str | os.PathLike | None = None,
+         **others) -> Prepared:
+  """Opens the photos that the values of a config's `data` group describe, sorted by file; decodes no others.
+
+  Args:
+    source: a name in SOURCES. path: the folder; elpv has its own. part: 'pool', 'dev' or 'final'.
+    defects: names of the classes to take; None takes all. few_shot: how many photos to draw by `seed`; None or 0: all.
+    max_broken: share of the chosen photos that may be unusable; they are skipped. records: what the source lists.
+    cache: see prepared.cache_folder. others: the geometry's values, what the source itself takes, and any others.
+
+  Raises UserError with one line for whatever the user can mend.
   """
   if part not in parts.PARTS:
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')
-  listed = list_photos(source, path, cell_type)
-  chosen, notes = choose(listed, part, classes, few_shot, seed)
-  sources, unreadable = _fingerprints(chosen)
-  check_broken(unreadable, len(chosen), max_broken)
-  if len(sources) < 2:
-    raise UserError(f'data: only {len(sources)} of {len(chosen)} photos in part {part} can be read; at least 2 are '
-                    'needed')
-  builder = elpv.Elpv if source == 'elpv' else folder.Folder
-  data, entries = prepared.prepare(builder, sources, geometry, cache)
-  broken = unreadable + [(entry.file, entry.reason) for entry in entries if entry.reason]
-  check_broken(broken, len(chosen), max_broken)
-  notes += [f'skipped {file}: {reason}' for file, reason in broken]
-  notes += _cut_off([entry for entry in entries if not entry.reason and entry.seen < _LEAST_SEEN], geometry)
-  photo_set = PhotoSet(data, entries, notes)
-  if len(photo_set) < 2:
-    raise UserError(f'data: only {len(photo_set)} usable photo in part {part}; at least 2 are needed')
-  return photo_set
+  geometry = regions.Geometry.of(others)
+  listed = list_photos(source, path, **others) if records is None else records
+  chosen, notes = choose(listed, part, defects, few_shot, seed)
+  fingerprints, unreadable = _fingerprints(chosen)
+  check_skipped(unreadable, len(chosen), max_broken)
+  if len(fingerprints) < 2:
+    raise UserError(f'data: only {len(fingerprints)} of {len(chosen)} photos in part {part} can be read; at least 2 '
+                    'are needed')
+  images, entries = prepared.prepare(fingerprints, geometry, cache)
+  rows = [row for row, entry in enumerate(entries) if not entry.reason]
+  kept = [entries[row] for row in rows]
+  skipped = *unreadable, *(Skipped(entry.file, entry.reason) for entry in entries if entry.reason)
+  check_skipped(skipped, len(chosen), max_broken)
+  if len(kept) < 2:
+    raise UserError(f'data: only {len(kept)} usable photo in part {part}; at least 2 are needed')
+  return Prepared(images, rows, (len(kept), geometry.size, geometry.size, geometry.channels),
+                  *([getattr(entry, name) for entry in kept] for name in ('label', 'file', 'group', 'sha256')),
+                  np.array([entry.box for entry in kept], np.int64).reshape(-1, 4), skipped,
+                  (*notes, *_cut_off([entry for entry in kept if entry.seen < _LEAST_SEEN], geometry)))
 
 
 def _cut_off(entries, geometry):
@@ -116,10 +255,13 @@ def _cut_off(entries, geometry):
           f'({len(entries)} such {"photo" if len(entries) == 1 else "photos"}); {remedy}']
 
 
-def choose(listed, part, classes, few_shot, seed):
-  """The records of a listing to use, sorted by file, and notes; arguments and errors as of open_set."""
+def choose(listed: Iterable[parts.Record], part: str, classes: Sequence[str] | None, few_shot: int | None, seed: int,
+           ) -> tuple[list[parts.Record], list[str]]:
+  """The records of a listing to use, sorted by file, and notes; arguments and errors as of `load`."""
   if classes is not None:
-    _check_classes(listed, classes)
+    check_classes(classes, listed)
+    if not classes:
+      raise UserError(f'data.defects: names no class; the photos have {", ".join(labels_of(listed))}')
     listed = [record for record in listed if record.label in classes]
   in_part = {record.file: record for record in listed if record.part == part}
   what = 'photo' if classes is None else f'photo of {", ".join(classes)}'
@@ -136,13 +278,17 @@ def choose(listed, part, classes, few_shot, seed):
   return [in_part[file] for file in parts.choose_few(in_part.values(), few_shot, seed)], notes
 
 
-def _check_classes(listed, classes):
-  found = sorted({record.label for record in listed})
-  if not classes:
-    raise UserError(f'data.defects: names no class; the photos have {", ".join(found)}')
-  for name in classes:
-    if name not in found:
-      raise UserError(f'data.defects: no class {name!r}; the photos have {", ".join(found)}{nearest(name, found)}')
+def labels_of(records: Iterable[parts.Record]) -> list[str]:
+  """The classes of records, sorted."""
+  return sorted({record.label for record in records})
+
+
+def check_classes(names: Iterable[str], records: Iterable[parts.Record], key: str = 'data.defects') -> None:
+  """Raises UserError for a class that no record is of; `key` is that of the config that names the classes."""
+  known = labels_of(records)
+  for name in names:
+    if name not in known:
+      raise UserError(f'{key}: no class {name!r}; the photos have {", ".join(known)}{nearest(name, known)}')
 
 
 def _fingerprints(chosen):
@@ -151,13 +297,13 @@ def _fingerprints(chosen):
     try:
       sources.append(prepared.fingerprint(record))
     except photos.PhotoError as error:
-      unreadable.append((record.file, error.reason))
+      unreadable.append(Skipped(record.file, error.reason))
   return sources, unreadable
 
 
-def check_broken(broken, count, max_broken):
-  """UserError where of `count` photos more than the share `max_broken` are among `broken`, pairs of file and reason."""
-  if len(broken) > max_broken * count:
-    file, reason = broken[0]
-    others = f' (and {len(broken) - 1} more of {count} chosen photos)' if len(broken) > 1 else f' (1 of {count})'
-    raise UserError(f'{file}: {reason}{others}; replace or remove it, or raise data.max_broken')
+def check_skipped(skipped: Sequence[Skipped], count: int, max_broken: float) -> None:
+  """Raises UserError if more than the share `max_broken` of `count` photos is skipped."""
+  if len(skipped) > max_broken * count:
+    first, others = skipped[0], len(skipped) - 1
+    more = f'(and {others} more of {count} chosen photos)' if others else f'(1 of {count})'
+    raise UserError(f'{first.file}: {first.reason} {more}; replace or remove it, or raise data.max_broken')

@@ -4,6 +4,9 @@ import collections
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Iterable
+
+from defect_jax.data.annotation import Annotation
 
 PARTS = ('pool', 'dev', 'final')
 
@@ -12,43 +15,43 @@ PARTS = ('pool', 'dev', 'final')
 class Record:
   """One photo of a listing.
 
-  `file` is relative to the set's folder, with forward slashes; `group` holds what must never be split between parts;
-  `mask` is the photo's defect mask, None without one.
+  `file` is relative to the set's folder, with forward slashes; photos of one `group` are never split between parts;
+  `annotation` is what is marked as its defect, None where nothing is.
   """
   file: str
   label: str
   group: str
   photo: pathlib.Path
-  mask: pathlib.Path | None = None
+  annotation: Annotation | None = None
 
   @property
-  def part(self):
+  def part(self) -> str:
     return part_of(self.group)
 
 
-def part_of(group):
+def part_of(group: str) -> str:
   """'final', 'dev' or 'pool', by the first byte of the SHA-256 of the group's name."""
   remainder = digest(group)[0] % 4
   return {0: 'final', 1: 'dev'}.get(remainder, 'pool')
 
 
-def digest(name):
+def digest(name: str) -> bytes:
   """SHA-256 of a name: an order that nobody has chosen."""
   return hashlib.sha256(name.encode()).digest()
 
 
-def choose_few(records, count, seed):
+def choose_few(records: Iterable[Record], count: int, seed: int) -> list[str]:
   """Draws `count` of `records` and returns their files, sorted.
 
   The draw spreads over the groups: no group gives another photo before every group has given one more, since photos
   of one object show much the same. Depends only on files, groups and seed, not on the order or on the platform; with
   one seed a larger draw holds every smaller one.
   """
-  given = collections.Counter()
+  drawn = collections.Counter()
   turns = {}  # file: (its turn within its group, place in the shuffled order)
   for place, record in enumerate(sorted(records, key=lambda record: _shuffled(record.file, seed))):
-    turns[record.file] = given[record.group], place
-    given[record.group] += 1
+    turns[record.file] = drawn[record.group], place
+    drawn[record.group] += 1
   return sorted(sorted(turns, key=turns.get)[:count])
 
 

@@ -37,6 +37,10 @@ class PhotoError(Exception):
     self.name = name
     self.reason = reason
 
+  def told_of(self, name: str) -> str:
+    """The reason where it is said beside a photo's name, which need not be repeated."""
+    return self.reason if self.name == name else str(self)
+
 
 def read(path, name):
   """Returns the file's bytes; raises PhotoError when it can't be read."""

@@ -1,7 +1,7 @@
 """Chosen photos, cut and scaled once, kept in a cache that can't be stale.
 
-The tfds builders of elpv.py and folder.py derive from PhotoBuilder. Only the chosen photos are prepared, in the
-array_record format, which tfds writes and reads without importing TensorFlow.
+Only the chosen photos are prepared, in the array_record format, which tfds writes and reads without importing
+TensorFlow.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import os
 import pathlib
 import shutil
 import typing
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 
 import numpy as np
@@ -32,10 +33,10 @@ _THREADS = 4  # large photos decoded at a time: bounds memory
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """A chosen photo with the SHA-256 of its file and of its mask's ('' without one)."""
+  """A chosen photo with the SHA-256 of its file and the digest of its annotation ('' without one)."""
   record: parts.Record
   sha256: str
-  mask_sha256: str
+  annotation: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +61,10 @@ class PhotoConfig(tfds.core.BuilderConfig):
   geometry: regions.Geometry | None = None
 
 
-class PhotoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):
   """Prepares the photos of a PhotoConfig as uint16 images over the full range, in the order of the config."""
 
   VERSION = tfds.core.Version('1.0.0')
-  DESCRIPTION = ''
-  CITATION = ''
   # No downloads. tfds 4.9.10 would look for checksum files with importlib_resources, which it doesn't require.
   url_infos: typing.ClassVar[dict] = {}
 
@@ -82,8 +81,7 @@ class PhotoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         'seen': np.float32,
         'reason': tfds.features.Text(),
     })
-    return tfds.core.DatasetInfo(
-        builder=self, description=self.DESCRIPTION, citation=self.CITATION, features=features, disable_shuffling=True)
+    return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
 
   def _split_generators(self, dl_manager):
     del dl_manager  # nothing is downloaded
@@ -98,53 +96,46 @@ class PhotoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         yield from enumerate(examples, start)
 
 
-def photo_sha256(record):
+def photo_sha256(record: parts.Record) -> str:
   """SHA-256 of a photo's file, hex; raises PhotoError when it can't be read."""
   return _sha256(photos.read(record.photo, record.file))
 
 
-def fingerprint(record):
-  """Reads a photo and its mask for their digests; raises PhotoError when they can't be read."""
-  digest = photo_sha256(record)
-  mask_digest = _sha256(photos.read(record.mask, f'mask of {record.file}')) if record.mask else ''
-  return Source(record, digest, mask_digest)
+def fingerprint(record: parts.Record) -> Source:
+  """Reads a photo and its annotation for their digests; raises PhotoError when they can't be read."""
+  return Source(record, photo_sha256(record), record.annotation.digest() if record.annotation else '')
 
 
-def prepare(builder_class, sources, geometry, cache=None):
-  """Prepares photos, or finds them prepared.
+def prepare(sources: Sequence[Source], geometry: regions.Geometry, cache: str | os.PathLike | None = None,
+            ) -> tuple[Sequence[Mapping], list[Entry]]:
+  """Prepares photos, or finds them prepared in the folder `cache`, see cache_folder.
 
-  Args:
-    builder_class: a PhotoBuilder.
-    sources: the chosen photos.
-    geometry: Geometry.
-    cache: folder; by default the environment's DEFECT_JAX_CACHE or ~/.cache/defect_jax.
-
-  Returns the tfds data source and one Entry a photo, both in the order of `sources`. Photos that can't be used are
+  Returns the tfds data source and one Entry per photo, both in the order of `sources`. Photos that can't be used are
   black and have a reason. Raises UserError when the cache can't be written or a photo changes meanwhile.
   """
   root = cache_folder(cache)
   key = _key(sources, geometry)
   try:
-    with _locked(root / builder_class.name / key), _quiet():
-      return _prepared(builder_class, PhotoConfig(name=key, sources=tuple(sources), geometry=geometry), root)
+    with _locked(root / Photos.name / key), _quiet():
+      return _prepared(PhotoConfig(name=key, sources=tuple(sources), geometry=geometry), root)
   except OSError as error:
     raise UserError(f'cache folder {root}: {error.strerror or error}; free space there or name another folder by '
                     'the environment variable DEFECT_JAX_CACHE') from error
 
 
-def cache_folder(cache=None):
+def cache_folder(cache: str | os.PathLike | None = None) -> pathlib.Path:
   """The folder for what can be made again: `cache`, the environment's DEFECT_JAX_CACHE or ~/.cache/defect_jax."""
   return pathlib.Path(cache or os.environ.get('DEFECT_JAX_CACHE') or '~/.cache/defect_jax').expanduser()
 
 
-def _prepared(builder_class, config, root):
-  builder = builder_class(config=config, data_dir=root, file_format='array_record')
+def _prepared(config, root):
+  builder = Photos(config=config, data_dir=root, file_format='array_record')
   folder = pathlib.Path(builder.data_path)
   if folder.exists():
     with contextlib.suppress(Exception):  # a damaged cache shows itself in many ways; all mean: prepare anew
       return _opened(builder)
     shutil.rmtree(folder)
-    builder = builder_class(config=config, data_dir=root, file_format='array_record')
+    builder = Photos(config=config, data_dir=root, file_format='array_record')
   for leftover in folder.parent.glob('incomplete.*'):  # of processes that were killed; we hold the lock
     shutil.rmtree(leftover)
   builder.download_and_prepare()
@@ -169,37 +160,37 @@ def _entry(example):
 def _example(source, geometry):
   record = source.record
   try:
-    photo, mask = _decoded(source)
+    photo, mask = _read(source)
     image, box = regions.place(photo, mask, geometry, record.file)
     seen, reason = regions.seen(mask, box, geometry), ''
   except photos.PhotoError as error:
     image, box, seen = np.zeros((geometry.size, geometry.size, geometry.channels), np.float32), (0, 0, 0, 0), 0.0
-    reason = error.reason if error.name == record.file else str(error)
+    reason = error.told_of(record.file)
   return {
       'image': np.round(image * 65535).astype(np.uint16), 'file': record.file, 'class': record.label,
       'group': record.group, 'sha256': source.sha256, 'box': np.array(box, np.int64), 'seen': np.float32(seen),
       'reason': reason}
 
 
-def _decoded(source):
-  record = source.record
-  photo = photos.decode(_unchanged(record.photo, record.file, source.sha256), record.file)
-  if record.mask is None:
+def _read(source):
+  """The decoded photo and its mask or None; UserError where they changed since their digests were taken."""
+  record, data = source.record, photos.read(source.record.photo, source.record.file)
+  _check_unchanged(record.file, _sha256(data), source.sha256)
+  photo = photos.decode(data, record.file)
+  if record.annotation is None:
     return photo, None
-  name = f'mask of {record.file}'
-  return photo, photos.decode(_unchanged(record.mask, name, source.mask_sha256), name)
+  _check_unchanged(f'mask of {record.file}', record.annotation.digest(), source.annotation)
+  return photo, record.annotation.read(photo.shape[:2])
 
 
-def _unchanged(path, name, sha256):
-  data = photos.read(path, name)
-  if _sha256(data) != sha256:
+def _check_unchanged(name, digest, before):
+  if digest != before:
     raise UserError(f'{name}: changed while it was being read; start again once the folder is at rest')
-  return data
 
 
 def _key(sources, geometry):
   """SHA-256 over all that the prepared images follow from."""
-  chosen = [(s.record.file, s.record.label, s.record.group, s.sha256, s.mask_sha256) for s in sources]
+  chosen = [(s.record.file, s.record.label, s.record.group, s.sha256, s.annotation) for s in sources]
   return _sha256(json.dumps([FORMAT, dataclasses.asdict(geometry), chosen]).encode())
 
 

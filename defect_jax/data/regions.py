@@ -2,14 +2,19 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 
 from defect_jax.config import UserError
 from defect_jax.data import photos
 
 REGIONS = ('full', 'box', 'mask')
 FITS = ('crop', 'pad')
+Box = tuple[int, int, int, int]  # left, top, width, height, in pixels of the upright photo
+Photo = Shaped[np.ndarray, 'h w *c']  # as decoded: uint8 or uint16, grey or colour
+Mask = Bool[np.ndarray, 'h w']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,15 +26,20 @@ class Geometry:
     channels: 1 (grey) or 3 (RGB).
     region: 'full', the whole photo; 'box', the same box of every photo; 'mask', a square around the defect mask.
     context: side of that square over the longer side of the mask's bounding box, at least 1.
-    box: (left, top, width, height) in pixels of the upright photo, for region 'box'.
+    box: for region 'box'.
     fit: what happens to what isn't square: 'crop' takes the central square, 'pad' adds reflected borders.
   """
   size: int
   channels: int
   region: str = 'full'
   context: float = 2.0
-  box: tuple[int, int, int, int] | None = None
+  box: Box | None = None
   fit: str = 'crop'
+
+  @classmethod
+  def of(cls, data: Mapping, **changes) -> 'Geometry':
+    """The Geometry that the values of a config's `data` group describe."""
+    return cls(**{field.name: data[field.name] for field in dataclasses.fields(cls) if field.name in data} | changes)
 
   def __post_init__(self):
     for key, allowed in (('region', REGIONS), ('fit', FITS), ('channels', (1, 3))):
@@ -42,22 +52,14 @@ class Geometry:
       raise UserError('data.box: region box needs (left, top, width, height)')
 
 
-def place(photo, mask, geometry, name):
+def place(photo: Photo, mask: Mask | None, geometry: Geometry, name: str) -> tuple[Float[np.ndarray, 's s c'], Box]:
   """Cuts a decoded photo's region and scales it.
 
-  Args:
-    photo: uint8 or uint16 `[H, W]` or `[H, W, 3]`.
-    mask: the same height and width, or None; anything above 0 is defect. Region 'mask' needs one; for the others it
-      is only checked, since a mask of another size belongs to another photo.
-    geometry: Geometry.
-    name: what error messages call the photo.
-
-  Returns the image, float32 `[size, size, channels]` in [0, 1], and the square it shows, (left, top, width, height)
-  in pixels of the photo; the square reaches beyond the photo where it was padded.
-
-  Raises PhotoError when the region can't be taken from this photo.
+  Returns the image, in [0, 1], and the square it shows, in pixels of the photo; the square reaches beyond the photo
+  where it was padded. Only region 'mask' looks at the mask. `name` is what error messages call the photo. Raises
+  PhotoError when the region can't be taken from this photo.
   """
-  inside = bounds(photo, mask, geometry, name)
+  inside = bounds(photo, geometry, name)
   if geometry.region == 'mask':
     box = _around(_mask_box(mask, name), inside, geometry)
   else:
@@ -66,53 +68,38 @@ def place(photo, mask, geometry, name):
   return photos.scale(image, geometry.size), box
 
 
-def bounds(photo, mask, geometry, name):
-  """What of a photo may be looked at, (left, top, width, height): all of it, or the box. Arguments as for `place`.
-
-  Raises PhotoError for a mask of another size and a box that reaches beyond the photo.
-  """
-  height, width = photo.shape[:2]
-  if mask is not None and mask.shape[:2] != (height, width):
-    raise photos.PhotoError(name, f'is {width} x {height} px, its mask {mask.shape[1]} x {mask.shape[0]} px')
+def bounds(photo: Photo, geometry: Geometry, name: str) -> Box:
+  """What of a photo may be looked at: all of it, or the box. Raises PhotoError for a box that reaches beyond it."""
   if geometry.region == 'box':
-    _check_box(geometry.box, (height, width), name)
-  return _looked_at((height, width), geometry)
+    _check_box(geometry.box, photo.shape, name)
+  return _looked_at(photo.shape, geometry)
 
 
-def marked(mask):
-  """Which pixels of a mask `[H, W]` or `[H, W, 3]` are defect, bool `[H, W]`."""
-  return mask > 0 if mask.ndim == 2 else (mask > 0).any(-1)
+def place_mask(mask: Mask, box: Box, geometry: Geometry) -> Bool[np.ndarray, 's s']:
+  """Cuts and scales a photo's mask as `place` did the photo, of which it returned the `box`.
 
-
-def place_mask(mask, box, geometry):
-  """Cuts and scales a photo's mask as `place` did the photo.
-
-  Args:
-    mask: as there. box: the square that it returned. geometry: Geometry.
-
-  Returns bool `[size, size]`: whether any defect pixel lies in the area that a pixel covers.
+  A pixel is set where any defect pixel lies in the area it covers.
   """
-  return photos.scale_mask(_cut(marked(mask), box, _looked_at(mask.shape, geometry)), geometry.size)
+  return photos.scale_mask(_cut(mask, box, _looked_at(mask.shape, geometry)), geometry.size)
 
 
-def seen(mask, box, geometry):
-  """Share of a mask's defect pixels that a photo's image shows; 1 where none is marked. Arguments as of place_mask."""
-  if mask is None or not (defect := marked(mask)).any():
+def seen(mask: Mask | None, box: Box, geometry: Geometry) -> float:
+  """Share of the marked pixels that lie in the square `box` which a photo's image shows; 1 where none is marked."""
+  if mask is None or not mask.any():
     return 1.0
   left, top, width, height = _looked_at(mask.shape, geometry)
   rows = slice(max(top, box[1]), min(top + height, box[1] + box[3]))
   columns = slice(max(left, box[0]), min(left + width, box[0] + box[2]))
-  return float(defect[rows, columns].sum() / defect.sum())
+  return float(mask[rows, columns].sum() / mask.sum())
 
 
 def _mask_box(mask, name):
   """Bounding box of all defect pixels."""
   if mask is None:
     raise photos.PhotoError(name, 'has no defect mask, which region mask needs')
-  defect = marked(mask)
-  if not defect.any():
+  if not mask.any():
     raise photos.PhotoError(name, 'has an empty defect mask')
-  rows, columns = np.flatnonzero(defect.any(1)), np.flatnonzero(defect.any(0))
+  rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
   left, top = int(columns[0]), int(rows[0])
   return left, top, int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
 

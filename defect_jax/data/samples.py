@@ -1,11 +1,13 @@
-"""Reads photos one after the other as a view shows them, a few ahead in threads, so that memory stays bounded."""
+"""Reads photos one after the other as a Tiling shows them, a few ahead in threads, so that memory stays bounded."""
 
 import collections
 import dataclasses
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 
 import numpy as np
 import threadpoolctl
+from jaxtyping import Bool, Float
 
 from defect_jax.data import parts, photos, tiles
 
@@ -14,30 +16,26 @@ _THREADS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-  """A photo as a view shows it; `reason` says why it can't be used, '' if it can.
-
-  record: parts.Record. image: float32 `[h, w, C]`, None where it can't be used. mask: bool `[h, w]`; all False without
-  a mask.
-  """
+  """A photo as a Tiling shows it, with what is marked in it; `reason` says why it can't be used, '' if it can."""
   record: parts.Record
-  image: np.ndarray | None
-  mask: np.ndarray | None
+  image: Float[np.ndarray, 'h w c'] | None
+  mask: Bool[np.ndarray, 'h w'] | None
   reason: str = ''
 
 
-def read(record, view):
-  """One photo, Sample."""
+def read(record: parts.Record, view: tiles.Tiling) -> Sample:
+  """One photo."""
   try:
     photo = photos.decode(record.photo, record.file)
-    mask = photos.decode(record.mask, f'mask of {record.file}') if record.mask else None
+    mask = record.annotation.read(photo.shape[:2]) if record.annotation else None
     image, shown_mask = view.place(photo, mask, record.file)
   except photos.PhotoError as error:
-    return Sample(record, None, None, error.reason if error.name == record.file else str(error))
+    return Sample(record, None, None, error.told_of(record.file))
   return Sample(record, image, np.zeros(image.shape[:2], bool) if shown_mask is None else shown_mask)
 
 
-def read_all(records, view: tiles.Tiling, ahead=8):
-  """Sample of every record, in order; at most `ahead` of them are held."""
+def read_all(records: Iterable[parts.Record], view: tiles.Tiling, ahead: int = 8) -> Iterator[Sample]:
+  """Every photo, in order; at most `ahead` of them are held."""
   waiting = collections.deque()
   # Photos are read side by side, so each is scaled by one thread: with BLAS's own threads beside these and XLA's, a
   # 300 px photo took 12 times as long.

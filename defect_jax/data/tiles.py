@@ -2,51 +2,51 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float, Shaped
 
 from defect_jax.config import UserError
-from defect_jax.data import dataset, photos, regions
+from defect_jax.data import photos, regions
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-  """How a photo is looked at.
+  """How a photo is cut into tiles.
 
   Attributes:
-    geometry: regions.Geometry; its size is that of a tile, its region 'full' or 'box'.
+    geometry: its size is that of a tile, its region 'full' or 'box'.
     tiled: False: one tile, the whole region fitted to it. True: tiles side by side.
     reduce: of tiled: how many times smaller the photo is made first, by means of squares of so many pixels.
-    overlap: of tiled: share of a tile's side that the next one has in common with it, at least.
+    overlap: of tiled: share of a tile's side that it has in common with the next one, at least.
   """
   geometry: regions.Geometry
   tiled: bool = False
   reduce: int = 1
   overlap: float = 0.25
 
-  def place(self, photo, mask, name):
+  def place(self, photo: regions.Photo, mask: regions.Mask | None, name: str,
+            ) -> tuple[Float[np.ndarray, 'h w c'], Bool[np.ndarray, 'h w'] | None]:
     """The image that is cut into tiles.
 
-    Args:
-      photo: uint8 or uint16 `[H, W]` or `[H, W, 3]`. mask: `[H, W]` or `[H, W, 3]`, or None. name: for messages.
-
-    Returns the image, float32 `[h, w, C]` in [0, 1], and the mask, bool `[h, w]` or None. A pixel of it is set where
-    any pixel of the mask that it covers is, so that no small defect vanishes. Raises PhotoError as regions.place.
+    Returns the image, in [0, 1], and the mask. A pixel of it is set where any pixel of the photo's mask that it covers
+    is, so that no small defect vanishes. `name` is for messages. Raises PhotoError as regions.place.
     """
     if not self.tiled:
       image, box = regions.place(photo, mask, self.geometry, name)
       return image, None if mask is None else regions.place_mask(mask, box, self.geometry)
-    left, top, width, height = regions.bounds(photo, mask, self.geometry, name)
+    left, top, width, height = regions.bounds(photo, self.geometry, name)
     cut = np.s_[top:top + height, left:left + width]
     image = _reduced(photos.to_channels(photo[cut], self.geometry.channels), self.reduce).mean((1, 3))
-    return image, None if mask is None else _reduced(regions.marked(mask)[cut], self.reduce).any((1, 3))
+    return image, None if mask is None else _reduced(mask[cut], self.reduce).any((1, 3))
 
-  def starts(self, shape):
+  def starts(self, shape: Sequence[int]) -> list[tuple[int, int]]:
     """Upper left corners [(top, left)] of the tiles of an image `[h, w, ...]`, evenly spread."""
     return [(top, left) for top in self._along(shape[0]) for left in self._along(shape[1])]
 
-  def cut(self, image, start):
-    """The tile at a corner, `[S, S, ...]`; mirrored where the image is smaller than a tile."""
+  def cut(self, image: Shaped[np.ndarray, 'h w *c'], start: tuple[int, int]) -> Shaped[np.ndarray, 's s *c']:
+    """The tile at a corner; mirrored where the image is smaller than a tile."""
     size = self.geometry.size
     tile = image[start[0]:start[0] + size, start[1]:start[1] + size]
     missing = [(0, size - side) for side in tile.shape[:2]] + [(0, 0)] * (tile.ndim - 2)
@@ -63,15 +63,15 @@ class Tiling:
 class Blend:
   """Maps of tiles on their way to maps of their photo: weighted means, where a tile counts most at its centre."""
 
-  def __init__(self, size, shape):
-    """Takes the side of a tile and the shape `[h, w]` of the photo's maps."""
+  def __init__(self, size: int, shape: tuple[int, int]):
+    """Takes the side of a tile and the height and width of the photo's maps."""
     rising = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)).astype(np.float32)
     self._weight, self._shape = rising[:, None] * rising, shape
     self._total, self._sums = np.zeros(shape, np.float32), {}
 
-  def add(self, start, maps):
-    """Adds {name: `[S, S]`} of the tile whose upper left corner is `start`."""
-    part = tuple(slice(at, min(at + len(self._weight), end)) for at, end in zip(start, self._shape, strict=True))
+  def add(self, start: tuple[int, int], maps: Mapping[str, Float[np.ndarray, 's s']]) -> None:
+    """Adds the maps of the tile whose upper left corner is `start`."""
+    part = tuple(slice(low, min(low + len(self._weight), end)) for low, end in zip(start, self._shape, strict=True))
     inside = tuple(slice(0, within.stop - within.start) for within in part)
     self._total[part] += self._weight[inside]
     for name, values in maps.items():
@@ -79,8 +79,7 @@ class Blend:
         self._sums[name] = np.zeros(self._shape, np.float32)
       self._sums[name][part] += (self._weight * values)[inside]
 
-  def maps(self):
-    """{name: float32 `[h, w]`}."""
+  def maps(self) -> dict[str, Float[np.ndarray, 'h w']]:
     return {name: sums / self._total for name, sums in self._sums.items()}
 
 
@@ -92,46 +91,20 @@ def _reduced(array, factor):
   return array.reshape(height // factor, factor, width // factor, factor, *array.shape[2:])
 
 
-class TileSet:
-  """Tiles as a photo set, as training takes them: `set[i]` is tile i, uint16 `[S, S, C]` over the full range.
-
-  `shape`: (N, S, S, C). `notes`: lines for the user.
-  """
-
-  def __init__(self, tiles, notes=()):
-    """Takes float32 tiles `[N, S, S, C]` in [0, 1]."""
-    self._tiles = np.round(tiles * 65535).astype(np.uint16)
-    self.shape, self.notes = self._tiles.shape, list(notes)
-
-  def __len__(self):
-    return len(self._tiles)
-
-  def __getitem__(self, index):
-    return self._tiles[index]
-
-  @property
-  def nbytes(self):
-    """Bytes of all tiles as uint16."""
-    return self._tiles.nbytes
-
-  def images(self):
-    """All tiles, float32 `[N, S, S, C]` in [0, 1]."""
-    return dataset.as_float(self._tiles)
-
-
-def draw(images, view, most, seed):
-  """Tiles `[N, S, S, C]` of images, an iterable of `[h, w, C]`; of more than `most`, so many drawn by `seed`.
+def draw(images: Iterable[Float[np.ndarray, '_ _ c']], view: Tiling, most: int, seed: int,
+         ) -> Float[np.ndarray, 'n s s c']:
+  """Tiles of images; of more than `most`, so many drawn by `seed`.
 
   A reservoir (Vitter 1985, algorithm R), so that images and tiles that are left out are not held.
   """
   rng, kept, seen = np.random.default_rng(seed), [], 0
   for image in images:
     for start in view.starts(image.shape):
-      at = seen if seen < most else int(rng.integers(seen + 1))
+      place = seen if seen < most else int(rng.integers(seen + 1))
       if seen < most:
         kept.append(view.cut(image, start).copy())
-      elif at < most:
-        kept[at] = view.cut(image, start).copy()
+      elif place < most:
+        kept[place] = view.cut(image, start).copy()
       seen += 1
   if not kept:
     raise UserError('data: none of the photos can be used; see what is said of them above')

@@ -10,12 +10,13 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.augmentation import production, samplers, selection
 from defect_jax.config import UserError, config_hash
+from defect_jax.data import dataset
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
 from defect_jax.runs.folder import Stopped
 from defect_jax.runs.progress import ProgressBar
-from defect_jax.trained.vae import check_photos, open_vae
+from defect_jax.trained.vae import open_vae
 
 
 def run(config, workdir):
@@ -23,10 +24,10 @@ def run(config, workdir):
   vae = open_vae(config.vae)
   _check_part(vae.config.data.part)
   photos, real = vae.photos(), real_photos(vae, config.measure.part)
-  for_kid = real_photos(vae, config.measure.part, classes=kid_classes(config, vae))
+  for_kid = real_photos(vae, config.measure.part, defects=kid_classes(config, vae))
   _check_model(workdir.path(writer.IMAGE_SET), config_hash(config), model_of(vae))
   images = photos.images()
-  check_photos(vae.standard.center, images.mean(0, dtype=np.float64))
+  dataset.check_same(photos, None, vae.standard.center)
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '
@@ -84,7 +85,7 @@ def kid_classes(config, vae):
 def real_photos(vae, part, **changes):
   """Real photos `[M, S, S, C]` of the VAE's classes that it was not trained on; empty where there are none.
 
-  `changes`: to what sets.open_set is called with.
+  `changes`: to its config.data.
   """
   try:
     return vae.photos(part=part, few_shot=0, max_broken=1., **changes).images()
@@ -139,7 +140,7 @@ def maker(config, vae, sampler, photos, select=None):
     photo, other = map(int, rows)
     known = {'source': photos.files[photo], 'source_sha256': photos.sha256[photo]} if photo >= 0 else {}
     known |= {'other_source': photos.files[other]} if other >= 0 else {}
-    shown = sorted({photos.classes[row] for row in (photo, other) if row >= 0})
+    shown = sorted({photos.labels[row] for row in (photo, other) if row >= 0})
     return {'class': ' '.join(shown) or label, 'method': 'vae', 'seed': config.seed,
             'source_part': vae.config.data.part, 'model': model, 'sampler': config.sampler.name, **known}
 

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from scipy import ndimage, special
 
 from defect_jax import parallel
+from defect_jax.data import regions
 from defect_jax.data.samples import Sample
 from defect_jax.data.tiles import Tiling
 from defect_jax.detectors.threshold import Threshold
@@ -25,7 +26,6 @@ from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import base
-from defect_jax.trained.vae import geometry
 from defect_jax.training import checkpoint
 
 CLASSIFIER = Artefact('classifier.json')
@@ -117,7 +117,7 @@ class ClassifierPredictor:
   @functools.cached_property
   def tiling(self) -> Tiling:
     """The photo as one image."""
-    return Tiling(geometry(self.config.data))
+    return Tiling(regions.Geometry.of(self.config.data))
 
   @property
   def about(self) -> dict[str, Any]:

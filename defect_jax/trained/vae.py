@@ -57,7 +57,7 @@ class VaePredictor:
     if self.config.data.region == 'mask':
       raise UserError(f'run: {self.workdir.root} was trained on crops around masks (data.region = mask), so says '
                       'nothing of whole photos; name one that was trained with data.region = full or box')
-    return Tiling(geometry(self.config.data))
+    return Tiling(regions.Geometry.of(self.config.data))
 
   def encode(self, images: Float[Array, 'n s s c']) -> models.Posterior:
     """Posterior of images in [0, 1], NumPy `[n, z]`."""
@@ -92,8 +92,8 @@ class VaePredictor:
             'reconstruct': base.Function(lambda params, images: decode(params, encode(params, images).mean), params,
                                          image)}
 
-  def photos(self, **changes: Any) -> dataset.PhotoSet:
-    """The photos that the VAE was trained on; `changes` to dataset.open_set, such as part='dev', few_shot=0."""
+  def photos(self, **changes: Any) -> dataset.Prepared:
+    """The photos that the VAE was trained on; `changes` to config.data, such as part='dev', few_shot=0."""
     return photos_of(self.config, **changes)
 
   def _in_chunks(self, function, network, arrays, size):
@@ -136,22 +136,6 @@ def model_of(config: ConfigDict) -> models.Vae:
   return models.Vae(size=size, channels=config.data.channels, dtype=config.dtype, **config.model)
 
 
-def check_photos(center: Float[Array, 's s c'], mean: Float[np.ndarray, 's s c']) -> None:
-  """UserError where the mean image of photos is not the `center` that a VAE was trained with."""
-  if not np.allclose(center, mean, rtol=0, atol=1e-6):
-    raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
-                    'run by another --workdir')
-
-
-def geometry(data: ConfigDict) -> regions.Geometry:
-  """The geometry of a config's group `data`."""
-  return regions.Geometry(data.size, data.channels, data.region, data.context, data.box, data.fit)
-
-
-def photos_of(config: ConfigDict, **changes: Any) -> dataset.PhotoSet:
-  """The photos that a config's `data` describes, with `changes` to what dataset.open_set is called with."""
-  data = config.data
-  wanted = {'source': data.source, 'path': data.path, 'part': data.part, 'classes': data.defects,
-            'few_shot': data.few_shot, 'seed': config.seed, 'geometry': geometry(data), 'cell_type': data.cell_type,
-            'max_broken': data.max_broken}
-  return dataset.open_set(**wanted | changes)
+def photos_of(config: ConfigDict, **changes: Any) -> dataset.Prepared:
+  """The photos that a config's `data` describes, with `changes` to it."""
+  return dataset.load(seed=config.seed, **config.data.to_dict() | changes)

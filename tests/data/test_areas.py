@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from defect_jax.config import UserError
-from defect_jax.data import areas, parts
+from defect_jax.data import annotation, areas, parts
 
 VIEW = areas.Crop(size=16, context=(2., 2.), share=(0.5, 0.5))
 
@@ -16,7 +16,8 @@ def record(root, label, number, photo, mark=None):
   if mark is not None:
     mask = root / f'{label}{number}_mask.png'
     Image.fromarray(np.uint8(mark) * 255).save(mask)
-  return parts.Record(file.name, label, f'part of {file.name}', file, mask)
+  marked = None if mask is None else annotation.MaskFile(mask, file.name)
+  return parts.Record(file.name, label, f'part of {file.name}', file, marked)
 
 
 @pytest.fixture
@@ -34,19 +35,19 @@ def found(tmp_path):
 
 
 def test_the_defect_lies_in_its_area_whole_and_at_the_right_scale(found):
-  drawn, notes = areas.draw(found, {'dent': 7, 'good': 5}, VIEW, 0)
-  assert notes == [] and [area.label for area in drawn] == ['dent'] * 7 + ['good'] * 5
+  drawn, skipped = areas.draw(found, {'dent': 7, 'good': 5}, VIEW, 0)
+  assert skipped == [] and [area.label for area in drawn] == ['dent'] * 7 + ['good'] * 5
   assert [area.file for area in drawn[:7]] == ['dent0.png'] * 3 + ['dent1.png'] * 2 + ['dent2.png'] * 2
   assert all(area.group == f'part of {area.file}' for area in drawn)
   for area in drawn[:7]:
     # 24 px become 16: 12 x 6 px are 8 x 4, and what they cover in part counts.
-    rows, columns = (np.flatnonzero(area.mark.any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(area.mask.any(axis)) for axis in (1, 0))
     assert len(rows) in (4, 5) and len(columns) in (8, 9)
     bright = (area.image > 245).all(-1)
-    assert area.mark[bright].all() and bright.sum() >= 3 * 7
-    assert (area.image[~area.mark] == 50).all()
+    assert area.mask[bright].all() and bright.sum() >= 3 * 7
+    assert (area.image[~area.mask] == 50).all()
   for area in drawn[7:]:
-    assert not area.mark.any() and len(np.unique(area.image)) == 1
+    assert not area.mask.any() and len(np.unique(area.image)) == 1
 
 
 def test_good_areas_are_as_large_as_those_of_the_defects(found, tmp_path):
@@ -89,7 +90,7 @@ def test_an_unmarked_defect_lies_in_its_area(found, tmp_path):
   assert len(shown) >= 11  # a square by chance has it in one case of three
   for area in shown:
     assert area.image[..., 0][area.salience > 0.5].mean() < area.image[..., 0].mean()
-  assert all(area.salience is None for area in drawn[12:]) and not any(area.mark.any() for area in drawn)
+  assert all(area.salience is None for area in drawn[12:]) and not any(area.mask.any() for area in drawn)
 
 
 @pytest.mark.parametrize(('mark', 'reason'), [
@@ -97,8 +98,9 @@ def test_an_unmarked_defect_lies_in_its_area(found, tmp_path):
   (np.ones((8, 10), bool), 'its mask 10 x 8 px')])
 def test_masks_of_no_use_are_skipped_or_refused(found, tmp_path, mark, reason):
   found['dent'].append(record(tmp_path, 'dent', 9, np.zeros((80, 100), np.uint8), mark))
-  drawn, notes = areas.draw(found, {'dent': 8, 'good': 2}, VIEW, 0, max_broken=0.2)
-  assert len(notes) == 1 and reason in notes[0] and 'dent9.png' not in {area.file for area in drawn}
+  drawn, skipped = areas.draw(found, {'dent': 8, 'good': 2}, VIEW, 0, max_broken=0.2)
+  assert [photo.file for photo in skipped] == ['dent9.png'] and reason in skipped[0].reason
+  assert 'dent9.png' not in {area.file for area in drawn}
   assert [area.label for area in drawn].count('dent') == 8  # others took its turns
   with pytest.raises(UserError, match=reason):
     areas.draw(found, {'dent': 8, 'good': 2}, VIEW, 0)

@@ -3,15 +3,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from defect_jax.data import batches, dataset, regions
+from defect_jax.data import batches, dataset
 
 KEY = jax.random.key(3)
 
 
 @pytest.fixture(scope='module')
 def cells(tmp_path_factory):
-  return dataset.open_set(source='elpv', part='pool', classes=('defective',), few_shot=25,
-                       geometry=regions.Geometry(16, 1), cache=tmp_path_factory.mktemp('cache'))
+  return dataset.load(source='elpv', part='pool', defects=('defective',), few_shot=25, size=16, channels=1,
+                      cache=tmp_path_factory.mktemp('cache'))
 
 
 @pytest.mark.parametrize(('batch', 'count'), [(4, 25), (25, 25), (10, 25), (24, 25), (1, 7)])

@@ -12,7 +12,7 @@ from defect_jax.config import UserError
 from defect_jax.data import dataset, parts, prepared, regions
 from defect_jax.data.sources import folder
 
-SMALL = regions.Geometry(size=16, channels=1)
+SMALL = {'size': 16, 'channels': 1}
 
 
 def photo(seed):
@@ -33,16 +33,17 @@ def make(root, count, label='dent'):
 
 
 def open_folder(root, tmp_path, **options):
-  options = {'part': 'pool', 'geometry': SMALL, 'cache': tmp_path / 'cache', **options}
-  return dataset.open_set(source='folder', path=root, **options)
+  options = {'part': 'pool', **SMALL, 'cache': tmp_path / 'cache', **options}
+  return dataset.load(source='folder', path=root, **options)
 
 
 def test_images_are_the_files_pixels(tmp_path):
   root = tmp_path / 'set'
   files = make(root, 5)
   photo_set = open_folder(root, tmp_path)
-  assert photo_set.files == files and photo_set.groups == files and photo_set.classes == ['dent'] * 5
-  assert photo_set.notes == [] and photo_set.shape == (5, 16, 16, 1) and photo_set.nbytes == 5 * 16 * 16 * 2
+  assert photo_set.files == files and photo_set.groups == files and photo_set.labels == ['dent'] * 5
+  assert photo_set.notes == photo_set.skipped == ()
+  assert photo_set.shape == (5, 16, 16, 1) and photo_set.nbytes == 5 * 16 * 16 * 2
   for i, file in enumerate(files):
     pixels = np.asarray(Image.open(root / file))
     np.testing.assert_array_equal(photo_set[i][..., 0], pixels.astype(np.uint16) * 257)  # 255 -> 65535
@@ -120,15 +121,15 @@ def test_an_interrupted_preparation_leaves_nothing_that_is_served(tmp_path, monk
   [lock] = (tmp_path / 'cache').rglob('lock')
   (lock.parent / 'incomplete.ABCDEF_1.0.0').mkdir()  # what a SIGKILL leaves
   np.testing.assert_array_equal(open_folder(root, tmp_path).images(np.uint16)[..., 0], [
-      np.asarray(Image.open(record.photo)).astype(int) * 257 for record in folder.list_photos(root)])
+      np.asarray(Image.open(record.photo)).astype(int) * 257 for record in folder.list(root)])
   assert not list(lock.parent.glob('incomplete*'))
 
 
 OPEN = """
 import sys
-from defect_jax.data import regions, sets
-photos = sets.open_set(source='elpv', part='pool', classes=('defective',), few_shot=25,
-                       geometry=regions.Geometry(64, 1), cache=sys.argv[1])
+from defect_jax.data import dataset
+photos = dataset.load(source='elpv', part='pool', defects=('defective',), few_shot=25, size=64, channels=1,
+                      cache=sys.argv[1])
 assert 'tensorflow' not in sys.modules
 assert photos.shape == (25, 64, 64, 1)
 import hashlib
@@ -146,7 +147,7 @@ def test_processes_at_once_agree_quietly_and_without_tensorflow(tmp_path):
 
 
 def drawn(root, count, seed):
-  return parts.choose_few([record for record in folder.list_photos(root) if record.part == 'pool'], count, seed)
+  return parts.choose_few([record for record in folder.list(root) if record.part == 'pool'], count, seed)
 
 
 def test_a_draw_of_one_photo_is_refused_by_its_reason(tmp_path):
@@ -160,10 +161,10 @@ def test_few_shot_draw(tmp_path):
   root = tmp_path / 'set'
   files = make(root, 9)
   few = open_folder(root, tmp_path, few_shot=3, seed=1)
-  assert few.files == drawn(root, 3, 1) and few.notes == []
+  assert few.files == drawn(root, 3, 1) and few.notes == ()
   all_of_them = open_folder(root, tmp_path, few_shot=25)
   assert all_of_them.files == files
-  assert all_of_them.notes == ['data.few_shot asks for 25; part pool has 9, all are used']
+  assert all_of_them.notes == ('data.few_shot asks for 25; part pool has 9, all are used',)
 
 
 def test_only_the_chosen_photos_are_opened(tmp_path):
@@ -193,7 +194,8 @@ def test_few_broken_photos_of_many_are_skipped_with_a_note_each(tmp_path):
   for _ in range(2):  # prepared, then from the cache
     photo_set = open_folder(root, tmp_path, max_broken=0.05)
     assert len(photo_set) == 23 and photo_set.files == [f for i, f in enumerate(files) if i not in (3, 7)]
-    assert len(photo_set.notes) == 1 and photo_set.notes[0].startswith(f'skipped {files[3]}: is truncated')
+    assert [skipped.file for skipped in photo_set.skipped] == [files[3]] and photo_set.notes == ()
+    assert dataset.lines(photo_set)[0].startswith(f'skipped {files[3]}: is truncated')
     np.testing.assert_array_equal(photo_set[3][..., 0], np.asarray(Image.open(root / files[4])).astype(int) * 257)
 
 
@@ -209,10 +211,10 @@ def test_defects_that_are_mostly_outside_what_is_looked_at_are_told_of(tmp_path)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(mask).save(path)
     last = file
-  assert open_folder(root, tmp_path).notes == [
+  assert open_folder(root, tmp_path).notes == (
       f'{last}: less than half of its marked defect lies in what is looked at (1 such photo); data.fit=pad shows all '
-      'of a photo']
-  assert open_folder(root, tmp_path, geometry=regions.Geometry(16, 1, fit='pad')).notes == []
+      'of a photo',)
+  assert open_folder(root, tmp_path, fit='pad').notes == ()
 
 
 @pytest.mark.parametrize('region', ['mask', 'full'])
@@ -224,12 +226,12 @@ def test_a_mask_of_another_size_is_refused_by_name(tmp_path, region):
     mask.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((16, 16 + (i == 1)), 255, np.uint8)).save(mask)
   with pytest.raises(UserError, match=rf'^{files[1]}: is 16 x 16 px, its mask 17 x 16 px'):
-    open_folder(root, tmp_path, geometry=regions.Geometry(16, 1, region=region))
+    open_folder(root, tmp_path, region=region)
 
 
 @pytest.mark.parametrize(('options', 'reason'), [
-    ({'classes': ('dnet',)}, r"data.defects: no class 'dnet'; the photos have dent \(did you mean dent\?\)"),
-    ({'classes': ()}, 'data.defects: names no class'),
+    ({'defects': ('dnet',)}, r"data.defects: no class 'dnet'; the photos have dent \(did you mean dent\?\)"),
+    ({'defects': ()}, 'data.defects: names no class'),
     ({'part': 'train'}, 'data.part'),
     ({'part': 'dev'}, r'data: no photo in part dev \(3 in all parts\)')])
 def test_refusals(tmp_path, options, reason):
@@ -241,7 +243,7 @@ def test_refusals(tmp_path, options, reason):
 def test_one_photo_is_not_a_set(tmp_path):
   make(tmp_path / 'set', 1)
   with pytest.raises(UserError, match='data: 1 photo of dent in part pool'):
-    open_folder(tmp_path / 'set', tmp_path, classes=('dent',))
+    open_folder(tmp_path / 'set', tmp_path, defects=('dent',))
 
 
 def test_a_cache_that_cannot_be_written(tmp_path):
@@ -257,6 +259,6 @@ def test_parts_of_a_real_set_are_those_of_its_index(photo_sets, tmp_path):
   remainder = {group: hashlib.sha256(group.encode()).digest()[0] & 3 for group in groups}
   for part, remainders in (('pool', {2, 3}), ('dev', {1})):
     photo_set = open_folder(photo_sets / 'magnetic_tile/magnetic_tile', tmp_path, part=part,
-                            classes=('blowhole', 'crack'))
+                            defects=('blowhole', 'crack'))
     expected = {group for group in groups if remainder[group] in remainders}
     assert expected and set(photo_set.groups) == expected

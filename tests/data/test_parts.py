@@ -44,7 +44,7 @@ def test_few_spread_over_the_groups(count, expected):
 
 def test_no_group_in_two_parts(photo_sets):
   for root, count in ((photo_sets / 'magnetic_tile/magnetic_tile', 1340), (photo_sets / 'bsdata/ball_screw', 913)):
-    records = folder.list_photos(root)
+    records = folder.list(root)
     assert len(records) == count
     groups = {part: {r.group for r in records if r.part == part} for part in parts.PARTS}
     assert all(groups.values())
@@ -54,5 +54,5 @@ def test_no_group_in_two_parts(photo_sets):
 
 
 def test_every_elpv_photo_is_its_own_group():
-  records = elpv.list_photos('all')
+  records = elpv.list(cell_type='all')
   assert len({record.group for record in records}) == len(records) == 2624

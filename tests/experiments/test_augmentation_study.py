@@ -115,7 +115,7 @@ def test_a_cell_has_the_photos_that_its_jobs_draw(tmp_path):
     listed = list(csv.DictReader(file))
   groups = [row['group'] for row in listed]
   assert all(parts.part_of(group) == 'pool' for group in groups)
-  # All good photos of the pool, and the six that sets.open_set draws by that seed.
+  # All good photos of the pool, and the six that dataset.load draws by that seed.
   pool = [record for record in dataset.list_photos('elpv') if record.part == 'pool']
   wanted = parts.choose_few([record for record in pool if record.label == 'defective'], 6, 2)
   assert sorted(row['group'] for row in listed if row['path'].startswith('test/defective')) == wanted

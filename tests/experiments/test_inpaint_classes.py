@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from defect_jax.config import UserError
-from defect_jax.data import parts
-from defect_jax.tasks.inpaint_train.material import Lot
+from defect_jax.data import dataset, parts
 from experiments import inpaint_classes as study
 
 CLASSES = ('dent', 'scratch', 'hole')
@@ -71,7 +70,7 @@ def test_areas_keep_the_part_of_their_photo(tmp_path):
   lots = []
   for part in ('pool', 'dev'):
     of = [group for group in groups if parts.part_of(group) == part for _ in range(2)]  # two areas a photo
-    lots.append(Lot(np.zeros((len(of), 4, 4, 3), np.uint8), None, ['dent'] * len(of), of, of))
+    lots.append(dataset.InMemory(np.zeros((len(of), 4, 4, 3), np.uint8), ['dent'] * len(of), of, of))
   config = types.SimpleNamespace(measure=types.SimpleNamespace(part='dev'), data=types.SimpleNamespace(part='pool'))
   study.export_real(types.SimpleNamespace(train=lots[0], dev=lots[1], config=config), tmp_path / 'areas')
   with open(tmp_path / 'areas/index.csv', newline='') as file:

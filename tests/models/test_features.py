@@ -25,7 +25,7 @@ from defect_jax.models import features
 @pytest.fixture(scope='module')
 def photos():
   """`[4, 64, 64, 1]` in [0, 1]: solar cells."""
-  files = [record.photo for record in elpv.list_photos('mono')[:400:100]]
+  files = [record.photo for record in elpv.list(cell_type='mono')[:400:100]]
   images = [np.asarray(PIL.Image.open(file).convert('L').resize((64, 64))) for file in files]
   return np.float32(images)[..., None] / 255
 

@@ -10,9 +10,10 @@ from made_photos import config_of
 
 from defect_jax.config import UserError
 from defect_jax.data import parts
+from defect_jax.data.dataset import InMemory
 from defect_jax.tasks.classifier import material
 from defect_jax.tasks.classifier.learning import members_of
-from defect_jax.tasks.classifier.lots import Lot, label_of
+from defect_jax.tasks.classifier.lots import label_of
 from defect_jax.tasks.classifier.made_images import made_counts
 from defect_jax.tasks.classifier.material import hold_out, open_material
 
@@ -86,7 +87,7 @@ def test_made_images_of_held_out_training_photos_are_left_out(dents, made):
   config.made.update(sets=(str(of_held), str(of_none)), ratio=0.5)
   both = open_material(config)
   assert len(both.made) == 10 and {file.rpartition('/images')[0] for file in both.made.files} == {str(of_none)}
-  assert both.notes == [f'{of_held}: 12 of 12 images were made of photos that early stopping looks at, so are not '
+  assert both.lines == [f'{of_held}: 12 of 12 images were made of photos that early stopping looks at, so are not '
                         'trained on']
   assert both.validation.files == plain.validation.files and both.test.files == plain.test.files
   config.made.sets = (str(of_held),)
@@ -106,7 +107,7 @@ def test_a_held_out_photo_is_known_under_another_name(dents, made):
   digest = hashlib.sha256((dents / held).read_bytes()).hexdigest()
   config.made.update(sets=(str(made(source='elsewhere.png', source_sha256=digest)), str(made())), ratio=0.5)
   found = open_material(config)
-  assert len(found.made) == 10 and 'photos that early stopping looks at' in found.notes[0]
+  assert len(found.made) == 10 and 'photos that early stopping looks at' in found.lines[0]
 
 
 def test_made_images_of_a_mate_of_a_held_out_photo_are_left_out(dents, made, tmp_path):
@@ -126,7 +127,7 @@ def test_made_images_of_a_mate_of_a_held_out_photo_are_left_out(dents, made, tmp
   for told in ({'source': mate}, {'source': 'elsewhere.png', 'source_sha256': digest}):
     config.made.update(sets=(str(made(**told)), str(made())), ratio=0.5)
     found = open_material(config)
-    assert len(found.made) and any('photos that early stopping looks at' in note for note in found.notes)
+    assert len(found.made) and any('photos that early stopping looks at' in note for note in found.lines)
 
 
 @pytest.mark.parametrize('measured, part', [('dev', 'dev'), ('dev', 'final'), ('final', 'dev')])
@@ -154,7 +155,7 @@ def test_a_copy_of_a_photo_of_another_part_is_not_trained_on(dents, tmp_path, pa
   shutil.copyfile(folder / tested, folder / name)
   config.data.path = str(folder)
   found = open_material(config)
-  assert found.notes == ['1 photos of the pool are of dev or final too, under another name, so are not trained on; '
+  assert found.lines == ['1 photos of the pool are of dev or final too, under another name, so are not trained on; '
                          f'such as {name}, which is {tested}']
   assert name not in found.real.files + found.validation.files
   assert sorted(found.real.files + found.validation.files) == sorted(before.real.files + before.validation.files)
@@ -168,8 +169,8 @@ def test_photos_that_are_there_twice_count_once(dents, tmp_path):
   for name in ('real', 'validation', 'test'):
     assert getattr(found, name).files == getattr(before, name).files
     np.testing.assert_array_equal(getattr(found, name).labels, getattr(before, name).labels)
-  assert len(found.notes) == 2
-  assert f'{len(before.test)} photos of the part dev are in it twice and count once' in found.notes[0]
+  assert len(found.lines) == 2
+  assert f'{len(before.test)} photos of the part dev are in it twice and count once' in found.lines[0]
   shutil.copytree(dents, tmp_path / 'photos')
   file, twin = before.real.files[0], next(name for number in range(99)
                                           if parts.part_of(name := f'ok/twin{number}.png') == 'pool')
@@ -177,12 +178,12 @@ def test_photos_that_are_there_twice_count_once(dents, tmp_path):
   found = open_material(config_of(tmp_path / 'photos'))
   assert len({*found.real.sha256, *found.validation.sha256}) == len(found.real) + len(found.validation)
   assert len(found.real) + len(found.validation) == len(before.real) + len(before.validation)
-  assert '1 photos of the part pool are in it twice' in found.notes[0] and twin in found.notes[0]
+  assert '1 photos of the part pool are in it twice' in found.lines[0] and twin in found.lines[0]
 
 
 def test_classes_of_few_workpieces_are_told_of():
   groups = ['a'] * 4 + list('bcdef') + ['g', 'g', 'h']
-  lot = Lot(np.zeros((12, 2, 2, 1)), np.array([0] * 9 + [1] * 2 + [2]), list('abcdefghijkl'), groups, [''] * 12)
+  lot = InMemory(np.zeros((12, 2, 2, 1)), np.array([0] * 9 + [1] * 2 + [2]), list('abcdefghijkl'), groups, [''] * 12)
   assert list(material.few_workpieces(lot, ['good', 'crack', 'dent'])) == [
       'the tested photos of crack show 1 workpiece: intervals are too narrow',
       'the tested photos of dent show 1 workpiece: intervals are too narrow']
@@ -194,4 +195,4 @@ def test_made_images_that_the_filter_did_not_pass_are_left_out(dents, made):
   config.made.update(sets=(str(failed), str(passed)), ratio=0.5)
   found = open_material(config)
   assert {file.rpartition('/images')[0] for file in found.made.files} == {str(passed)}
-  assert found.notes == [f'{failed}: 12 of 12 images did not pass the filter of inpainting, so are not trained on']
+  assert found.lines == [f'{failed}: 12 of 12 images did not pass the filter of inpainting, so are not trained on']

@@ -281,7 +281,7 @@ def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason
 
 
 def test_too_many_photos_are_refused_before_they_are_read(job, tmp_path, assert_refused, monkeypatch):
-  monkeypatch.setattr(dataset.PhotoSet, 'images', lambda *_: pytest.fail('they were read'))
+  monkeypatch.setattr(dataset.Prepared, 'images', lambda *_: pytest.fail('they were read'))
   assert_refused(job(tmp_path / 'run', '--config.data.resident_mb=0.1'), tmp_path / 'run',
                  'data.resident_mb = 0.1: the photos take')
 

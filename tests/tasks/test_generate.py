@@ -53,7 +53,7 @@ def test_images_are_decodings_around_the_photos_that_the_manifest_names(generate
   found = pixels(tmp_path / 'run')
   for image in made:
     row = photos.files.index(image.source)
-    assert image.source_sha256 == photos.sha256[row] and image.label == photos.classes[row]
+    assert image.source_sha256 == photos.sha256[row] and image.label == photos.labels[row]
     levels = np.clip(recon[row, ..., 0], 0, 1) * 255
     assert np.abs(found[image.file.partition('/')[2]] - levels).max() <= 1
   summary = json.loads((tmp_path / 'run/summary.json').read_text())
@@ -153,11 +153,11 @@ def test_vaes_of_one_config_are_told_apart(finished):
 def test_an_image_of_two_photos_names_both_and_their_classes(finished):
   vae = open_vae(finished[0])
   photos = vae.photos()
-  photos.classes = ['dent' if row % 2 else 'hole' for row in range(len(photos))]
+  photos = dataclasses.replace(vae.photos(), labels=['dent' if row % 2 else 'hole' for row in range(len(photos))])
   config = load('configs/generate.py:interpolate,tiny')
   sampler = task.sampler_of(config, vae.encode(photos.images()), photos.images())
   _, lineages = task.maker(config, vae, sampler, photos)(np.arange(40, dtype=np.uint32))
-  classes = dict(zip(photos.files, photos.classes, strict=True))
+  classes = dict(zip(photos.files, photos.labels, strict=True))
   for made in lineages:
     shown = {classes[made['source']], classes[made['other_source']]}
     assert made['source'] != made['other_source'] and made['class'] == ' '.join(sorted(shown))

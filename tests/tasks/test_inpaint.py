@@ -237,7 +237,7 @@ def masked_by(levels):
   (['--config.lora=nowhere'], 'lora: nowhere belongs to other weights than random ones'),
   (['--config.share.processes=2'], 'share.processes = 2: several processes fill one set'),
   (['--config.prompts=a {defect.x}'], 'prompts: '), (['--config.prompts=a {defect[x]}'], 'prompts: '),
-  (['--config.prompts=a {thing}'], 'prompts: '), (['--config.classes=fine'], "classes: no photos of class 'fine'"),
+  (['--config.prompts=a {thing}'], 'prompts: '), (['--config.classes=fine'], "classes: no class 'fine'"),
   (['--config.photos=none'], 'photos: is not set'),
   (['--config.photos=default', f'--config.weights={ROOT}'], 'photos = default: these are the surfaces that'),
   (['--config.photos=void'], 'photos: void does not exist'),

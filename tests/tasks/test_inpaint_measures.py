@@ -8,18 +8,19 @@ import pytest
 
 from configs import inpaint_train
 from defect_jax.config import UserError
+from defect_jax.data import dataset
 from defect_jax.diffusion import small_model
 from defect_jax.tasks import inpaint_train as task
 from defect_jax.tasks.inpaint_train import learners, material, measures, stages
 
 
-def lot(labels, size=16):
+def areas(labels, size=16):
   images = np.stack([np.full((size, size, 3), 10 * row, np.uint8) for row in range(len(labels))])
-  marks = np.zeros((len(labels), size, size), bool)
+  masks = np.zeros((len(labels), size, size), bool)
   for row in range(len(labels)):
-    marks[row, 4:8, row:row + 5] = True
+    masks[row, 4:8, row:row + 5] = True
   files = [f'{row}.png' for row in range(len(labels))]
-  return material.Lot(images, marks, list(labels), files, files)
+  return dataset.InMemory(images, list(labels), files, files, masks=masks)
 
 
 @pytest.fixture
@@ -50,39 +51,39 @@ def test_texts_of_two_classes_that_the_model_sees_alike_are_refused(config):
 
 def test_what_a_training_comes_from_is_known_again():
   def digest(train=0, dev=1, weights='c0ffee'):
-    lots = (None if of is None else material.Lot(np.full((2, 4, 4, 3), of, np.uint8), np.ones((2, 4, 4), bool),
-                                                 ['dent', 'good'], ['a', 'b'], ['a', 'b']) for of in (train, dev))
-    return task.Material(None, *lots, weights).digest().tobytes()
+    sets = (None if of is None else dataset.InMemory(np.full((2, 4, 4, 3), of, np.uint8), ['dent', 'good'],
+                                                     masks=np.ones((2, 4, 4), bool)) for of in (train, dev))
+    return task.Material(None, *sets, weights).digest().tobytes()
 
   assert digest() == digest()
   assert len({digest(), digest(train=1), digest(dev=2), digest(dev=None), digest(weights=''), digest(weights='b')}) == 6
 
 
 def test_places_are_good_areas_with_the_marks_of_defects_in_turn(config):
-  good, defects = lot(['good'] * 3), lot(['dent', 'crack', 'dent'])
+  good, defects = areas(['good'] * 3), areas(['dent', 'crack', 'dent'])
   found = measures.places(good, defects, material.Texts(config), 6, 0)
   assert found.labels == ['dent', 'crack'] * 3
   for image, mark, donor in zip(found.images, found.marks, found.donors, strict=True):
     assert round(float(image[0, 0, 0]) * 255) in (0, 10, 20)
     row = round(float(donor[0, 0, 0]) * 255) // 10
-    np.testing.assert_array_equal(mark, defects.marks[row])
+    np.testing.assert_array_equal(mark, defects.masks[row])
   again = measures.places(good, defects, material.Texts(config), 6, 0)
   np.testing.assert_array_equal(found.donors, again.donors)
-  alone = measures.places(good.take([]), defects, material.Texts(config), 2, 0)
+  alone = measures.places(good.only([]), defects, material.Texts(config), 2, 0)
   assert len(alone.labels) == 2 and len(alone.images) == 2
 
 
 def test_a_place_is_most_like_the_defects_own_area_where_that_is_not_marked(config):
-  good, defects = lot(['good'] * 4), lot(['dent', 'crack', 'dent'])
-  good.images[3] = 15  # nearer to the second defect inside the mark, and nowhere else
-  defects.images[1][defects.marks[1]] = 15
+  good, defects = areas(['good'] * 4), areas(['dent', 'crack', 'dent'])
+  good.pixels[3] = 15  # nearer to the second defect inside the mark, and nowhere else
+  defects.pixels[1][defects.masks[1]] = 15
   found = measures.places(good, defects, material.Texts(config), 12, 0, among=60)
   np.testing.assert_array_equal(found.images[:, 0, 0], found.donors[:, 0, 0])
   assert len({float(donor[0, 0, 0]) for donor in found.donors}) == 3
 
 
 def test_cut_and_paste_is_the_donor_where_marked_and_fades_outwards(config):
-  found = measures.places(lot(['good']), lot(['dent', 'dent']), material.Texts(config), 4, 0)
+  found = measures.places(areas(['good']), areas(['dent', 'dent']), material.Texts(config), 4, 0)
   pasted = found.pasted()
   np.testing.assert_allclose(pasted[found.marks], found.donors[found.marks], atol=1e-6)
   far = np.zeros_like(found.marks)
@@ -112,8 +113,8 @@ def test_before_training_the_autoencoder_is_untrained_too(config, monkeypatch, t
   begin = small_model.begin(configs, config.seed)
   trained = jax.tree.map(lambda leaf: leaf + 0.01, begin['vae'])
   monkeypatch.setattr(stages, 'fit_autoencoder', lambda *_: (trained, {}))
-  learner, _ = learners.from_scratch(config, SimpleNamespace(root=tmp_path), texts, lot(['dent', 'good'], 32), configs,
-                                     tokenizer)
+  learner, _ = learners.from_scratch(config, SimpleNamespace(root=tmp_path), texts, areas(['dent', 'good'], 32),
+                                     configs, tokenizer)
   jax.tree.map(np.testing.assert_array_equal, learner.before.params, begin)
   jax.tree.map(np.testing.assert_array_equal, learner.model.params, begin | {'vae': trained})
   # Latents are scaled by what the trained autoencoder makes of photos, which nobody knows before.

@@ -23,7 +23,7 @@ def test_a_defect_gets_masks_of_its_own_class_of_its_part(tmp_path):
       Image.fromarray(marked).save(mask)
       sizes.setdefault(label, 0)
       sizes[label] += pool
-  records = folder.list_photos(tmp_path)
+  records = folder.list(tmp_path)
   found = sources.real_marks(records, 'pool', ('crack', 'dent', 'stain'))
   assert {real.mask.shape for real in found['crack']} == {(3, 1)} and len(found['crack']) == sizes['crack'] > 0
   assert {real.mask.shape for real in found['dent']} == {(5, 1)} and len(found['dent']) == sizes['dent'] > 0

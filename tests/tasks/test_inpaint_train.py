@@ -77,13 +77,13 @@ def command(photos, cache, monkeypatch, tmp_path):
 def test_good_areas_are_masked_as_defects_are(photos, cache):
   config = inpaint_train.get_config('tiny')
   config.data.source, config.data.path, config.data.classes = 'folder', str(photos), ('dent', 'good')
-  lot, _ = material.open_lot(config, 'pool', 0, 16, flip=True)
-  good, dents = lot.good(), lot.defects()
+  areas = material.open_areas(config, 'pool', 0, 16, flip=True)
+  good, dents = material.good(areas), material.defects(areas)
   assert len(good) == len(dents) == 8
-  assert all(any(np.array_equal(mark, of) for of in dents.marks) for mark in good.marks)
-  assert len(np.unique(good.marks, axis=0)) > 1
+  assert all(any(np.array_equal(mask, of) for of in dents.masks) for mask in good.masks)
+  assert len(np.unique(good.masks, axis=0)) > 1
   # A dent, the only dark thing, is all made anew, wherever it lies.
-  assert all((image[~mark] > 60).all() for image, mark in zip(dents.images, dents.marks, strict=True))
+  assert all((image[~mask] > 60).all() for image, mask in zip(dents.pixels, dents.masks, strict=True))
 
 
 @pytest.mark.parametrize(('more', 'reason'), [

@@ -201,7 +201,7 @@ def test_the_joint_gradient_takes_beta_from_the_controllers_state():
 
 
 class Cached:
-  """Photos as data.sets.PhotoSet gives them."""
+  """Photos as dataset.Dataset gives them."""
 
   def __init__(self):
     self.images = np.round(photos(19) * 65535).astype(np.uint16)

@@ -1,37 +1,29 @@
-"""Electroluminescence photos of solar cells from the elpv-dataset package (300 px, grey)."""
+"""Electroluminescence photos of solar cells from the elpv-dataset package (300 px, grey), CC BY-NC-SA 4.0.
 
+Buerhop-Lutz et al. 2018, "A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence
+Imagery", EU PVSEC.
+"""
+
+import builtins
 import importlib.util
+import os
 import pathlib
 
 from defect_jax.config import UserError
-from defect_jax.data import parts, prepared
+from defect_jax.data import parts
 
 CELL_TYPES = ('mono', 'poly', 'all')
 _CLASSES = {0: 'good', 1: 'maybe_good', 2: 'maybe_defective', 3: 'defective'}  # by thirds of the defect probability
 
 
-class Elpv(prepared.PhotoBuilder):
-  """Solar cells."""
-
-  DESCRIPTION = '2,624 photos of solar cells with the probability of a defect. CC BY-NC-SA 4.0.'
-  CITATION = """\
-@inproceedings{Buerhop2018,
-  author = {Buerhop-Lutz, Claudia and Deitsch, Sergiu and Maier, Andreas and Gallwitz, Florian and Berger, Stephan and
-    Doll, Bernd and Hauch, Jens and Camus, Christian and Brabec, Christoph J.},
-  title = {A Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence Imagery},
-  booktitle = {European PV Solar Energy Conference and Exhibition (EU PVSEC)},
-  year = {2018},
-}"""
-
-
-def list_photos(cell_type='mono', root=None):
+def list(path: str | os.PathLike | None = None, cell_type: str = 'mono') -> builtins.list[parts.Record]:
   """Lists all photos of a cell type ('mono', 'poly', 'all'), each its own group.
 
-  Reads labels.csv of `root`, by default the package's data folder; opens no photo.
+  Reads labels.csv of `path`, by default the package's data folder; opens no photo.
   """
   if cell_type not in CELL_TYPES:
     raise UserError(f'data.cell_type: {cell_type!r} is none of {", ".join(CELL_TYPES)}')
-  root = pathlib.Path(root) if root else _package_folder()
+  root = pathlib.Path(path) if path else _package_folder()
   try:
     lines = (root / 'labels.csv').read_text().splitlines()
   except (OSError, ValueError) as error:

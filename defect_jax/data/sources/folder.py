@@ -1,5 +1,6 @@
 """A person's own photos: MVTec AD layout, or plain ok/ and ng/."""
 
+import builtins
 import csv
 import os
 import pathlib
@@ -7,32 +8,26 @@ import pathlib
 from absl import logging
 
 from defect_jax.config import UserError
-from defect_jax.data import parts, prepared
+from defect_jax.data import annotation, parts
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 _LAYOUTS = 'train/good, test/<class> (MVTec AD) or ok/, ng/'
 
 
-class Folder(prepared.PhotoBuilder):
-  """Photos of a folder."""
-
-  DESCRIPTION = 'Photos of a folder in MVTec AD layout or as ok/ and ng/.'
-
-
-def list_photos(root, key='data.path', plain=False):
+def list(path: str | os.PathLike | None, key: str = 'data.path', plain: bool = False) -> builtins.list[parts.Record]:
   """Lists the photos of a folder, sorted by file; opens none of them.
 
   Args:
-    root: the folder. key: of the config that named it, for errors.
+    key: of the config that named the folder, for errors.
     plain: whether a folder without these layouts may hold photos, all of class `good`.
 
   Classes: `good` for train/good, test/good and ok/; else the folder's name below train/, test/ or ng/, and `ng` for
   photos directly in ng/. Masks: ground_truth/<class>/<stem>_mask.png. Groups: index.csv (columns path, group; in the
   folder or the one above it), else each photo is its own group.
   """
-  if not root:
+  if not path:
     raise UserError(f'{key}: is not set; name the folder of your photos')
-  root = pathlib.Path(root)
+  root = pathlib.Path(path)
   if root.is_file():
     raise UserError(f'{key}: {root} is a file; name a folder with {_LAYOUTS}')
   if not root.is_dir():
@@ -46,7 +41,8 @@ def list_photos(root, key='data.path', plain=False):
   for photo, label, folder in found:
     file = photo.relative_to(root).as_posix()
     mask = root / 'ground_truth' / label / photo.relative_to(folder).with_name(f'{photo.stem}_mask.png')
-    records.append(parts.Record(file, label, groups.get(photo, file), photo, mask if mask.is_file() else None))
+    marked = annotation.MaskFile(mask, file) if mask.is_file() else None
+    records.append(parts.Record(file, label, groups.get(photo, file), photo, marked))
   return sorted(records, key=lambda record: record.file)
 
 
@@ -77,7 +73,7 @@ def _photos_below(folder, root):
   return [path for path in folder.glob('*') if _is_photo(path)] if folder == root / 'ng' else photos_below(folder)
 
 
-def photos_below(folder):
+def photos_below(folder: str | os.PathLike) -> builtins.list[pathlib.Path]:
   """Paths of the photos in a folder and those below it, linked ones too.
 
   Hidden files (as macOS leaves them) are no photos. What has a name that no manifest or table could hold is left out,
@@ -129,7 +125,7 @@ def _groups(root, found):
 def _read_index(index):
   try:
     with open(index, newline='', encoding='utf-8-sig') as file:
-      rows = list(csv.DictReader(file))
+      rows = [*csv.DictReader(file)]
   except (OSError, ValueError, csv.Error) as error:
     raise UserError(f'{index}: cannot be read ({error}); save it as CSV in UTF-8') from error
   if not rows or not {'path', 'group'} <= rows[0].keys():

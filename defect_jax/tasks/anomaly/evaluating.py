@@ -70,7 +70,7 @@ def run(config, workdir):
 def _check_masks(records, view):
   """A mask of another size is refused before anything is trained."""
   for record in records:
-    if record.mask and (shown := samples.read(record, view)).reason and 'mask' in shown.reason:
+    if record.annotation and (shown := samples.read(record, view)).reason and 'mask' in shown.reason:
       raise UserError(f'{record.file}: {shown.reason}; put the right mask there or remove it')
 
 

@@ -127,11 +127,15 @@ def train(config, workdir, good, held_out):
   if not inner.finished():
     print(f'training a VAE on {len(good)} tiles of good photos, in {inner.root}', flush=True)
     with inner.running():
-      inner.finish(vae_task.train(wanted, inner, tiles.TileSet(good), tiles.TileSet(held_out)))
+      inner.finish(vae_task.train(wanted, inner, _dataset(good), _dataset(held_out)))
     return trained.open_vae(inner.root)
   vae = trained.open_vae(inner.root)
-  trained.check_photos(vae.standard.center, dataset.mean_image(tiles.TileSet(good)))
+  dataset.check_same(_dataset(good), None, vae.standard.center)
   return vae
+
+
+def _dataset(good):
+  return dataset.InMemory(dataset.as_uint16(good))
 
 
 def fit(config, vae, view, good):

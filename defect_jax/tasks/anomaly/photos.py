@@ -30,7 +30,7 @@ def split(config):
   measured; of dev, every other group with good photos gives the threshold, the others are tested.
   """
   data = config.data
-  listed = dataset.list_photos(data.source, data.path, data.cell_type)
+  listed = dataset.list_photos(data.source, data.path, cell_type=data.cell_type)
   good = [record for record in listed if record.label == 'good']
   defects = _defects(data, listed)
   by_part = {part: [record for record in good if record.part == part] for part in parts.PARTS}

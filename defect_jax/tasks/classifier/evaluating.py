@@ -42,7 +42,7 @@ def run(config, workdir):
     workdir.cut_back(-1)
   else:
     found, speed = learning.train(config, workdir, material)
-  probabilities = found.probabilities(material.test.images)
+  probabilities = found.probabilities(material.test.images())
   if opened:
     speed['images_per_second'] = len(material.test) / (time.monotonic() - began)
     workdir.append_metrics({'step': 0, 'seconds': time.monotonic() - began})
@@ -54,7 +54,7 @@ def run(config, workdir):
       'classes': material.classes, 'temperature': found.temperature,
       'calibration_error': classification.calibration_error(material.test.labels, probabilities, found.prior),
       'photos': photos,
-      'skipped': sum(note.startswith('skipped') for note in material.notes),
+      'skipped': len(material.skipped),
       **parallel.machine()}
   _report(config, workdir, material, found, probabilities, summary)
   print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
@@ -89,7 +89,7 @@ def _photos(config, material):
 
 
 def _opening_lines(config, material, photos):
-  yield from (f'note: {note}' for note in material.notes)
+  yield from (f'note: {line}' for line in material.lines)
   for name, words in (('real', 'real photos to train on'), ('made', 'made ones'), ('validation', 'held out'),
                       ('test', f'tested, of the part {config.measure.part}')):
     if not config.classifier or name == 'test':
@@ -118,9 +118,9 @@ def _report(config, workdir, material, found, probabilities, summary):
   shown = {'wrong': wrong, 'looked_at': defective}
   words = {row: f'{material.classes[test.labels[row]]}, taken for {material.classes[probabilities[row].argmax()]}'
                 f' ({probabilities[row].max():.2f}): {test.files[row]}' for rows in shown.values() for row in rows}
-  maps = {name: found.saliency(test.images[rows]) if len(rows) else [] for name, rows in shown.items()}
+  maps = {name: found.saliency(test.images()[rows]) if len(rows) else [] for name, rows in shown.items()}
   report.write_evaluation(
       workdir.report_html, title=f'{workdir.root.name}: classifier', config=config, summary=summary,
-      metrics=workdir.read_metrics(), notes=material.notes, defective=test.labels > 0, scores=scores,
-      made=material.made.images, **{name: [(words[row], test.images[row], of) for row, of in
+      metrics=workdir.read_metrics(), notes=material.lines, defective=test.labels > 0, scores=scores,
+      made=material.made.images(), **{name: [(words[row], test.images()[row], of) for row, of in
                                            zip(rows, maps[name], strict=True)] for name, rows in shown.items()})

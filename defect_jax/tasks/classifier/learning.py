@@ -11,7 +11,7 @@ import optax
 from scipy import special
 
 from defect_jax import losses
-from defect_jax.data import augment, batches
+from defect_jax.data import augment, batches, dataset
 from defect_jax.evaluation import classification
 from defect_jax.models import cnn
 from defect_jax.tasks import fitting
@@ -28,7 +28,7 @@ def train(config, workdir, material):
   keys = dict(zip(('params', 'order', 'train', 'views'), jax.random.split(jax.random.key(config.seed), 4), strict=True))
   model, train = trained.model_of(config, len(material.classes)), material.train
   light = config.data.augment.to_dict()
-  inputs, labels = train.images, train.labels
+  inputs, labels = train.images(), train.labels
   if model.kind == 'vgg16':
     inputs, labels = views(train, config.model.views, light, keys['views'])
   standard = standard_of(model.kind, inputs[:len(material.real)] if model.kind == 'resnet' else inputs)
@@ -46,15 +46,15 @@ def train(config, workdir, material):
       trained.tta_axes_of(config.data.augment, config.mirrored), seen=material.seen)
   held = material.validation
   if len(held) and np.bincount(held.labels, minlength=len(found.classes)).min() >= _CALIBRATING:
-    found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images), held.labels))
+    found = dataclasses.replace(found, temperature=classification.temperature(found.logits(held.images()), held.labels))
   found.save(workdir)
   return found, speed | watch.summary()
 
 
 def digest(material):
-  """fitting.digest of what is learnt from."""
-  return fitting.digest(*(of for lot in (material.real, material.made, material.validation)
-                          for of in (lot.images, lot.labels)))
+  """SHA-256 of what is learnt from, uint8 `[32]`."""
+  sha256 = dataset.digest(material.real, material.made, material.validation)
+  return np.frombuffer(bytes.fromhex(sha256), np.uint8)
 
 
 def rows(data, indices, weights):
@@ -81,10 +81,10 @@ def standard_of(kind, inputs):
 def views(lot, count, light, key):
   """VGG16's features `[N * count, 2560]` of augmented copies, the first as it is, and their labels."""
   varied = jax.jit(lambda images, keys: augment.augment(images, keys, **light))
-  found = [trained.embedded(lot.images)]
+  found = [trained.embedded(lot.images())]
   for number in range(1, count):
     slots = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, number), jnp.arange(len(lot)))
-    found.append(trained.embedded(np.asarray(varied(lot.images, slots))))
+    found.append(trained.embedded(np.asarray(varied(lot.images(), slots))))
   return np.concatenate(found), np.tile(lot.labels, count)
 
 
@@ -115,7 +115,7 @@ class EarlyStopping(fitting.Callback):
     self._labels, self._patience = validation.labels, patience
     self._params, self._loss, self._step, self._since = jax.device_get(params), np.inf, 0, 0
     if len(validation):
-      self._inputs = trained.embedded(validation.images) if model.kind == 'vgg16' else validation.images
+      self._inputs = trained.embedded(validation.images()) if model.kind == 'vgg16' else validation.images()
       self._logits = jax.jit(lambda params, inputs: model.logits(params, standard, inputs))
 
   def __call__(self, state, step):

@@ -7,9 +7,9 @@ import typing
 import numpy as np
 
 from defect_jax.config import UserError
-from defect_jax.data import parts, samples, tiles
+from defect_jax.data import dataset, parts, regions, samples, tiles
 from defect_jax.imagesets import manifest, soundness
-from defect_jax.tasks.classifier.lots import GOOD, Lot, geometry_of, label_of
+from defect_jax.tasks.classifier.lots import GOOD, label_of
 
 _OF_WHOLE_PHOTOS = ('inpaint',)  # methods whose images are photos of the source's size
 
@@ -21,17 +21,17 @@ class Held(typing.NamedTuple):
   digests: set
 
 
-def open_lot(config, real, classes, names, part_of, apart, held, notes):
-  """Lot of made images.
+def load(config, real, classes, names, part_of, apart, held):
+  """Dataset of made images.
 
   Args:
-    config: of the task. real: Lot of the real photos that are trained on. classes: names, good first. names: of the
+    config: of the task. real: Dataset of the real photos that are trained on. classes: names, good first. names: of the
       defects. part_of, apart: as of soundness.refuse_unsound. held: Held, of which no image is taken, nor one that
-      the filter of inpainting did not pass. notes: list that lines for the user are added to.
+      the filter of inpainting did not pass.
 
   Raises UserError for unsound sets, other classes, and a ratio that asks for more images than there are.
   """
-  by_label = {}  # label: {root: list of Made}
+  notes, by_label = [], {}  # label: {root: list of Made}
   for root in config.made.sets:
     made = manifest.read_manifest(root)
     soundness.refuse_unsound(root, made, part_of, apart)
@@ -103,20 +103,19 @@ def _label(root, image, classes, names):
 
 
 def _read(config, chosen, notes):
-  """Lot of (set, Made, label); those that cannot be read are skipped, with a note."""
+  """Dataset of (set, Made, label); those that cannot be read are skipped."""
   size, channels = config.data.size, config.data.channels
-  images, kept, broken = [np.zeros((0, size, size, channels), np.float32)], [], 0
-  for row, (root, image, label) in enumerate(chosen):
+  images, kept, skipped = [np.zeros((0, size, size, channels), np.float32)], [], []
+  for root, image, label in chosen:
     region = config.data.region if image.method in _OF_WHOLE_PHOTOS else 'full'
     record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file)
-    shown = samples.read(record, tiles.Tiling(geometry_of(config, region)))
+    shown = samples.read(record, tiles.Tiling(regions.Geometry.of(config.data, region=region)))
     if shown.reason:
-      broken += 1
-      if broken > config.data.max_broken * len(chosen):
-        raise UserError(f'{root}: {image.file}: {shown.reason} ({broken} of {row + 1} made images); make the set again')
-      notes.append(f'skipped {image.file} of {root}: {shown.reason}')
+      skipped.append(dataset.Skipped(f'{root}/{image.file}', shown.reason))
+      dataset.check_skipped(skipped, len(chosen), config.data.max_broken)
       continue
     images.append(shown.image[None])
     kept.append((label, f'{root}/{image.file}', image.source_sha256 or ''))
   labels, files, sha256 = ([row[column] for row in kept] for column in range(3))
-  return Lot(np.concatenate(images), np.array(labels, np.int32), files, files, sha256)
+  return dataset.InMemory(np.concatenate(images), np.array(labels, np.int32), files, files, sha256,
+                          skipped=tuple(skipped), notes=tuple(notes))

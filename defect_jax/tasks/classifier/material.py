@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from defect_jax.config import UserError, nearest
+from defect_jax.config import UserError
 from defect_jax.data import dataset, parts, prepared
+from defect_jax.data.dataset import InMemory
 from defect_jax.data.photos import PhotoError
 from defect_jax.tasks.classifier import made_images
-from defect_jax.tasks.classifier.lots import DEFECT, GOOD, Lot, geometry_of, label_of
+from defect_jax.tasks.classifier.lots import DEFECT, GOOD, label_of
 
 _FEW = 5  # workpieces of a class in a measured part, below which a note says so
 
@@ -19,43 +20,44 @@ _FEW = 5  # workpieces of a class in a measured part, below which a note says so
 class Material:
   """What a classifier is trained and measured on.
 
-  classes: names, good first. real, validation, test: Lot, the second may be empty, as are all but test where a trained
-  classifier is measured. made: Lot. notes: lines.
+  classes: names, good first. validation may be empty, as are all but test where a trained classifier is measured.
+  skipped: photos. lines: for the user, those on skipped photos too.
   """
   classes: list
-  real: Lot
-  validation: Lot
-  test: Lot
-  made: Lot
-  notes: list
+  real: InMemory
+  validation: InMemory
+  test: InMemory
+  made: InMemory
+  skipped: list
+  lines: list
 
   @property
   def train(self):
-    return Lot.joined([self.real, self.made])
+    return InMemory.joined([self.real, self.made])
 
   @property
   def seen(self):
     """SHA-256 of what is trained on, or chosen by, and of what such images were made from."""
-    return frozenset(sha for lot in (self.real, self.made, self.validation) for sha in lot.sha256 if sha)
+    return frozenset(sha for photos in (self.real, self.made, self.validation) for sha in photos.sha256 if sha)
 
 
 def open_material(config):
   """Material of a config. Raises UserError for what cannot be trained on, before anything is written."""
   listed = [_Listed(config, number, source, path) for number, (source, path) in enumerate(real_sets(config.data))]
-  names = _defects(config.data.defects, sorted({record.label for of in listed for record in of.records} - {GOOD}))
+  names = _defects(config.data.defects, [record for of in listed for record in of.records])
   classes = [GOOD, DEFECT] if config.data.merge else [GOOD, *names]
-  part, notes = config.measure.part, []
+  part, notes, opened = config.measure.part, [], []
   tested = [pair for of in listed for pair in of.test(names, part)]
   chosen = [] if config.classifier else [pair for of in listed for pair in of.pool(names)]
   _check_memory(config, sum(2 * photos.nbytes for _, photos in tested + chosen))  # before they are read
-  test = _once(_lot(tested, classes, part, notes), part, notes)
+  test = _once(_numbered(tested, classes, part, opened), part, notes)
   notes += few_workpieces(test, classes)
   if config.classifier:
     none = test.only([])
-    return Material(classes, none, none, test, none, list(dict.fromkeys(notes)))
+    return _material(classes, none, none, test, none, opened, notes)
   # Those of dev and of final, whichever is measured on: a later run may measure this classifier on the other.
   apart = {sha: file for of in listed for sha, file in of.apart()}
-  pool = _without_copies(_once(_lot(chosen, classes, 'pool', notes), 'pool', notes), apart, notes)
+  pool = _without_copies(_once(_numbered(chosen, classes, 'pool', opened), 'pool', notes), apart, notes)
   _check_classes(pool, classes, 'pool')
   held = hold_out(pool.labels, pool.groups, config.validation.share, config.seed)
   real, validation = pool.only(~held), pool.only(held)
@@ -65,9 +67,14 @@ def open_material(config):
   mates = [pair for of in listed for pair in of.mates(set(validation.groups))]
   held_out = made_images.Held(set(validation.files).union(file for _, file in mates),
                               set(validation.sha256).union(sha for sha, _ in mates))
-  made = made_images.open_lot(config, real, classes, names, part_of, apart, held_out, notes)
-  _check_memory(config, sum(lot.images.nbytes for lot in (real, validation, test, made)))
-  return Material(classes, real, validation, test, made, list(dict.fromkeys(notes)))
+  made = made_images.load(config, real, classes, names, part_of, apart, held_out)
+  _check_memory(config, sum(2 * of.nbytes for of in (real, validation, test, made)))
+  return _material(classes, real, validation, test, made, [*opened, made], notes)
+
+
+def _material(classes, real, validation, test, made, opened, notes):
+  skipped = [*dict.fromkeys(photo for of in opened for photo in of.skipped)]
+  return Material(classes, real, validation, test, made, skipped, [*dict.fromkeys([*dataset.lines(*opened), *notes])])
 
 
 def real_sets(data):
@@ -107,11 +114,11 @@ class _Listed:
   def __init__(self, config, number, source, path):
     """number: of the set among those that the config names."""
     self._config, self._number, self._source, self._path = config, number, source, path
-    self.records = dataset.list_photos(source, path, config.data.cell_type)
+    self.records = dataset.list_photos(source, path, cell_type=config.data.cell_type)
     self._sha256 = {}  # of files that were opened
 
   def pool(self, names):
-    """Pairs (self, sets.PhotoSet) of the pool's good photos and of few-shot defective ones, as far as there are any."""
+    """Pairs (self, Dataset) of the pool's good photos and of few-shot defective ones, as far as there are any."""
     data = self._config.data
     for wanted, count in (((GOOD,), data.good), (names, data.few_shot)):
       if self._has(wanted, 'pool'):
@@ -127,7 +134,7 @@ class _Listed:
     return self._digests(record for record in self.records if record.part != 'pool')
 
   def mates(self, groups):
-    """Pairs (SHA-256, file) of the pool's photos of some groups, of Lot.groups, whether they were drawn or not."""
+    """Pairs (SHA-256, file) of the pool's photos of some groups of all sets, whether they were drawn or not."""
     return self._digests(record for record in self.records
                          if record.part == 'pool' and self.group(record.group) in groups)
 
@@ -141,11 +148,10 @@ class _Listed:
     return any(record.label in wanted and record.part == part for record in self.records)
 
   def _open(self, wanted, part, count):
-    here = {record.label for record in self.records}
-    data = self._config.data
-    photos = dataset.open_set(source=self._source, path=self._path, part=part, classes=[n for n in wanted if n in here],
-                           few_shot=count, seed=self._config.seed, geometry=geometry_of(self._config),
-                           cell_type=data.cell_type, max_broken=data.max_broken)
+    here = dataset.labels_of(self.records)
+    changes = {'source': self._source, 'path': self._path, 'part': part, 'few_shot': count,
+               'defects': [name for name in wanted if name in here]}
+    photos = dataset.load(records=self.records, seed=self._config.seed, **self._config.data.to_dict() | changes)
     self._sha256 |= zip(photos.files, photos.sha256, strict=True)
     return photos
 
@@ -155,28 +161,26 @@ class _Listed:
     return f'{self._source} {self._number}: {name}' if self._number else f'{self._source}: {name}'
 
 
-def _defects(wanted, found):
-  for name in wanted:
-    if name not in found:
-      raise UserError(f'data.defects: no class {name!r} of defects; the photos have {", ".join(found)}'
-                      f'{nearest(name, found)}')
-  if not found:
+def _defects(wanted, records):
+  """Names of the wanted classes of defects, all of them where none are named."""
+  defective = [record for record in records if record.label != GOOD]
+  dataset.check_classes(wanted, defective)
+  if not defective:
     raise UserError('data: the photos are all good, so there is nothing to tell apart; add photos of a defect')
-  return list(wanted) or found
+  return list(wanted) or dataset.labels_of(defective)
 
 
-def _lot(opened, classes, part, notes):
-  """Lot of pairs of _Listed and PhotoSet; UserError where a class has no photos."""
-  if not opened:
+def _numbered(chosen, classes, part, opened):
+  """One Dataset with numbered classes of pairs of _Listed and Dataset, which are added to `opened`; UserError where a
+  class has no photos."""
+  if not chosen:
     raise UserError(f'data: the part {part} has no photos of these classes; add photos, or name others')
-  lots = []
-  for listed, photos in opened:
-    notes += photos.notes
-    labels = np.array([label_of(name, classes) for name in photos.classes], np.int32)
-    lots.append(Lot(photos.images(), labels, photos.files, list(map(listed.group, photos.groups)), photos.sha256))
-  lot = Lot.joined(lots)
-  _check_classes(lot, classes, part)
-  return lot
+  opened += [photos for _, photos in chosen]
+  joined = InMemory.joined([
+      InMemory(photos.images(), np.array([label_of(name, classes) for name in photos.labels], np.int32), photos.files,
+               [*map(listed.group, photos.groups)], photos.sha256) for listed, photos in chosen])
+  _check_classes(joined, classes, part)
+  return joined
 
 
 def few_workpieces(test, classes):
@@ -187,20 +191,20 @@ def few_workpieces(test, classes):
       yield f'the tested photos of {name} show {count} workpiece{"s" * (count > 1)}: intervals are too narrow'
 
 
-def _once(lot, part, notes):
-  """The Lot without photos that are in it already, under another name or in another set."""
+def _once(photos, part, notes):
+  """The photos without photos that are in it already, under another name or in another set."""
   first = {}
-  for row, sha in enumerate(lot.sha256):
+  for row, sha in enumerate(photos.sha256):
     first.setdefault(sha, row)
-  again = [row for row, sha in enumerate(lot.sha256) if first[sha] != row]
+  again = [row for row, sha in enumerate(photos.sha256) if first[sha] != row]
   if again:
     notes.append(f'{len(again)} photos of the part {part} are in it twice and count once; such as '
-                 f'{lot.files[again[0]]}, which is {lot.files[first[lot.sha256[again[0]]]]}')
-  return lot.only(sorted(first.values()))
+                 f'{photos.files[again[0]]}, which is {photos.files[first[photos.sha256[again[0]]]]}')
+  return photos.only(sorted(first.values()))
 
 
 def _without_copies(pool, apart, notes):
-  """The Lot of the pool without photos that stand in dev or final under another name."""
+  """The photos of the pool without photos that stand in dev or final under another name."""
   known = np.array([of in apart for of in pool.sha256])
   if known.any():
     row = int(np.argmax(known))
@@ -209,8 +213,8 @@ def _without_copies(pool, apart, notes):
   return pool.only(~known)
 
 
-def _check_classes(lot, classes, part):
-  missing = [name for label, name in enumerate(classes) if not np.any(lot.labels == label)]
+def _check_classes(photos, classes, part):
+  missing = [name for label, name in enumerate(classes) if not np.any(photos.labels == label)]
   if missing:
     raise UserError(f'data: the part {part} has no photos of {", ".join(missing)}; leave the class out of data.defects '
                     'or add photos')

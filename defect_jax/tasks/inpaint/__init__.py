@@ -27,7 +27,7 @@ def run(config, workdir):
   g = config.geometry
   settings = geometry.Settings(g.mode, g.crop, g.target, g.feather, g.padding)
   photo_folder = sources.folder_of(config)
-  records = folder.list_photos(photo_folder, 'photos', plain=True)
+  records = folder.list(photo_folder, 'photos', plain=True)
   fixed = sources.fixed_mask(config.masks)
   chosen, skipped = sources.choose(records, config, settings, fixed)
   marks = sources.real_marks(records, config.part, config.defects) if config.masks.kind == 'real' else {}
@@ -40,7 +40,7 @@ def run(config, workdir):
       logging.warning('the prompt %r is longer than the model reads; cut off: %r', text, lost)
   workdir.open()
   for line in skipped:
-    logging.warning(line)
+    logging.warning('%s', line)
   root = workdir.path(writer.IMAGE_SET) if config.set is None else pathlib.Path(config.set)
   print(f'{config.count} images of {len(chosen)} photos by {model.model}, {config.sampler.name}, '
         f'{config.sampler.steps} steps, {sampler.canvas[0]} x {sampler.canvas[1]} px; {parallel.devices()} '
@@ -64,8 +64,8 @@ def _produce(config, workdir, photo_folder, root, make, skipped):
   rate = found.made / max(seconds - compile_seconds, 1e-9)
   summary = {'steps': config.count, 'seconds': seconds, 'compile_seconds': compile_seconds,
              'images_per_second': rate, 'devices': parallel.devices(), 'platform': jax.default_backend(),
-             'images': found.total, 'skipped': len(skipped), 'skipped_photos': skipped, 'whole': found.whole,
-             'seconds_per_image': 1 / rate if rate else None, 'model': make.model.model}
+             'images': found.total, 'skipped': len(skipped), 'skipped_photos': [*map(str, skipped)],
+             'whole': found.whole, 'seconds_per_image': 1 / rate if rate else None, 'model': make.model.model}
   made = manifest.read_manifest(root) if found.whole else []
   if not found.whole:
     print('this share is made; the set is whole once those of the other processes are', flush=True)

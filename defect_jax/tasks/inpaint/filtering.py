@@ -33,7 +33,7 @@ def selector(config, records):
                               config.filter.quantile)
 
   def select(candidates, defects):
-    squares = [regions.place(*one, view, name)[0] for lot in candidates for *one, name in lot]
+    squares = [regions.place(photo, mask > 0, view, name)[0] for lot in candidates for photo, mask, name in lot]
     seen = generation.features_of(np.stack(squares))
     return reading.choose(seen.reshape(len(candidates), -1, seen.shape[1]), defects)
 

@@ -1,5 +1,7 @@
 """Made defects against real ones: each is looked at as a square around its mask."""
 
+import dataclasses
+
 import numpy as np
 from absl import logging
 
@@ -30,7 +32,7 @@ def measure(config, photo_folder, root, made):
 
 def _known(config, photo_folder):
   """Those of the asked defects that there are photos of, all of them where there are of none."""
-  there = {record.label for record in folder.list_photos(photo_folder, 'photos', plain=True)}
+  there = {record.label for record in folder.list(photo_folder, 'photos', plain=True)}
   known = [name for name in config.defects if name in there]
   if known and len(known) < len(config.defects):
     logging.warning('measured against real defects of %s alone: there are none of the others', ', '.join(known))
@@ -39,8 +41,8 @@ def _known(config, photo_folder):
 
 def _real(classes, photo_folder, view, part):
   try:
-    return dataset.open_set(source='folder', path=str(photo_folder), part=part, classes=classes, geometry=view,
-                         max_broken=1.).images()
+    return dataset.load(source='folder', path=str(photo_folder), part=part, defects=classes, max_broken=1.,
+                        **dataclasses.asdict(view)).images()
   except UserError as error:
     logging.info('no real defects of part %s to measure against: %s', part, error)
     return np.zeros((0, view.size, view.size, 3), np.float32)
@@ -49,7 +51,7 @@ def _real(classes, photo_folder, view, part):
 def _square(root, image, view):
   try:
     photo, mask = (writer.read_levels(root / name) for name in (image.file, image.mask))
-    return regions.place(photo, mask, view, image.file)[0]
+    return regions.place(photo, mask > 0, view, image.file)[0]
   except photos.PhotoError as error:
     logging.warning('not measured: %s', error)
     return None

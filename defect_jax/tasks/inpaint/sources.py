@@ -9,8 +9,8 @@ from concurrent import futures
 import numpy as np
 from absl import logging
 
-from defect_jax.config import UserError, nearest
-from defect_jax.data import parts, photos
+from defect_jax.config import UserError
+from defect_jax.data import dataset, parts, photos
 from defect_jax.diffusion import geometry, masks, weights
 
 _THREADS = 4  # large photos decoded at a time
@@ -34,7 +34,7 @@ class Source:
 
 
 def folder_of(config):
-  """Where the photos are, as folder.list_photos takes it; `default` are surfaces that come with this package.
+  """Where the photos are, as folder.list takes it; `default` are surfaces that come with this package.
 
   UserError where other weights do not know these.
   """
@@ -52,10 +52,10 @@ def choose(records, config, settings, fixed):
   Args:
     records: of all photos. config: of the run. settings: geometry.Settings. fixed: of `fixed_mask`.
 
-  Returns (list of Source, lines on photos that were skipped). No more are opened than are needed. UserError where
-  there is none.
+  Returns (list of Source, list of dataset.Skipped). No more are opened than are needed. UserError where there is none.
   """
-  usable = _in_part([record for record in records if record.label in _known(records, config.classes)], config.part)
+  dataset.check_classes(config.classes, records, 'classes')
+  usable = _in_part([record for record in records if record.label in config.classes], config.part)
   order = np.random.default_rng(config.seed).permutation(len(usable))
   needed, sources, skipped = -(-config.count // config.variants), [], []
   with futures.ThreadPoolExecutor(_THREADS) as pool:
@@ -65,16 +65,8 @@ def choose(records, config, settings, fixed):
         (sources if isinstance(found, Source) else skipped).append(found)
   if not sources:
     others = f' (and {len(skipped) - 1} more photos)' if len(skipped) > 1 else ''
-    raise UserError(f'photos: none can be used: {skipped[0]}{others}')
-  return sources, [f'skipped {line}' for line in skipped]
-
-
-def _known(records, classes):
-  found = sorted({record.label for record in records})
-  for name in classes:
-    if name not in found:
-      raise UserError(f'classes: no photos of class {name!r}; there are {", ".join(found)}{nearest(name, found)}')
-  return classes
+    raise UserError(f'photos: none can be used: {skipped[0].file}: {skipped[0].reason}{others}')
+  return sources, skipped
 
 
 def _in_part(records, part):
@@ -86,7 +78,7 @@ def _in_part(records, part):
 
 
 def _opened(record, settings, fixed):
-  """Source, or a line saying why the photo cannot be used."""
+  """Source, or Skipped."""
   try:
     data = photos.read(record.photo, record.file)
     shape = photos.decode(data, record.file).shape[:2]
@@ -96,7 +88,7 @@ def _opened(record, settings, fixed):
     if mask is not None and not mask[top:top + height, left:left + width].any():
       raise photos.PhotoError(record.file, 'the target area holds nothing of the mask')
   except photos.PhotoError as error:
-    return str(error)
+    return dataset.Skipped(record.file, error.told_of(record.file))
   return Source(record, hashlib.sha256(data).hexdigest())
 
 
@@ -123,7 +115,7 @@ def real_marks(records, part, defects):
 
   A defect of which there are no masks takes those of all classes. UserError where there is none at all.
   """
-  known = [record for record in records if record.mask and record.part == part]
+  known = [record for record in records if record.annotation and record.part == part]
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     found = list(zip(known, pool.map(_marks, known), strict=True))
   every = [marks for _, marks in found if marks is not None]
@@ -135,11 +127,9 @@ def real_marks(records, part, defects):
 
 
 def _marks(record):
-  name = f'mask of {record.file}'
   try:
-    levels = photos.decode(record.mask, name)
+    marked = record.annotation.read(photos.decode(record.photo, record.file).shape[:2])
   except photos.PhotoError as error:
     logging.warning('skipped %s', error)
     return None
-  marked = levels > 0 if levels.ndim == 2 else (levels > 0).any(-1)
   return masks.RealMask.of(marked) if marked.any() else None

@@ -8,7 +8,7 @@ from absl import logging
 
 from defect_jax import __version__, parallel
 from defect_jax.config import UserError, config_hash
-from defect_jax.data import prepared
+from defect_jax.data import dataset, prepared
 from defect_jax.diffusion import finetune
 from defect_jax.report import inpaint_train as report
 from defect_jax.tasks import fitting
@@ -19,16 +19,16 @@ _DEV_AREAS = 64  # for the held-out loss
 
 
 class Material(typing.NamedTuple):
-  """Texts, the Lot that is trained on, the one that is held out or None, and the digest of the given weights or ''."""
+  """Texts, the areas that are trained on, those held out or None, and the digest of the given weights or ''."""
   texts: material.Texts
-  train: material.Lot
-  dev: material.Lot | None
+  train: dataset.InMemory
+  dev: dataset.InMemory | None
   weights: str
 
   def digest(self):
     """fitting.digest of all that the training and its held-out loss come from."""
-    dev = [] if self.dev is None else [self.dev.digest()]
-    return fitting.digest(self.train.digest(), *dev, np.frombuffer(self.weights.encode(), np.uint8))
+    areas = [np.frombuffer(bytes.fromhex(of.digest()), np.uint8) for of in (self.train, self.dev) if of is not None]
+    return fitting.digest(*areas, np.frombuffer(self.weights.encode(), np.uint8))
 
 
 def run(config, workdir):
@@ -41,13 +41,13 @@ def run(config, workdir):
     learner = learners.of_weights(config, texts)
   else:
     parts = learners.configs_of(config, texts)
-  train, notes = material.open_lot(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
+  train = material.open_areas(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
   dev = _open_dev(config)
   seen = Material(texts, train, dev, learner.model.digest if learner else '')
   fitting.check_finished(workdir, seen.digest())
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
-  for line in _opening_lines(config, train, dev, notes):
+  for line in _opening_lines(config, train, dev):
     print(line, flush=True)
   if learner is None:
     learner, stage = learners.from_scratch(config, workdir, texts, train, *parts)
@@ -55,16 +55,16 @@ def run(config, workdir):
 
 
 def _open_dev(config):
-  """Lot of the held-out photos, an area each, or None where there are too few."""
+  """The held-out photos, an area each, or None where there are too few."""
   try:
-    return material.open_lot(config, config.measure.part, 0, None, flip=False)[0]
+    return material.open_areas(config, config.measure.part, 0, None, flip=False)
   except UserError as error:
     logging.warning('no held-out photos, so neither dev_loss nor KID: %s', error)
     return None
 
 
-def _opening_lines(config, train, dev, notes):
-  yield from (f'note: {note}' for note in notes)
+def _opening_lines(config, train, dev):
+  yield from (f'note: {line}' for line in dataset.lines(train))
   counts = ', '.join(f'{train.labels.count(name)} {name}' for name in config.data.classes)
   yield (f'{len(train)} areas of {config.data.size} px ({counts}), part {config.data.part}; '
          f'{len(dev) if dev else 0} held out; {parallel.devices()} {jax.default_backend()} device(s)')
@@ -78,8 +78,8 @@ def _learn(config, workdir, learner, seen, stage):
   data = stages.bank(model, train, texts)
   loss = finetune.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
   descent = stages.denoising_descent(config, loss, keys[0])
-  defects = train.defects()
-  found = measures.places(train.good(), defects, texts, config.measure.images, config.seed)
+  defects = material.defects(train)
+  found = measures.places(material.good(train), defects, texts, config.measure.images, config.seed)
   fill = measures.Inpainter(config, model, texts, found)
   held_out = _held_out(loss, model, dev, texts, learner.frozen, keys[2])
 
@@ -118,7 +118,7 @@ def _held_out(loss, model, dev, texts, frozen, key):
   if dev is None:
     return lambda params: {}
   chosen = np.unique(np.linspace(0, len(dev) - 1, min(len(dev), _DEV_AREAS)).astype(int))
-  data = stages.bank(model, dev.take(chosen), texts)
+  data = stages.bank(model, dev.only(chosen), texts)
   slots = np.arange(len(chosen))
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
   mean = jax.jit(lambda *arguments: loss(*arguments, keys, slots)[0].mean())
@@ -128,7 +128,7 @@ def _held_out(loss, model, dev, texts, frozen, key):
 def _realism(config, before, found, made, defects, dev):
   """Measures of what was `made`, of what the function `before` gives, and of cut and paste; None where there are too
   few held-out defects."""
-  real = None if dev is None else dev.defects()
+  real = None if dev is None else material.defects(dev)
   if real is None or not len(real):
     return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
                           'memorised_fraction'))

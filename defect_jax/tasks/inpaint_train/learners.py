@@ -58,13 +58,13 @@ class Finetuner:
     return cls(model, model, params, moved, frozen, join, write)
 
 
-def from_scratch(config, workdir, texts, lot, configs, tokenizer):
+def from_scratch(config, workdir, texts, train, configs, tokenizer):
   """(Finetuner, summary of the autoencoder's training); trains the autoencoder, or finds it trained."""
-  vae, stage = stages.fit_autoencoder(config, workdir, configs, lot)
+  vae, stage = stages.fit_autoencoder(config, workdir, configs, train)
   begin = small_model.begin(configs, config.seed)
   before = _pipeline(config, workdir, configs, begin, tokenizer)
   params = begin | {'vae': vae}
-  scale = _scale(_pipeline(config, workdir, configs, params, tokenizer), lot)
+  scale = _scale(_pipeline(config, workdir, configs, params, tokenizer), train)
   configs = configs | {'vae': configs['vae'] | {'scaling_factor': scale}}
   model = _pipeline(config, workdir, configs, params, tokenizer)
   return dataclasses.replace(_full(config, model, params, texts, ('unet', 'text_encoder')), before=before), stage
@@ -117,8 +117,8 @@ def _full(config, model, params, texts, parts):
                     lambda moved, frozen: frozen | moved, write)
 
 
-def _scale(plain, lot):
+def _scale(plain, train):
   """What latents of a Pipeline that does not scale them are multiplied by: 1 over their deviation on some areas."""
-  rows = np.unique(np.linspace(0, len(lot) - 1, min(len(lot), 128)).astype(int))
-  canvases = lot.canvases()
-  return 1 / finetune.scale_of(plain.encode_photos([canvases[row] for row in rows], list(lot.marks[rows])))
+  rows = np.unique(np.linspace(0, len(train) - 1, min(len(train), 128)).astype(int))
+  chosen = train.only(rows)
+  return 1 / finetune.scale_of(plain.encode_photos([*chosen.images()], [*chosen.masks]))

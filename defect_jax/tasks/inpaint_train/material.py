@@ -1,79 +1,48 @@
 """What is learnt from: areas of photos, what of them is made anew, and the texts that go with their classes."""
 
-import dataclasses
-
 import numpy as np
 
 from defect_jax.config import UserError
-from defect_jax.data import areas
+from defect_jax.data import areas, dataset
 from defect_jax.diffusion import masks
 from defect_jax.evaluation import generation
-from defect_jax.tasks import fitting, prompts
+from defect_jax.tasks import prompts
 
 _EMPTY = ''  # the text of what is left out
 
 
-@dataclasses.dataclass(frozen=True)
-class Lot:
-  """Areas to learn from.
-
-  Attributes:
-    images: uint8 `[N, S, S, 3]`. marks: bool `[N, S, S]`, what is made anew. labels: class of each. files, groups: of
-      their photos.
-  """
-  images: np.ndarray
-  marks: np.ndarray
-  labels: list
-  files: list
-  groups: list
-
-  def __len__(self):
-    return len(self.labels)
-
-  def digest(self):
-    """fitting.digest of what is learnt from."""
-    return fitting.digest(self.images, self.marks, np.array(self.labels))
-
-  def canvases(self):
-    """List of float32 `[S, S, 3]` in [0, 1]."""
-    return [np.float32(image) / 255 for image in self.images]
-
-  def good(self):
-    """The Lot of the good areas."""
-    return self.take([row for row, label in enumerate(self.labels) if label == areas.GOOD])
-
-  def defects(self):
-    """The Lot of all others."""
-    return self.take([row for row, label in enumerate(self.labels) if label != areas.GOOD])
-
-  def take(self, rows):
-    """The Lot of some rows."""
-    return Lot(self.images[rows], self.marks[rows],
-               *([of[row] for row in rows] for of in (self.labels, self.files, self.groups)))
+def good(areas_of):
+  """The good ones of a Dataset of areas."""
+  return areas_of.only([row for row, label in enumerate(areas_of.labels) if label == areas.GOOD])
 
 
-def open_lot(config, part, few_shot, count, flip):
-  """Areas of a part of the photos.
+def defects(areas_of):
+  """All others."""
+  return areas_of.only([row for row, label in enumerate(areas_of.labels) if label != areas.GOOD])
+
+
+def open_areas(config, part, few_shot, count, flip):
+  """Areas of a part of the photos: uint8 `[N, S, S, 3]`, with masks of what is made anew, and class names as labels.
 
   Args:
     few_shot: photos of a defect class, 0 for all. count: areas, half of them of defects; None, one for each photo, and
       of a class of 50 photos or more at least the 100 that KID is measured against. flip: whether to mirror some.
 
-  Returns (Lot, notes). UserError.
+  Returns dataset.InMemory. Raises UserError.
   """
   data = config.data
-  chosen, notes = areas.records(data.source, data.path, data.cell_type, part, data.classes, few_shot, config.seed)
+  chosen, notes = areas.records(**data.to_dict() | {'part': part, 'few_shot': few_shot}, seed=config.seed)
   view = areas.Crop(data.size, data.context, data.share)
   counts = _per_photo(chosen) if count is None else _counts(data.classes, count)
   drawn, skipped = areas.draw(chosen, counts, view, config.seed, data.max_broken)
   rng = np.random.default_rng([config.seed, len(drawn)])
-  pairs = [_turned(area, config, flip, rng) for area in drawn]
-  images, marks = (np.stack(part) for part in zip(*pairs, strict=True))
-  good = np.array([area.label == areas.GOOD for area in drawn])
-  if not good.all():  # masks as of defects, so that what the mask looks like does not tell whether one is there
-    marks[good] = marks[rng.choice(np.flatnonzero(~good), good.sum())]
-  told = ([getattr(area, of) for area in drawn] for of in ('label', 'file', 'group'))
-  return Lot(images, marks, *told), notes + skipped
+  pairs = [_flipped(area, config, flip, rng) for area in drawn]
+  images, masks_of = (np.stack(part) for part in zip(*pairs, strict=True))
+  is_good = np.array([area.label == areas.GOOD for area in drawn])
+  if not is_good.all():  # masks as of defects, so that what the mask looks like does not tell whether one is there
+    masks_of[is_good] = masks_of[rng.choice(np.flatnonzero(~is_good), is_good.sum())]
+  labels, files, groups = ([getattr(area, name) for area in drawn] for name in ('label', 'file', 'group'))
+  return dataset.InMemory(images, labels, files, groups, masks=masks_of, skipped=tuple(skipped), notes=tuple(notes))
 
 
 def _counts(classes, count):
@@ -86,15 +55,15 @@ def _counts(classes, count):
   return counts | ({areas.GOOD: max(2, count - of_defects)} if areas.GOOD in classes else {})
 
 
-def _turned(area, config, flip, rng):
+def _flipped(area, config, flip, rng):
   """(image, what is made anew) of an area."""
-  image, mark, salience = area.image, area.mark, area.salience
+  image, mask, salience = area.image, area.mask, area.salience
   for axis, on in ((0, config.data.flip_vertical), (1, config.data.flip_horizontal)):
     if flip and on and rng.random() < 0.5:
-      image, mark = np.flip(image, axis), np.flip(mark, axis)
+      image, mask = np.flip(image, axis), np.flip(mask, axis)
       salience = None if salience is None else np.flip(salience, axis)
-  of = config.masks
-  return image, masks.covering(rng, mark, of.dilate, *of.size, salience, of.tries, of.coarse)
+  settings = config.masks
+  return image, masks.covering(rng, mask, settings.dilate, *settings.size, salience, settings.tries, settings.coarse)
 
 
 def _per_photo(chosen):

@@ -40,7 +40,7 @@ def places(good, defects, texts, count, seed, among=1):
   """Places of `count` defects in turn by class on good areas at random; where there are none, on the defects' own.
 
   Args:
-    good, defects: Lot of the part that is trained on. texts: material.Texts.
+    good, defects: Dataset of areas of the part that is trained on. texts: material.Texts.
     among: of so many good areas the one is taken that is most like the defect's own area around the mark, so that what
       is only seen at an edge is tried out at an edge.
   """
@@ -50,14 +50,14 @@ def places(good, defects, texts, count, seed, among=1):
   under = good if len(good) else defects
   below = [_alike(under, rng.integers(len(under), size=among), defects, donor) for donor in donors]
   labels = [defects.labels[row] for row in donors]
-  return Places(np.float32(under.images[below]) / 255, defects.marks[donors], texts.rows(labels), labels,
-                np.float32(defects.images[donors]) / 255)
+  return Places(under.only(below).images(), defects.masks[donors], texts.rows(labels), labels,
+                defects.only(donors).images())
 
 
 def _alike(good, rows, defects, donor):
   """Of some rows of good areas the one with the least squared difference to a defect's area around its mark."""
-  away = np.float32(good.images[rows]) - np.float32(defects.images[donor])  # [M, S, S, 3]
-  return int(rows[np.square(away[:, ~defects.marks[donor]]).sum((1, 2)).argmin()])
+  away = np.float32(good.pixels[rows]) - np.float32(defects.pixels[donor])  # [M, S, S, 3]
+  return int(rows[np.square(away[:, ~defects.masks[donor]]).sum((1, 2)).argmin()])
 
 
 def _endless(items):
@@ -137,13 +137,13 @@ class KidReference:
   """
 
   def __init__(self, config, train, real):
-    """train, real: Lots of defects that were trained on and that were not."""
+    """train, real: Datasets of defects that were trained on and that were not."""
     settings = config.measure
     self._seed = config.seed
     self._square = functools.partial(squares, margin=settings.margin, size=settings.size)
     rows = np.unique(np.linspace(0, len(train) - 1, min(len(train), _MOST_TRAINED)).astype(int))
     self._train, self._real = (self._square(np.float32(images) / 255, marks) for images, marks in (
-        (train.images[rows], train.marks[rows]), (real.images, real.marks)))
+        (train.pixels[rows], train.masks[rows]), (real.pixels, real.masks)))
     self.count, self.kid_of_training = len(self._real), None
     if self.enough:
       self._features = generation.features_of(self._real)

@@ -27,7 +27,7 @@ def configs_of(config, tokens):
                              tokens, model.text.length)
 
 
-def fit_autoencoder(config, workdir, configs, lot):
+def fit_autoencoder(config, workdir, configs, train):
   """Trains the autoencoder in the run's folder vae/, or finds it trained; (parameters, summary of that run)."""
   inner, chosen = Workdir(workdir.path(AUTOENCODER), workdir), config.autoencoder
   inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': config.seed, 'dtype': config.dtype,
@@ -42,8 +42,9 @@ def fit_autoencoder(config, workdir, configs, lot):
   if done is None:
     inner.open()
   with inner.running():
-    watch = fitting.Callback(_reconstructions(inner, vae, lot))
-    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': lot.images}, lot.digest(),
+    watch = fitting.Callback(_reconstructions(inner, vae, train))
+    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': train.pixels},
+                                        np.frombuffer(bytes.fromhex(train.digest()), np.uint8),
                                         chosen.batch, keys[1], watch, _images)
     if done is None:
       done = {'seconds': inner.seconds_spent(), **speed, 'loss': fitting.last_tenth(history),
@@ -53,9 +54,9 @@ def fit_autoencoder(config, workdir, configs, lot):
   return as_tree(state.average['vae']), done
 
 
-def _reconstructions(workdir, vae, lot):
+def _reconstructions(workdir, vae, train):
   """`evaluate` of fitting.Callback: a grid of areas and their reconstructions, and their squared error."""
-  shown = np.float32(lot.images[:: -(-len(lot) // _SHOWN)]) / 255
+  shown = np.float32(train.pixels[:: -(-len(train) // _SHOWN)]) / 255
 
   @jax.jit
   def reconstruct(params):
@@ -75,11 +76,11 @@ def _images(data, indices, weights):
   return {'image': data['image'][indices].astype(jnp.float32) / 255, 'weight': weights}
 
 
-def bank(model, lot, texts):
+def bank(model, areas, texts):
   """What is known of each area, encoded once: original, masked, mask (see Encoded) and its text's row."""
-  encoded = model.encode_photos(lot.canvases(), list(lot.marks))
+  encoded = model.encode_photos([*areas.images()], [*areas.masks])
   masked, original, mask = (np.stack(part) for part in zip(*encoded, strict=True))
-  return {'original': original, 'masked': masked, 'mask': mask, 'text': texts.rows(lot.labels)}
+  return {'original': original, 'masked': masked, 'mask': mask, 'text': texts.rows(areas.labels)}
 
 
 def rows(data, indices, weights):

@@ -19,7 +19,7 @@ from defect_jax.models import features
 from defect_jax.models import vae as models
 from defect_jax.runs.progress import ProgressBar
 from defect_jax.tasks.vae.measures import Measures
-from defect_jax.trained.vae import check_photos, model_of, open_vae, photos_of
+from defect_jax.trained.vae import model_of, open_vae, photos_of
 from defect_jax.training import control, events, feeding, loop, routing
 from defect_jax.training import state as training
 
@@ -36,8 +36,7 @@ def run(config, workdir):
 
 
 def train(config, workdir, photos, dev):
-  """`run` on a set of photos that is open, and one that is held out or None: each a sets.PhotoSet or what does as it
-  in length, items, images, shape, nbytes and notes."""
+  """`run` on a set of photos that is open, and one that is held out or None: each a Dataset."""
   model = model_of(config)
   standard, variance = _standardise(photos)
   targets = _targets(config, variance, len(photos))
@@ -51,7 +50,7 @@ def train(config, workdir, photos, dev):
   streams, frozen = routing.resolve(config.streams.to_dict(), params)
   trainer = _trainer(config, model, streams, keys)
   if workdir.read_summary() is not None:  # before it is opened: nothing of a finished run is lost by a refusal
-    check_photos(open_vae(workdir.root).standard.center, standard.center)
+    dataset.check_same(photos, None, open_vae(workdir.root).standard.center)
   workdir.open()
   for line in [*_opening_lines(config, photos, dev, targets, variance, streams, frozen),
                *(f'forecast: {sentence}' for sentence in words)]:
@@ -72,7 +71,7 @@ def _open_dev(config):
 
 
 def _standardise(photos):
-  """Standard and the variance about the mean image, photo by photo as of sets.mean_image."""
+  """Standard and the variance about the mean image, photo by photo as in dataset.mean_image."""
   center = dataset.mean_image(photos)
   variance = sum(np.mean(np.square(dataset.as_float(image) - center)) for image in photos) / len(photos)
   if variance < 1e-10:
@@ -135,7 +134,7 @@ def _lpips(streams):
 
 def _opening_lines(config, photos, dev, targets, variance, streams, frozen):
   """What the user should know before the run begins."""
-  yield from (f'note: {note}' for note in photos.notes)
+  yield from (f'note: {line}' for line in dataset.lines(photos))
   yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, part {config.data.part}, {config.data.size} px; '
          f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
   yield (f'targets: KLD {targets["kld"]:.4g} nats, MSE {targets["mse"]:.4g} = {targets["mse"] / variance:.2%} of the '
@@ -168,7 +167,7 @@ def _train(config, workdir, trainer, fresh, photos, measures, keys):
   began = time.monotonic()
   try:
     begun = flax.serialization.from_state_dict(fresh, host)
-    check_photos(begun.standard.center, fresh.standard.center)
+    dataset.check_same(photos, None, begun.standard.center)
     state = parallel.replicate(begun)
     state, history = runner.run(state, first, history, request)
   finally:

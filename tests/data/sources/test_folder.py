@@ -16,8 +16,8 @@ def touch(root, *files):
 
 
 def listed(root):
-  return {record.file: (record.label, record.mask and record.mask.relative_to(root).as_posix())
-          for record in folder.list_photos(root)}
+  return {record.file: (record.label, record.annotation and record.annotation.path.relative_to(root).as_posix())
+          for record in folder.list(root)}
 
 
 def test_mvtec_layout(tmp_path):
@@ -57,7 +57,7 @@ def test_an_index_that_cannot_be_read_is_named(tmp_path):
   touch(tmp_path, 'ok/1.png')
   (tmp_path / 'index.csv').write_bytes('path,group\nok/grün.png,a\n'.encode('cp1252'))
   with pytest.raises(UserError, match=r'index\.csv: '):
-    folder.list_photos(tmp_path)
+    folder.list(tmp_path)
 
 
 @pytest.mark.parametrize('line', ['images/1.png,1.0,mono', 'images/1.png 2.0 mono', 'images/1.png nan mono',
@@ -65,12 +65,12 @@ def test_an_index_that_cannot_be_read_is_named(tmp_path):
 def test_labels_of_another_format_are_named(tmp_path, line):
   (tmp_path / 'labels.csv').write_text(f'images/0.png 0.0 mono\n{line}\n')
   with pytest.raises(UserError, match=r'labels\.csv: line 2 is not "file probability type"'):
-    elpv.list_photos(root=tmp_path)
+    elpv.list(tmp_path)
 
 
 def test_without_an_index_each_photo_is_its_own_group(tmp_path):
   touch(tmp_path, 'ok/1.png', 'ng/1.png')
-  assert [record.group for record in folder.list_photos(tmp_path)] == ['ng/1.png', 'ok/1.png']
+  assert [record.group for record in folder.list(tmp_path)] == ['ng/1.png', 'ok/1.png']
 
 
 @pytest.mark.parametrize('above', [False, True])
@@ -80,13 +80,13 @@ def test_index_gives_groups(tmp_path, above):
   start = 'set/' if above else ''
   index = (tmp_path if above else root) / 'index.csv'
   index.write_text(f'path,group,more\n{start}ok/1.png,tile 7,x\n{start}ng/1.png,tile 7,\n')
-  assert [record.group for record in folder.list_photos(root)] == ['tile 7', 'tile 7']
+  assert [record.group for record in folder.list(root)] == ['tile 7', 'tile 7']
 
 
 def test_the_index_of_another_set_is_left_alone(tmp_path):
   touch(tmp_path / 'set', 'ok/1.png')
   (tmp_path / 'index.csv').write_text('path,group\nother/1.png,a\n')
-  assert folder.list_photos(tmp_path / 'set')[0].group == 'ok/1.png'
+  assert folder.list(tmp_path / 'set')[0].group == 'ok/1.png'
 
 
 @pytest.mark.parametrize(('text', 'reason'), [
@@ -98,7 +98,7 @@ def test_an_index_that_could_leak_is_refused(tmp_path, text, reason):
   touch(tmp_path, 'ok/1.png', 'ok/2.png')
   (tmp_path / 'index.csv').write_text(text)
   with pytest.raises(UserError, match=f'index.csv: {reason}'):
-    folder.list_photos(tmp_path)
+    folder.list(tmp_path)
 
 
 def test_refusals(tmp_path):
@@ -109,17 +109,17 @@ def test_refusals(tmp_path):
       ('photo.png', 'is a file'), ('gone', 'does not exist'), ('nothing', 'has neither'),
       ('empty', 'holds no photos'), ('both', 'has both train/ and ok/'), ('outer', 'perhaps you mean .*inner')):
     with pytest.raises(UserError, match=f'data.path: .*{name}.* {reason}'):
-      folder.list_photos(tmp_path / name)
+      folder.list(tmp_path / name)
   with pytest.raises(UserError, match='is not set'):
-    folder.list_photos(None)
+    folder.list(None)
 
 
 def test_elpv_counts():
   # labels.csv: `awk '{print $2, $3}' labels.csv | sort | uniq -c`
-  mono = [record.label for record in elpv.list_photos('mono')]
+  mono = [record.label for record in elpv.list(cell_type='mono')]
   counts = {label: mono.count(label) for label in ('good', 'maybe_good', 'maybe_defective', 'defective')}
   assert counts == {'good': 588, 'maybe_good': 117, 'maybe_defective': 56, 'defective': 313}
-  assert len(elpv.list_photos('poly')) == 920 + 178 + 50 + 402
-  assert all(record.photo.is_file() for record in elpv.list_photos('mono')[::50])
+  assert len(elpv.list(cell_type='poly')) == 920 + 178 + 50 + 402
+  assert all(record.photo.is_file() for record in elpv.list(cell_type='mono')[::50])
   with pytest.raises(UserError, match='cell_type'):
-    elpv.list_photos('Mono')
+    elpv.list(cell_type='Mono')
