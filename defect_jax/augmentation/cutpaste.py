@@ -1,81 +1,86 @@
 """Defects of training photos pasted on good ones: what made images have to be better than."""
 
+from typing import NamedTuple
+
 import numpy as np
+from jaxtyping import Bool, Float, UInt32
 from scipy import ndimage
 
 from defect_jax.data.salience import Salience
 
 _TRIED = 16  # boxes of a photo without a mask, of which the most salient is taken
 _SIDES = 0.2, 0.5  # of such a box over the image's side
-_SOFT = 1.5  # px, sigma of the border between piece and photo; its middle lies three pixels outside of what is marked
+_SOFT = 1.5  # px, sigma of the border between piece and photo; its middle lies three pixels outside the mask
 _EIGHT = np.ones((3, 3), bool)
+
+
+class Photo(NamedTuple):
+  """A training photo with the mask of its defect, empty if that is unknown."""
+  image: Float[np.ndarray, 's s c']
+  mask: Bool[np.ndarray, 's s']
+  file: str
+  label: str
+  sha256: str
 
 
 class Maker:
   """`make` of production.produce. Image i follows from (seed, i): its photos, piece and place are drawn by them."""
 
-  def __init__(self, good, defective, seed):
-    """good, defective: lists of Photo that all show one size. seed: of the draws."""
+  def __init__(self, good: list[Photo], defective: list[Photo], seed: int):
+    """good, defective: of one size. seed: of the draws."""
     self._good, self._defective, self._seed = good, defective, seed
     self._salience = Salience([photo.image for photo in good])
 
-  def __call__(self, indices):
-    """(list of {'file', 'mask'}, list of dicts of a manifest's keys)."""
-    return tuple(map(list, zip(*(self._one(int(index)) for index in indices), strict=True)))
+  def __call__(self, indices: UInt32[np.ndarray, 'n']) -> tuple[list[dict], list[dict]]:
+    """Of each image {'file', 'mask'}, and its line of the manifest."""
+    images, lineage = zip(*(self._make(int(index)) for index in indices), strict=True)
+    return list(images), list(lineage)
 
-  def _one(self, index):
+  def _make(self, index):
     rng = np.random.default_rng((self._seed, index))
-    good, defective = (of[int(rng.integers(len(of)))] for of in (self._good, self._defective))
+    good, defective = (photos[int(rng.integers(len(photos)))] for photos in (self._good, self._defective))
     made, mask = paste(good.image, defective.image, defective.mask, rng, self._salience)
     lineage = {'class': defective.label, 'method': 'cutpaste', 'seed': self._seed, 'source': good.file,
                'source_sha256': good.sha256, 'source_part': 'pool', 'other_source': defective.file}
     return {'file': made, 'mask': np.uint8(255) * mask}, lineage
 
 
-class Photo:
-  """A training photo: image float32 `[S, S, C]`, mask bool `[S, S]`, file, label and SHA-256."""
-
-  def __init__(self, image, mask, file, label, sha256):
-    self.image, self.mask, self.file, self.label, self.sha256 = image, mask, file, label, sha256
-
-
-def paste(good, defective, mask, rng, salience):
+def paste(good: Float[np.ndarray, 's s c'], defective: Float[np.ndarray, 's s c'], mask: Bool[np.ndarray, 's s'],
+          rng: np.random.Generator, salience: Salience) -> tuple[Float[np.ndarray, 's s c'], Bool[np.ndarray, 's s']]:
   """A piece of a defective photo laid over a good one, softly.
 
-  Where the defect is marked, the piece is what is marked, moved to where it fits. Else it is a box that stays where
-  it is, since such photos (solar cells) look alike at one place: of some boxes drawn by chance the one that is most
-  unusual beside good photos. The piece is made as bright as the good photo along its border, so that it is
-  not told by its brightness.
+  Where the defect has a mask, the piece is what the mask covers, moved to where it fits. Else it is a box that stays
+  where it is, since such photos (solar cells) look alike at one place: of some random boxes the one that is most
+  unusual beside good photos. The piece is made as bright as the good photo along its border, so that brightness does
+  not give it away.
 
-  Args:
-    good, defective: float32 `[S, S, C]` in [0, 1]. mask: bool `[S, S]` of the defect, empty where it is unknown.
-    rng: NumPy generator. salience: data.salience.Salience of good photos.
+  Args: mask: of the defect, empty if it is unknown. salience: of good photos.
 
-  Returns the image and which of its pixels are the piece's at least by a hundredth, bool `[S, S]`.
+  Returns the image and which of its pixels are the piece's at least by a hundredth.
   """
   if mask.any():
     defective, mask = _moved(defective, mask, rng)
   else:
     mask = _most_salient(salience(defective), rng)
-  alpha = ndimage.gaussian_filter(np.float32(ndimage.binary_dilation(mask, _EIGHT, 3)), _SOFT)
-  alpha = np.where(alpha < 0.01, 0, alpha)[..., None]
-  border = (alpha[..., 0] > 0) & ~ndimage.binary_dilation(mask, _EIGHT)
+  soft_mask = ndimage.gaussian_filter(np.float32(ndimage.binary_dilation(mask, _EIGHT, 3)), _SOFT)
+  soft_mask = np.where(soft_mask < 0.01, 0, soft_mask)[..., None]
+  border = (soft_mask[..., 0] > 0) & ~ndimage.binary_dilation(mask, _EIGHT)
   lighter = (good - defective)[border].mean(0) if border.any() else 0
-  made = (1 - alpha) * good + alpha * (defective + lighter)
-  return np.clip(made, 0, 1).astype(np.float32), alpha[..., 0] > 0
+  made = (1 - soft_mask) * good + soft_mask * (defective + lighter)
+  return np.clip(made, 0, 1).astype(np.float32), soft_mask[..., 0] > 0
 
 
 def _moved(image, mask, rng):
-  """Image and mask, both moved so that the mask's bounding box lies anywhere within, and mirrored by chance.
+  """Image and mask, both moved so that the mask's bounding box lies anywhere within, and flipped by chance.
 
   A defect that the photo's edge cuts off stays at that edge.
   """
   if rng.integers(2):
     image, mask = image[:, ::-1], mask[:, ::-1]
-  rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-  by = [_drawn(where[0], side - 1 - where[-1], rng) for where, side in zip((rows, columns), mask.shape, strict=True)]
+  spans = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
+  offset = [_drawn(span[0], side - 1 - span[-1], rng) for span, side in zip(spans, mask.shape, strict=True)]
   # What the soft border reaches beyond the photo goes on as its edge does.
-  return ndimage.shift(image, (*by, 0), order=0, mode='nearest'), ndimage.shift(mask, by, order=0)
+  return ndimage.shift(image, (*offset, 0), order=0, mode='nearest'), ndimage.shift(mask, offset, order=0)
 
 
 def _drawn(before, after, rng):

@@ -9,25 +9,31 @@ import contextlib
 import dataclasses
 import functools
 import os
-import pathlib
 import re
+from collections.abc import Callable, Mapping
 from concurrent import futures
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import UInt32
 
 from defect_jax.config import UserError
 from defect_jax.imagesets import manifest, writer
 from defect_jax.runs.atomic import TEMPORARY, disk_full_named, write_atomic
 
+# Of indices: as many images as writer.to_levels takes them, or dicts of several by keys of writer.FOLDERS that belong
+# together, and a dict per image with keys of a manifest line but `index`, `config_hash` and those of writer.FOLDERS.
+Make = Callable[[UInt32[np.ndarray, 'chunk']], tuple[list, list[dict[str, Any]]]]
 _THREADS = 4  # images encoded at a time; imagecodecs lets go of Python's lock
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class ShareProgress:
   """How far a production has come.
 
-  `made`: images recorded by this call. `done`, `total`: images recorded and to be made of this process's share.
-  `whole`: whether the set has all images, of all processes, and its manifest.jsonl.
+  made: images recorded by this call. done, total: images recorded and to be made of this process's share.
+  whole: whether the set has all images, of all processes, and its manifest.jsonl.
   """
   made: int
   done: int
@@ -35,8 +41,10 @@ class Progress:
   whole: bool
 
 
-def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, processes=1, stop=lambda: False,
-            inspect=None):
+def produce(root: str | Path, count: int, chunk: int, make: Make, config_hash: str,
+            on_progress: Callable[[int, int], None] | None = None, process: int = 0, processes: int = 1,
+            stop: Callable[[], bool] = lambda: False,
+            inspect: Callable[[Path, manifest.Made], dict[str, Any]] | None = None) -> ShareProgress:
   """Makes the images of a set that are not there yet.
 
   Chunk k, the indices from k * chunk on, belongs to process k % processes. Chunks already recorded are passed over, one
@@ -45,20 +53,17 @@ def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, 
 
   Args:
     root: the set's folder; of what it holds only the folders of images and the manifest's files are touched.
-    count: images of the whole set. chunk: images a call of `make`.
-    make: function of indices, uint32 `[chunk]`, to (`chunk` images as writer.to_levels takes them, list of one dict an
-      image with keys of a manifest line but `index`, `config_hash` and those of writer.FOLDERS). Instead of an image
-      there may be a dict of several that belong together, by keys of writer.FOLDERS. Always gets a full chunk: what it
-      returns for indices from `count` on is dropped.
-    config_hash: hex; a folder with images of another is refused.
-    on_progress: called with (done, total) of the share after each chunk is recorded.
-    process, processes: which share to make. stop: polled before each chunk; true ends after what was begun.
-    inspect: looks at an image's files once they are written: (root, Made) -> dict of further keys of its line.
+    count: images of the whole set. chunk: images per call of `make`, which always gets a full chunk: what it returns
+      for indices from `count` on is dropped.
+    config_hash: a folder with images of another is refused. on_progress: called with (done, total) of the share after
+      each chunk is recorded. process, processes: which share to make.
+    stop: polled before each chunk; if true, what was begun is recorded and no more.
+    inspect: looks at an image's files once they are written; returns further keys of its line.
 
-  Returns Progress. Raises UserError, with nothing touched, where the folder holds other images; DiskFull; ValueError
-  for what `make` returned.
+  Raises UserError, with nothing touched, if the folder holds other images; DiskFull; ValueError if what `make` returned
+  is no set of images.
   """
-  root = pathlib.Path(root)
+  root = Path(root)
   share = [range(first, min(first + chunk, count)) for first in range(process * chunk, count, processes * chunk)]
   made = _checked(root, count, config_hash)
   pending = [indices for indices in share
@@ -72,7 +77,7 @@ def produce(root, count, chunk, make, config_hash, on_progress=None, process=0, 
         done += recorded
         if on_progress:
           on_progress(done, total)
-  return Progress(done - before, done, total, done == total and _merged(root, count, config_hash, process))
+  return ShareProgress(done - before, done, total, done == total and _merged(root, count, config_hash, process))
 
 
 def _recorded(root, part, pending, chunk, make, config_hash, stop, inspect):
@@ -86,9 +91,9 @@ def _recorded(root, part, pending, chunk, make, config_hash, stop, inspect):
       images, lineage = make(np.arange(indices[0], indices[0] + chunk, dtype=np.uint32))
       if not len(images) == len(lineage) == chunk:
         raise ValueError(f'make returned {len(images)} images and {len(lineage)} lineages for {chunk} indices')
-      images = [of if isinstance(of, dict) else {'file': of} for of in images[:len(indices)]]
-      made = [manifest.Made.of({**values, **_paths(i, of), 'index': i, 'config_hash': config_hash})
-              for i, of, values in zip(indices, images, lineage[:len(indices)], strict=True)]
+      images = [image if isinstance(image, dict) else {'file': image} for image in images[:len(indices)]]
+      made = [manifest.Made.of({**values, **_paths(i, files), 'index': i, 'config_hash': config_hash})
+              for i, files, values in zip(indices, images, lineage[:len(indices)], strict=True)]
       if recording:
         yield recording.result()
       recording = recorder.submit(_record, writers, file, root, made, images, inspect)
@@ -102,7 +107,7 @@ def _paths(index, images):
 
 
 def _record(writers, file, root, made, images, inspect):
-  for key in {key for of in images for key in of}:
+  for key in {key for files in images for key in files}:
     (root / writer.FOLDERS[key]).mkdir(exist_ok=True)
   made = list(writers.map(functools.partial(_write, root, inspect), made, images))
   # A killed process leaves no line without its image, since the lines come last. After a power cut it may, since only
@@ -185,12 +190,27 @@ def _parts(root):
   return sorted(root.glob('manifest.*.jsonl'))
 
 
-def recorded(root):
-  """Made by index, all that is recorded in a set's folder, of its parts and its manifest.
+def refuse_others(root: Path, config_hash: str, origin_of: Callable[[int], Mapping[str, str | None]]) -> None:
+  """Raises UserError if an image recorded under this config would be made of another photo or by another model now.
 
-  In this order, since another process may be making one of the other.
+  origin_of: of an index, what its line would have under 'model' and, if known beforehand, 'source' and 'source_sha256'.
   """
-  made = {}
+  for image in recorded(root).values():
+    now = origin_of(image.index)
+    before = {key: getattr(image, key) for key in now}
+    if image.config_hash == config_hash and before != now:
+      raise UserError(f'image {image.index} was made {_words(before)}, and now it would be made {_words(now)}; put '
+                      'photos and weights back as they were, or begin another run')
+
+
+def _words(origin):
+  return (f'of {origin["source"]} ' if 'source' in origin else '') + f'by {origin["model"]}'
+
+
+def recorded(root: Path) -> dict[int, manifest.Made]:
+  """By index, all that is recorded in a set's folder: of its parts, then of its manifest, since another process may be
+  making it of the parts."""
+  made: dict[int, manifest.Made] = {}
   for part in _parts(root):
     made |= _read_part(part)
   if (root / manifest.NAME).exists():

@@ -1,45 +1,51 @@
 """Where the latents of new images come from: the prior, or the photos' own posteriors.
 
-A sampler is a function of keys, one an image, so image i is the same whatever is made with it. Every sampler has a
-temperature that its noise is multiplied by: 1 follows the distribution, less stays nearer to its centres.
+A sampler is a function of keys, one per image, so image i is the same whatever is made with it. Its noise is multiplied
+by a temperature: 1 follows the distribution, less stays nearer to its centres.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, Key
+from scipy.spatial.distance import cdist
 from sklearn import mixture
 
 from defect_jax.config import UserError
+from defect_jax.models.vae import Posterior
 
+Images = Float[Array, 'b s s c']
 NAMES = ('prior', 'posterior', 'interpolate', 'gmm', 'mosaic')
 _SEAM = 0.02  # of the side: how soft the edge between the pieces of a mosaic is
 _REACH = 0.25  # of the side: how far from the centre that edge may lie
-_NONE = np.int32(-1)  # of a photo's row
-_VARIANCE_FLOOR = 1e-3  # of a mixture's components: few photos would else make some of them points
+_NONE = np.int32(-1)  # in place of a photo's index
+_VARIANCE_FLOOR = 1e-3  # of a mixture's components, some of which would be points otherwise with few photos
 
 
 class Other(NamedTuple):
-  """What a mosaic has beyond the line through the image: z `[B, Z]`, and the line.
-
-  angle: of the line's normal, radians `[B]`. offset: of the line from the centre, in sides of the image, `[B]`.
-  """
-  z: jax.Array
-  angle: jax.Array
-  offset: jax.Array
+  """What a mosaic has beyond the line through the image: z, and the line: the angle of its normal (radians), and its
+  offset from the centre (in sides of the image)."""
+  z: Float[Array, 'b z']
+  angle: Float[Array, 'b']
+  offset: Float[Array, 'b']
 
 
 class Drawn(NamedTuple):
-  """z float32 `[B, Z]`, and the rows of the training photo it starts from and of a second one, int32 `[B]`; -1 for
-  none."""
-  z: jax.Array
-  photo: jax.Array
-  partner: jax.Array
+  """Latents, and the indices of the training photo that each starts from and of a second one; -1 for none."""
+  z: Float[Array, 'b z']
+  photo: Int[Array, 'b']
+  partner: Int[Array, 'b']
   other: Other | None = None
 
 
-def make(name, posterior, *, temperature, neighbours, components, seed, brightness):
+Sampler = Callable[[Key[Array, 'b']], Drawn]
+
+
+def make(name: str, posterior: Posterior, *, temperature: float, neighbours: int, components: int, seed: int,
+         brightness: Float[np.ndarray, 'n']) -> Sampler:
   """The sampler `name`.
 
   Args:
@@ -47,41 +53,37 @@ def make(name, posterior, *, temperature, neighbours, components, seed, brightne
       the line from one photo's mean to that of one of its nearest `neighbours`, with their noise mixed alike. gmm: of a
       Gaussian mixture with diagonal covariances fitted to the posterior means. mosaic: of the posteriors of a photo and
       of one of the `neighbours` most like it in brightness, whose decodings `images` joins.
-    posterior: models.vae.Posterior of the training photos, `[N, Z]`.
-    temperature: of the noise. neighbours: of interpolate and mosaic. components: of gmm. seed: of the fit.
-    brightness: `[N]`, mean of each photo.
+    posterior: of the training photos. temperature: of the noise. neighbours: of interpolate and mosaic.
+    components: of gmm. seed: of the fit. brightness: mean of each photo.
 
-  Returns keys `[B]` -> Drawn. UserError for more components or neighbours than the photos allow.
+  Raises UserError for more components or neighbours than the photos allow.
   """
   mean, std = jnp.asarray(posterior.mean), jnp.exp(0.5 * jnp.asarray(posterior.logvar))
   if name == 'prior':
-    one = _prior(mean.shape[1], temperature)
+    draw = _prior(mean.shape[1], temperature)
   elif name == 'posterior':
-    one = _posterior(mean, std, temperature)
+    draw = _posterior(mean, std, temperature)
   elif name == 'interpolate':
-    one = _interpolate(mean, std, temperature, neighbours)
+    draw = _interpolate(mean, std, temperature, neighbours)
   elif name == 'gmm':
-    one = _gmm(mean, temperature, components, seed)
+    draw = _gmm(mean, temperature, components, seed)
   else:
-    one = _mosaic(mean, std, temperature, _nearest(jnp.asarray(brightness)[:, None], neighbours))
-  return jax.vmap(one)
+    draw = _mosaic(mean, std, temperature, _nearest(jnp.asarray(brightness)[:, None], neighbours))
+  return jax.vmap(draw)
 
 
-def images(decode, drawn):
-  """Images `[B, S, S, C]` of a Drawn by `decode`, z `[B, Z]` to images."""
+def images(decode: Callable[[Float[Array, 'b z']], Images], drawn: Drawn) -> Images:
+  """The images of what was drawn."""
   if drawn.other is None:
     return decode(drawn.z)
   return join(decode(drawn.z), decode(drawn.other.z), drawn.other.angle, drawn.other.offset)
 
 
-def join(first, second, angle, offset):
+def join(first: Images, second: Images, angle: Float[Array, 'b'], offset: Float[Array, 'b']) -> Images:
   """Images that are `first` on one side of a line and `second` on the other, with a soft edge.
 
   Photos of one part lie one above the other, so a piece keeps its place. The second is made as bright as the first,
-  since one photo has one exposure.
-
-  Args:
-    first, second: `[B, S, S, C]`. angle, offset: `[B]`, see Other; the second lies on the side of the normal.
+  since one photo has one exposure. angle, offset: see Other; the second lies on the side of the normal.
   """
   side = first.shape[1]
   y, x = (jnp.mgrid[:side, :side] + 0.5) / side - 0.5
@@ -93,53 +95,55 @@ def join(first, second, angle, offset):
 
 
 def _prior(latent, temperature):
-  def one(key):
+  def draw(key):
     return Drawn(temperature * jax.random.normal(key, (latent,)), _NONE, _NONE)
-  return one
+  return draw
 
 
 def _posterior(mean, std, temperature):
-  def one(key):
+  def draw(key):
     for_photo, for_noise = jax.random.split(key)
     photo = jax.random.randint(for_photo, (), 0, len(mean))
     return Drawn(mean[photo] + temperature * std[photo] * jax.random.normal(for_noise, mean.shape[1:]), photo, _NONE)
-  return one
+  return draw
 
 
 def _nearest(points, neighbours):
-  """Rows of the `neighbours` points `[N, D]` nearest to each, `[N, neighbours]`."""
+  """Indices of the `neighbours` points `[N, D]` nearest to each, `[N, neighbours]`."""
   count = len(points)
   if neighbours >= count:
     raise UserError(f'sampler.neighbours = {neighbours}: a photo of {count} has {count - 1} others; ask for at most '
                     'that many')
-  distance = jnp.sum(jnp.square(points[:, None] - points[None]), -1)
-  return jnp.argsort(distance.at[jnp.arange(count), jnp.arange(count)].set(-1), axis=1)[:, 1:neighbours + 1]
+  distance = cdist(points, points)
+  np.fill_diagonal(distance, -1)
+  return jnp.asarray(np.argsort(distance, axis=1, kind='stable')[:, 1:neighbours + 1])
 
 
 def _interpolate(mean, std, temperature, neighbours):
   nearest = _nearest(mean, neighbours)
 
-  def one(key):
+  def draw(key):
     for_photo, for_other, for_place, for_noise = jax.random.split(key, 4)
     photo = jax.random.randint(for_photo, (), 0, len(mean))
     other = nearest[photo, jax.random.randint(for_other, (), 0, neighbours)]
     place = jax.random.uniform(for_place)
     noise = jax.random.normal(for_noise, mean.shape[1:])
-    center, spread = ((1 - place) * of[photo] + place * of[other] for of in (mean, std))
+    center, spread = ((1 - place) * values[photo] + place * values[other] for values in (mean, std))
     return Drawn(center + temperature * spread * noise, photo, other)
-  return one
+  return draw
 
 
 def _mosaic(mean, std, temperature, partners):
-  def one(key):
+  def draw(key):
     for_photo, for_other, for_line, for_noise = jax.random.split(key, 4)
     photo = jax.random.randint(for_photo, (), 0, len(mean))
     other = partners[photo, jax.random.randint(for_other, (), 0, partners.shape[1])]
     noise = jax.random.normal(for_noise, (2, mean.shape[1]))
-    z, other_z = (mean[row] + temperature * std[row] * own for row, own in zip((photo, other), noise, strict=True))
-    turn, place = jax.random.uniform(for_line, (2,))
-    return Drawn(z, photo, other, Other(other_z, 2 * jnp.pi * turn, _REACH * (2 * place - 1)))
-  return one
+    z, other_z = (mean[index] + temperature * std[index] * own
+                  for index, own in zip((photo, other), noise, strict=True))
+    angle, offset = jax.random.uniform(for_line, (2,))
+    return Drawn(z, photo, other, Other(other_z, 2 * jnp.pi * angle, _REACH * (2 * offset - 1)))
+  return draw
 
 
 def _gmm(mean, temperature, components, seed):
@@ -151,9 +155,9 @@ def _gmm(mean, temperature, components, seed):
   log_weights = jnp.log(jnp.float32(fitted.weights_))
   centers, spreads = jnp.float32(fitted.means_), jnp.float32(np.sqrt(fitted.covariances_))
 
-  def one(key):
+  def draw(key):
     for_component, for_noise = jax.random.split(key)
-    at = jax.random.categorical(for_component, log_weights)
-    z = centers[at] + temperature * spreads[at] * jax.random.normal(for_noise, mean.shape[1:])
+    component = jax.random.categorical(for_component, log_weights)
+    z = centers[component] + temperature * spreads[component] * jax.random.normal(for_noise, mean.shape[1:])
     return Drawn(z, _NONE, _NONE)
-  return one
+  return draw

@@ -15,7 +15,7 @@ import pytest
 from made_images import CHUNK, COUNT, HASH, failing, image, make, stamps, tree, unused
 from PIL import Image
 
-from defect_jax.augmentation.production import Progress, produce
+from defect_jax.augmentation.production import ShareProgress, produce
 from defect_jax.config import UserError
 from defect_jax.imagesets import manifest
 
@@ -60,7 +60,7 @@ def test_check_outputs_finds_no_fault(tmp_path):
 def test_a_finished_set_is_left_alone(tmp_path):
   produce(tmp_path, COUNT, CHUNK, make, HASH)
   before = stamps(tmp_path)
-  assert produce(tmp_path, COUNT, CHUNK, unused, HASH) == Progress(0, COUNT, COUNT, True)
+  assert produce(tmp_path, COUNT, CHUNK, unused, HASH) == ShareProgress(0, COUNT, COUNT, True)
   assert stamps(tmp_path) == before
 
 
@@ -73,7 +73,8 @@ def test_a_production_that_breaks_down_goes_on(tmp_path, whole, seed):
       produce(tmp_path, COUNT, CHUNK, failing(chunks), HASH)
     lines = [json.loads(line) for part in tmp_path.glob('manifest.*') for line in part.read_text().splitlines()]
     assert sorted(row['index'] for row in lines) == list(range(4 * given))  # the chunk being written was recorded
-  assert produce(tmp_path, COUNT, CHUNK, failing(6 - given), HASH) == Progress(COUNT - 4 * given, COUNT, COUNT, True)
+  again = produce(tmp_path, COUNT, CHUNK, failing(6 - given), HASH)
+  assert again == ShareProgress(COUNT - 4 * given, COUNT, COUNT, True)
   assert tree(tmp_path) == whole
 
 
@@ -117,7 +118,7 @@ def test_what_was_half_written_is_made_again(tmp_path, whole, keep):
 def test_an_image_lost_from_a_finished_set_is_made_again(tmp_path, whole):
   produce(tmp_path, COUNT, CHUNK, make, HASH)
   (tmp_path / 'images/000022.png').unlink()
-  assert produce(tmp_path, COUNT, CHUNK, make, HASH) == Progress(3, COUNT, COUNT, True)
+  assert produce(tmp_path, COUNT, CHUNK, make, HASH) == ShareProgress(3, COUNT, COUNT, True)
   assert tree(tmp_path) == whole
 
 
@@ -167,13 +168,13 @@ def test_a_merge_that_was_killed_is_done_again(tmp_path, whole, monkeypatch, cal
     patch.setattr(owner, call, fail)
     produce(tmp_path, COUNT, CHUNK, make, HASH)
   assert list(tmp_path.glob('manifest.*.jsonl'))
-  assert produce(tmp_path, COUNT, CHUNK, unused, HASH) == Progress(0, COUNT, COUNT, True)
+  assert produce(tmp_path, COUNT, CHUNK, unused, HASH) == ShareProgress(0, COUNT, COUNT, True)
   assert tree(tmp_path) == whole
 
 
 def test_the_longer_set_goes_on_from_the_shorter(tmp_path, whole):
-  assert produce(tmp_path, 10, CHUNK, make, HASH) == Progress(10, 10, 10, True)
-  assert produce(tmp_path, COUNT, CHUNK, make, HASH) == Progress(15, COUNT, COUNT, True)  # the chunk of 8 and 9 again
+  assert produce(tmp_path, 10, CHUNK, make, HASH) == ShareProgress(10, 10, 10, True)
+  assert produce(tmp_path, COUNT, CHUNK, make, HASH) == ShareProgress(15, COUNT, COUNT, True)  # 8 and 9 too
   assert tree(tmp_path) == whole
   before = stamps(tmp_path)
   with pytest.raises(UserError, match='holds image 22, but only 10 are to be made'):
@@ -188,9 +189,9 @@ def test_stop_ends_after_the_chunk_at_work(tmp_path, whole):
     asked.append(None)
     return len(asked) > 2
 
-  assert produce(tmp_path, COUNT, CHUNK, make, HASH, stop=stop) == Progress(8, 8, COUNT, False)
+  assert produce(tmp_path, COUNT, CHUNK, make, HASH, stop=stop) == ShareProgress(8, 8, COUNT, False)
   assert not (tmp_path / 'manifest.jsonl').exists()
-  assert produce(tmp_path, COUNT, CHUNK, make, HASH) == Progress(15, COUNT, COUNT, True)
+  assert produce(tmp_path, COUNT, CHUNK, make, HASH) == ShareProgress(15, COUNT, COUNT, True)
   assert tree(tmp_path) == whole
 
 

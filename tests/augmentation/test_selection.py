@@ -52,7 +52,7 @@ def test_one_that_passes_is_kept_though_another_is_surer(monkeypatch):
   real = np.float32([[0], [1], [10], [11], [20], [21]])
   reading = selection.DefectFilter(real, ['dent'] * 2 + ['good'] * 2 + ['spot'] * 2, range(6), quantile=1.0)
   chances = np.array([[0.45, 0.55, 0.0], [0.4, 0.3, 0.3]])  # of dent, good, spot: the first reads as good
-  monkeypatch.setattr(reading, '_reader', types.SimpleNamespace(classes_=np.array(['dent', 'good', 'spot']),
+  monkeypatch.setattr(reading, '_classifier', types.SimpleNamespace(classes_=np.array(['dent', 'good', 'spot']),
                                                                 predict_proba=lambda features: chances))
   chosen, (record,) = reading.choose(np.float32([[[0.5], [0.6]]]), ['dent'])
   assert (chosen.tolist(), record['passed'], record['reads_as']) == ([1], 1, 'dent')
