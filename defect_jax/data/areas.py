@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from defect_jax.config import UserError
 from defect_jax.data import dataset, parts, photos
+from defect_jax.data.parts import GOOD
 from defect_jax.data.salience import Salience
 
-GOOD = 'good'
 _THREADS = 2
 _USUAL = 200  # good photos that unmarked defects are unusual beside
 _BOXES, _TOP = 8, 0.05  # squares of which the one is taken whose most unusual twentieth is the most unusual

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from defect_jax.data.annotation import Annotation
 
 PARTS = ('pool', 'dev', 'final')
+GOOD = 'good'  # the class of photos without a defect
 
 
 @dataclasses.dataclass(frozen=True)

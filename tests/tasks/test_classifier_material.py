@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from made_photos import config_of
 
+from defect_jax.augmentation.made import made_counts
 from defect_jax.config import UserError
-from defect_jax.data import parts
+from defect_jax.data import parts, splits
 from defect_jax.data.dataset import InMemory
-from defect_jax.tasks.classifier import material
+from defect_jax.data.splits import hold_out, number_of
 from defect_jax.tasks.classifier.learning import members_of
-from defect_jax.tasks.classifier.lots import label_of
-from defect_jax.tasks.classifier.made_images import made_counts
-from defect_jax.tasks.classifier.material import hold_out, open_material
+from defect_jax.tasks.classifier.material import open_material
 
 
 def test_whole_groups_of_every_class_are_held_out():
@@ -70,8 +69,8 @@ def test_more_images_than_there_are_is_refused():
 
 
 def test_classes_are_numbered_and_defects_merged():
-  assert [label_of(name, ['good', 'crack', 'hole']) for name in ('good', 'crack', 'hole')] == [0, 1, 2]
-  assert [label_of(name, ['good', 'defect']) for name in ('good', 'crack', 'hole')] == [0, 1, 1]
+  assert [number_of(name, ['good', 'crack', 'hole']) for name in ('good', 'crack', 'hole')] == [0, 1, 2]
+  assert [number_of(name, ['good', 'defect']) for name in ('good', 'crack', 'hole')] == [0, 1, 1]
 
 
 def test_members_are_listed_by_class():
@@ -184,7 +183,7 @@ def test_photos_that_are_there_twice_count_once(dents, tmp_path):
 def test_classes_of_few_workpieces_are_told_of():
   groups = ['a'] * 4 + list('bcdef') + ['g', 'g', 'h']
   lot = InMemory(np.zeros((12, 2, 2, 1)), np.array([0] * 9 + [1] * 2 + [2]), list('abcdefghijkl'), groups, [''] * 12)
-  assert list(material.few_workpieces(lot, ['good', 'crack', 'dent'])) == [
+  assert list(splits.few_workpieces(lot, ['good', 'crack', 'dent'])) == [
       'the tested photos of crack show 1 workpiece: intervals are too narrow',
       'the tested photos of dent show 1 workpiece: intervals are too narrow']
 

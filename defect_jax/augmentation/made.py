@@ -2,78 +2,66 @@
 
 import collections
 import pathlib
-import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from defect_jax.config import UserError
-from defect_jax.data import dataset, parts, regions, samples, tiles
+from defect_jax.data import dataset, parts, regions, samples, splits, tiles
+from defect_jax.data.parts import GOOD
+from defect_jax.errors import UserError
 from defect_jax.imagesets import manifest, soundness
-from defect_jax.tasks.classifier.lots import GOOD, label_of
 
 _OF_WHOLE_PHOTOS = ('inpaint',)  # methods whose images are photos of the source's size
 
 
-class Held(typing.NamedTuple):
-  """Photos of the workpieces that early stopping looks at: their files, and the SHA-256 by which a copy of another name
-  is known."""
-  files: set
-  digests: set
+def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int, max_broken: float, **data: Any,
+         ) -> dataset.InMemory:
+  """Loads `ratio` times as many made images of each class as there are real photos to train on; see made_counts.
 
-
-def load(config, real, classes, names, part_of, apart, held):
-  """Dataset of made images.
-
-  Args:
-    config: of the task. real: Dataset of the real photos that are trained on. classes: names, good first. names: of the
-      defects. part_of, apart: as of soundness.refuse_unsound. held: Held, of which no image is taken, nor one that
-      the filter of inpainting did not pass.
-
-  Raises UserError for unsound sets, other classes, and a ratio that asks for more images than there are.
+  No image is taken that was made of a photo which early stopping looks at, nor one that the filter of inpainting did
+  not pass. data: values of a config's `data` group. Raises UserError for unsound sets, other classes, and a ratio that
+  asks for more images than there are.
   """
   notes, by_label = [], {}  # label: {root: list of Made}
-  for root in config.made.sets:
-    made = manifest.read_manifest(root)
-    soundness.refuse_unsound(root, made, part_of, apart)
+  for root in sets:
+    images = manifest.read_manifest(root)
+    soundness.refuse_unsound(root, images, photos.part_of, photos.apart)
     left_out = collections.Counter()
-    for image in made:
-      usable = by_label.setdefault(_label(root, image, classes, names), {}).setdefault(root, [])
-      if reason := _unusable(image, held):
+    for image in images:
+      usable = by_label.setdefault(_label(root, image, photos), {}).setdefault(root, [])
+      if reason := _unusable(image, photos):
         left_out[reason] += 1
       else:
         usable.append(image)
-    notes += [f'{root}: {count} of {len(made)} images {reason}, so are not trained on'
+    notes += [f'{root}: {count} of {len(images)} images {reason}, so are not trained on'
               for reason, count in left_out.items()]
-  real_counts = {label: int(np.sum(real.labels == label)) for label in range(len(classes))}
-  counts = made_counts(config.made.ratio, real_counts,
-                       {label: {root: len(made) for root, made in by_root.items()}
-                        for label, by_root in by_label.items()})
+  real_counts = {label: int(np.sum(photos.train.labels == label)) for label in range(len(photos.classes))}
+  counts = made_counts(ratio, real_counts, {label: {root: len(images) for root, images in by_root.items()}
+                                            for label, by_root in by_label.items()})
   chosen = [(root, by_label[label][root][row], label) for label, by_root in sorted(counts.items())
             for number, (root, count) in enumerate(by_root.items())
-            for row in _drawn(len(by_label[label][root]), count, (config.seed, label, number))]
-  return _read(config, chosen, notes)
+            for row in _drawn(len(by_label[label][root]), count, (seed, label, number))]
+  return _read(chosen, max_broken, data, notes)
 
 
-def _unusable(image, held):
+def _unusable(image, photos):
   """Why a made image is not trained on; None for one that may be."""
-  if image.source_sha256 in held.digests or not held.files.isdisjoint(soundness.sources(image)):
+  if image.source_sha256 in photos.held_sha256 or not photos.held_files.isdisjoint(soundness.sources(image)):
     return 'were made of photos that early stopping looks at'
   if image.filter and image.filter.get('passed') == 0:
     return 'did not pass the filter of inpainting'
   return None
 
 
-def made_counts(ratio, real_counts, available):
+def made_counts(ratio: float, real_counts: Mapping[int, int], available: Mapping[int, Mapping[str, int]],
+                ) -> dict[int, dict[str, int]]:
   """How many made images are taken: {label: {set: count}}, `ratio` times the real photos of the class in all.
 
-  Sets give as many each, as far as they have them. Classes without made images take none.
-
-  Args:
-    ratio: number. real_counts: {label: count}. available: {label: {set: count}}.
-
-  Raises UserError where there are fewer.
+  Sets give as many each, as far as they have them. Classes without made images take none. Raises UserError where fewer
+  are available.
   """
-  return {label: _evenly(ratio, real_counts[label], of) for label, of in available.items()}
+  return {label: _evenly(ratio, real_counts[label], by_root) for label, by_root in available.items()}
 
 
 def _evenly(ratio, real, available):
@@ -92,29 +80,30 @@ def _drawn(count, wanted, seed):
   return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
 
 
-def _label(root, image, classes, names):
+def _label(root, image, photos):
   """The number of a made image's class. One that a model made of several classes at once is named by all of them."""
   if image.label == GOOD:
     return 0
+  classes, names = photos.classes, photos.defects
   if image.label in names or (len(classes) < len(names) + 1 and set(image.label.split()) <= set(names)):
-    return label_of(image.label, classes)
+    return splits.number_of(image.label, classes)
   raise UserError(f'{root}: {image.file} is of the class {image.label}, the classifier knows '
                   f'{", ".join([GOOD, *names])}; name the class in data.defects, or take the set out of made.sets')
 
 
-def _read(config, chosen, notes):
+def _read(chosen, max_broken, data, notes):
   """Dataset of (set, Made, label); those that cannot be read are skipped."""
-  size, channels = config.data.size, config.data.channels
-  images, kept, skipped = [np.zeros((0, size, size, channels), np.float32)], [], []
+  geometry = regions.Geometry.of(data)
+  images, kept, skipped = [np.zeros((0, geometry.size, geometry.size, geometry.channels), np.float32)], [], []
   for root, image, label in chosen:
-    region = config.data.region if image.method in _OF_WHOLE_PHOTOS else 'full'
     record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file)
-    shown = samples.read(record, tiles.Tiling(regions.Geometry.of(config.data, region=region)))
-    if shown.reason:
-      skipped.append(dataset.Skipped(f'{root}/{image.file}', shown.reason))
-      dataset.check_skipped(skipped, len(chosen), config.data.max_broken)
+    whole = image.method in _OF_WHOLE_PHOTOS
+    sample = samples.read(record, tiles.Tiling(geometry if whole else regions.Geometry.of(data, region='full')))
+    if sample.reason:
+      skipped.append(dataset.Skipped(f'{root}/{image.file}', sample.reason))
+      dataset.check_skipped(skipped, len(chosen), max_broken)
       continue
-    images.append(shown.image[None])
+    images.append(sample.image[None])
     kept.append((label, f'{root}/{image.file}', image.source_sha256 or ''))
   labels, files, sha256 = ([row[column] for row in kept] for column in range(3))
   return dataset.InMemory(np.concatenate(images), np.array(labels, np.int32), files, files, sha256,
