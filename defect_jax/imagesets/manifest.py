@@ -1,8 +1,10 @@
-"""The manifest of a made set: manifest.jsonl, a line an image, saying where it comes from and how it was made."""
+"""The manifest of a made set: manifest.jsonl, a line per image that says where it comes from and how it was made."""
 
 import dataclasses
 import json
-import pathlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from defect_jax.config import UserError
 from defect_jax.runs.atomic import plain
@@ -22,8 +24,8 @@ class Made:
 
   The fields are the keys of a line, but for `label`, which is `class` there. `file`, `mask`, `crop_file` and
   `difference_file` are relative to the set, `source` and `other_source`, a second photo that a part of the image comes
-  from, to the folder of the photos. Boxes are (left, top, width, height)
-  in pixels of the source. `changed_outside_mask` is a number of pixels. ValueError for what cannot be.
+  from, to the folder of the photos. Boxes are (left, top, width, height) in pixels of the source.
+  `changed_outside_mask` is a number of pixels. Raises ValueError for values that no image can have.
   """
   file: str
   label: str
@@ -45,11 +47,11 @@ class Made:
   guidance: float | None = None
   strength: float | None = None
   changed_outside_mask: int | None = None
-  filter: dict | None = None
+  filter: dict[str, Any] | None = None
   config_hash: str
   other_source: str | None = None
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for key in _TEXTS:
       if not isinstance(getattr(self, key), str) or not getattr(self, key):
         raise ValueError(f'{_key(key)} must be a text, not {getattr(self, key)!r}')
@@ -71,26 +73,27 @@ class Made:
         raise ValueError(f'{key} must be 4 whole numbers, not {box!r}')
 
   @classmethod
-  def of(cls, values):
+  def of(cls, values: Mapping[str, Any]) -> 'Made':
     """Made of a dict with the keys of a line, NumPy values allowed; ValueError for a missing key or a wrong value."""
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in plain(values).items()}
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
+                              for key, value in plain(values).items()}
     try:
-      return cls(label=values.pop('class', None), **values)
+      return cls(label=fields.pop('class', None), **fields)
     except TypeError as error:
       raise ValueError(str(error).removeprefix('Made.__init__() ')) from error
 
-  def files(self):
+  def files(self) -> list[str]:
     """Paths of the files of the set that the line names."""
     return [name for name in map(self.__getattribute__, _FILES) if name is not None]
 
-  def line(self):
+  def line(self) -> str:
     """The image's line of manifest.jsonl, with its end."""
     values = {_key(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
     return json.dumps(values, allow_nan=False) + '\n'
 
   @classmethod
-  def parse(cls, line):
-    """Made of a line, which must have every key; keys of a newer version are passed over. ValueError."""
+  def parse(cls, line: bytes | str) -> 'Made':
+    """Made of a line; keys of a newer version are passed over. ValueError for a missing key or a wrong value."""
     values = json.loads(line)
     if not isinstance(values, dict):
       raise ValueError('not an object')
@@ -100,18 +103,18 @@ class Made:
     return cls.of({key: values.get(key) for key in keys})
 
 
-def read(root):
-  """The images of a made set, a list of Made sorted by index.
+def read(root: str | Path) -> list[Made]:
+  """The images of a made set, sorted by index.
 
   Raises UserError, naming the line, for what is malformed, a path that leads out of the set, and an index that comes
-  twice. Whether the files are there is not looked at; see `read_manifest`.
+  twice. Does not check whether the files are there; see `read_manifest`.
   """
-  path = pathlib.Path(root) / NAME
+  path = Path(root) / NAME
   try:
     lines = path.read_bytes().splitlines()
   except OSError as error:
     raise UserError(f'{path}: cannot be read ({error.strerror}); name the folder of a made set') from error
-  made = {}
+  made: dict[int, Made] = {}
   for number, line in enumerate(lines, 1):
     try:
       image = Made.parse(line)
@@ -124,14 +127,14 @@ def read(root):
   return [made[index] for index in sorted(made)]
 
 
-def read_manifest(root):
-  """`read`, and every file that a line names is there; UserError naming the first that is not."""
+def read_manifest(root: str | Path) -> list[Made]:
+  """`read`, of a set with all files that the lines name; UserError naming the first that is missing."""
   made = read(root)
   for image in made:
     for key in _FILES:
       name = getattr(image, key)
-      if name is not None and not (pathlib.Path(root) / name).is_file():
-        raise UserError(f'{pathlib.Path(root) / NAME}: {key} {name} of image {image.index} is missing; put it back or '
+      if name is not None and not (Path(root) / name).is_file():
+        raise UserError(f'{Path(root) / NAME}: {key} {name} of image {image.index} is missing; put it back or '
                         'make the set again')
   return made
 

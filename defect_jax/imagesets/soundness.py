@@ -1,19 +1,24 @@
 """Which made images may be trained on: from photos of the pool alone, by trained weights."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 from defect_jax.config import UserError
+from defect_jax.imagesets.manifest import Made
 
 _NAMED = 3  # files that a refusal names
 _HELD_OUT = 'were made from photos that are held out of training; make them from the part pool'
 _RANDOM = 'random'  # Made.model of an untrained pipeline
 
 
-def refuse_unsound(root, made, part_of, apart):
-  """Raises UserError, naming the first few images, where a set holds any that nothing may be trained on.
+def refuse_unsound(root: str | Path, made: Sequence[Made], part_of: Mapping[str, str],
+                   apart: Mapping[str, str]) -> None:
+  """Raises UserError, naming the first few images, if a set holds any that nothing may be trained on.
 
   Args:
-    root: of the set, for the message. made: list of manifest.Made.
-    part_of: {file: part} of the real photos that the classifier knows. It, not the manifest, says where a source
-      stands: photos may have been grouped anew since the images were made.
+    root: of the set, for the message.
+    part_of: {file: part} of the real photos that the classifier knows. It decides on the part of a source, not the
+      manifest: photos may have been grouped anew since the images were made.
     apart: {SHA-256: file} of the photos of the other parts, so that a source is found under another name too.
   """
   if not made:
@@ -23,21 +28,22 @@ def refuse_unsound(root, made, part_of, apart):
   leaks = [f'{image.file} (of {source}, {part})' for image in made for source, part in _sources(image, part_of)
            if part not in (None, 'pool')]
   _refuse(root, leaks, _HELD_OUT)
-  copies = [f'{image.file} (of {apart[image.source_sha256]})' for image in made if image.source_sha256 in apart]
+  copies = [f'{image.file} (of {apart[image.source_sha256]})' for image in made
+            if image.source_sha256 and image.source_sha256 in apart]
   _refuse(root, copies, _HELD_OUT)
   unknown = [image.file for image in made if image.source_part != 'pool']
   _refuse(root, unknown, 'do not say that their source is of the part pool; make them anew')
 
 
-def sources(image):
-  """Files of the photos that an image was made from; none where it comes from a model alone."""
+def sources(image: Made) -> list[str]:
+  """Files of the photos that an image was made from; none if it comes from a model alone."""
   return [source for source in (image.source, image.other_source) if source is not None]
 
 
 def _sources(image, part_of):
   """Pairs of source and part, None where the source is no photo that is known; the manifest's own word comes last."""
-  found = [(source, part_of.get(source)) for source in sources(image)]
-  return [*found, (image.source or 'its model', image.source_part)]
+  return [*((source, part_of.get(source)) for source in sources(image)),
+          (image.source or 'its model', image.source_part)]
 
 
 def _refuse(root, names, why):

@@ -2,17 +2,21 @@
 
 import io
 import os
-import pathlib
+from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import tifffile
+from jaxtyping import Float, UInt8, UInt16
 
 from defect_jax.config import UserError
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import write_atomic
 
 IMAGE_SET = Artefact('set')  # what a run makes
+# Grey or RGB, 8 or 16 bits.
+Levels = UInt8[np.ndarray, 'h w'] | UInt8[np.ndarray, 'h w 3'] | UInt16[np.ndarray, 'h w'] | UInt16[np.ndarray, 'h w 3']
 IMAGES = 'images'  # folder of the images within a set
 # Folders of a set by the key of a manifest's line that names a file there.
 FOLDERS = {'file': IMAGES, 'mask': 'masks', 'crop_file': 'crops', 'difference_file': 'differences'}
@@ -22,20 +26,14 @@ _END = b'\0\0\0\0IEND\xaeB`\x82'  # the last chunk of every PNG
 _LEVEL, _STRATEGY = 1, imagecodecs.PNG.STRATEGY.RLE
 
 
-def image_file(index, folder=IMAGES, levels=None):
+def image_file(index: int, folder: str = IMAGES, levels: Levels | None = None) -> str:
   """Path of an image within its set; `levels` as `to_levels` returns them, if it may be 16-bit colour."""
   return f'{folder}/{index:06d}{".tif" if levels is not None and _is_deep_colour(levels) else ".png"}'
 
 
-def to_levels(image):
-  """Levels of an image.
-
-  Args:
-    image: `[H, W]`, `[H, W, 1]` or `[H, W, 3]`; floating-point, clipped to [0, 1] and rounded to 8 bits, or uint8 or
-      uint16, left as it is.
-
-  Returns uint8 or uint16 `[H, W]` or `[H, W, 3]`. ValueError for another shape or type, nan or infinity.
-  """
+def to_levels(image: Any) -> Levels:
+  """Levels of an image `[H, W]`, `[H, W, 1]` or `[H, W, 3]`: floats are clipped to [0, 1] and rounded to 8 bits, uint8
+  and uint16 stay as they are. ValueError for another shape or type, nan or infinity."""
   image = np.asarray(image)
   if image.ndim == 3 and image.shape[-1] == 1:
     image = image[..., 0]
@@ -55,24 +53,23 @@ def _is_deep_colour(levels):
   return levels.dtype == np.uint16 and levels.ndim == 3
 
 
-def encode_png(levels):
-  """Bytes of a PNG of uint8 `[H, W]` or `[H, W, 3]`, or uint16 `[H, W]`."""
+def encode_png(levels: Levels) -> bytes:
+  """Bytes of a PNG; of all but 16-bit colour."""
   return imagecodecs.png_encode(np.ascontiguousarray(levels), level=_LEVEL, strategy=_STRATEGY)
 
 
-def encode_tiff(levels):
-  """Bytes of a TIFF of uint16 `[H, W, 3]`."""
+def encode_tiff(levels: UInt16[np.ndarray, 'h w 3']) -> bytes:
+  """Bytes of a TIFF."""
   file = io.BytesIO()
   tifffile.imwrite(file, np.ascontiguousarray(levels), photometric='rgb', compression='zlib', predictor=True,
                    metadata=None, software=False)
   return file.getvalue()
 
 
-def write_image(root, index, image, folder=IMAGES):
+def write_image(root: str | Path, index: int, image: Any, folder: str = IMAGES) -> str:
   """Writes an image (see `to_levels`) whole or not at all, in a `folder` of `root`, which exists; returns its path.
 
-  A PNG is not synced to disk: for thousands of small files that takes longer than making them. After a power cut
-  `is_whole` tells which are there.
+  A PNG is not synced to disk, which takes longer than making it. After a power cut `is_whole` says which are there.
 
   Raises ValueError for what is no image, DiskFull or another OSError.
   """
@@ -82,38 +79,38 @@ def write_image(root, index, image, folder=IMAGES):
     raise ValueError(f'image {index}: {error}') from error
   path = image_file(index, folder, levels)
   if _is_deep_colour(levels):
-    write_atomic(pathlib.Path(root) / path, encode_tiff(levels))
+    write_atomic(Path(root) / path, encode_tiff(levels))
   else:
-    write_atomic(pathlib.Path(root) / path, encode_png(levels), sync=False)
+    write_atomic(Path(root) / path, encode_png(levels), sync=False)
   return path
 
 
-def read_image(path):
-  """Float32 `[H, W, C]` in [0, 1] of a PNG written here; UserError where it is damaged."""
+def read_image(path: str | Path) -> Float[np.ndarray, 'h w c']:
+  """In [0, 1], from a file written here; UserError if it is damaged."""
   levels = read_levels(path)
   return np.float32(levels if levels.ndim == 3 else levels[..., None]) / np.iinfo(levels.dtype).max
 
 
-def read_levels(path):
-  """The levels of a file written here, as they were given; UserError where it is damaged."""
+def read_levels(path: str | Path) -> Levels:
+  """The levels of a file written here, as they were given; UserError if it is damaged."""
   try:
-    data = pathlib.Path(path).read_bytes()
-    return imagecodecs.png_decode(data) if path_is_png(path) else tifffile.imread(io.BytesIO(data))
+    data = Path(path).read_bytes()
+    return imagecodecs.png_decode(data) if _is_png(path) else tifffile.imread(io.BytesIO(data))
   except (OSError, ValueError, imagecodecs.PngError, tifffile.TiffFileError) as error:
     raise UserError(f'{path}: cannot be read ({error}); remove the set and make it again') from error
 
 
-def path_is_png(path):
-  return pathlib.Path(path).suffix == '.png'
+def _is_png(path):
+  return Path(path).suffix == '.png'
 
 
-def is_whole(path):
+def is_whole(path: str | Path) -> bool:
   """Whether a file is not missing, empty or cut off: a PNG that ends as one does, also after a power cut.
 
   A TIFF is there as a whole or not at all, since it was synced.
   """
   try:
-    if not path_is_png(path):
+    if not _is_png(path):
       return os.path.getsize(path) > 0
     with open(path, 'rb') as file:
       file.seek(-len(_END), os.SEEK_END)
