@@ -19,7 +19,7 @@ from ml_collections import ConfigDict, FieldReference
 
 from defect_jax.errors import UserError, nearest
 from defect_jax.registry import KEYS, import_plugins
-from defect_jax.schema import Table, complete, flat_keys, flatten, renamed
+from defect_jax.schema import Table, complete, flat_keys, flatten, new_names, renamed
 
 ROOT = Path(__file__).resolve().parents[1]  # holds configs/ beside this package
 
@@ -27,8 +27,6 @@ ROOT = Path(__file__).resolve().parents[1]  # holds configs/ beside this package
 LOGGING = ('logging', 'profiling', 'steps.log', 'steps.eval', 'steps.checkpoint')
 # May differ when a run goes on (see `changes`).
 MAY_CHANGE = ('steps', 'logging', 'profiling')
-# Groups whose names the config chooses: a name more is a change, not a key that a newer version added.
-NAMED = ('streams',)
 
 
 def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
@@ -229,27 +227,25 @@ def _hashed_name(name, key):
   return f'{name.rpartition(".")[0]}.{key.was}'.lstrip('.') if key is not None and key.was else name
 
 
-def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fixed: Iterable[str] = ()) -> list[str]:
+def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fixed: Iterable[str] = (),
+            table: Table | None = None) -> list[str]:
   """Keys of which a run that goes on would find another value than it began with, dotted and sorted.
 
-  A key only in `new` is one that a newer version added: a change if it is not at its default, and among the NAMED.
+  A key only in `new` is one that a newer version added: a change if it is not at its default, or if it stands under a
+  name that the config chose.
 
   Args:
     saved: the config the run began with. new: the one it is to go on with.
-    ignored: keys or groups that may change. fixed: keys among them that may not.
+    ignored: keys or groups that may change. fixed: keys among them that may not. table: by default of the new's task.
   """
-  table = table_of(new)
+  table = table_of(new) if table is None else table
   saved, keys = renamed(saved, table), flat_keys(table, new)
   old, now = flatten(saved), flatten(new)
   differ = {key for key in old if key not in now or old[key] != now[key]}
+  added = new_names(saved, new, table)
   differ |= {key for key in now if key not in old and (
-      _under(key, _new_names(saved, new)) or (key in keys and now[key] != keys[key].default))}
+      _under(key, added) or (key in keys and now[key] != keys[key].default))}
   return sorted(key for key in differ if _under(key, fixed) or not _under(key, ignored))
-
-
-def _new_names(saved, new):
-  return [f'{group}.{name}' for group in NAMED if group in new and group in saved
-          for name in new[group] if name not in saved[group]]
 
 
 def resumable(saved: ConfigDict, new: ConfigDict, fixed: Iterable[str] = ()) -> None:

@@ -245,6 +245,19 @@ def flat_keys(table: Table, config: Mapping | ConfigDict, prefix: str = '') -> d
   return flat
 
 
+def new_names(saved: Mapping | ConfigDict, new: Mapping | ConfigDict, table: Table, prefix: str = '') -> list[str]:
+  """Dotted names that `new` has in groups of Named, and `saved` has not."""
+  names = []
+  for name, entry in table.items():
+    if isinstance(entry, Key) or name not in saved or name not in new:
+      continue
+    if isinstance(entry, Named):
+      names += [f'{prefix}{name}.{key}' for key in new[name] if key not in saved[name]]
+    else:
+      names += new_names(saved[name], new[name], entry, f'{prefix}{name}.')
+  return names
+
+
 def describe(config: Mapping | ConfigDict, table: Table) -> Iterator[str]:
   """Lines for help: each key with its value in the config, unit, allowed values and meaning."""
   values = flatten(config)

@@ -18,7 +18,7 @@ from defect_jax.config import (
   resumable,
   to_json,
 )
-from defect_jax.schema import Integer, Key, Names, Text
+from defect_jax.schema import Integer, Key, Named, Names, Number, Text
 
 CONFIG = """
 from ml_collections import ConfigDict, FieldReference
@@ -229,11 +229,16 @@ def test_what_may_change_when_a_run_goes_on():
 def test_a_stream_more_or_less_is_a_change():
   saved, more = run_config(), run_config()
   more.streams.E2 = ConfigDict({'lr': 1e-3})
-  assert changes(saved, more) == ['streams.E2.lr']
-  assert changes(more, saved) == ['streams.E2.lr']
+  table = {'train': {'streams': Named({'lr': Key(1e-3, Number()), 'decay': Key(0.0, Number())})}}
+  saved, more = ConfigDict({'train': saved}), ConfigDict({'train': more})
+  assert changes(saved, more, table=table) == ['train.streams.E2.lr']
+  assert changes(more, saved, table=table) == ['train.streams.E2.lr']
   within = run_config()
   within.streams.E1.decay = 0.0
-  assert changes(saved, within) == []
+  within = ConfigDict({'train': within})
+  assert changes(saved, within, table=table) == []
+  within.train.streams.E1.decay = 0.1
+  assert changes(saved, within, table=table) == ['train.streams.E1.decay']
 
 
 def test_a_value_that_became_a_group_is_a_change():

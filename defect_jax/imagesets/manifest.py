@@ -1,6 +1,7 @@
 """The manifest of a made set: manifest.jsonl, a line per image that says where it comes from and how it was made."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -137,6 +138,13 @@ def read_manifest(root: str | Path) -> list[Made]:
         raise UserError(f'{Path(root) / NAME}: {key} {name} of image {image.index} is missing; put it back or '
                         'make the set again')
   return made
+
+
+def digest(root: str | pathlib.Path) -> str:
+  """SHA-256 (hex) of a set: of its manifest and of each image."""
+  root = pathlib.Path(root)
+  digests = [hashlib.sha256((root / made.file).read_bytes()).digest() for made in read_manifest(root)]
+  return hashlib.sha256((root / NAME).read_bytes() + b''.join(digests)).hexdigest()
 
 
 def _key(name):

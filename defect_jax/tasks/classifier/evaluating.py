@@ -6,9 +6,10 @@ import jax
 import numpy as np
 
 from defect_jax import parallel
-from defect_jax.config import UserError
+from defect_jax.config import UserError, config_hash
 from defect_jax.data import prepared
 from defect_jax.evaluation import classification
+from defect_jax.imagesets import manifest
 from defect_jax.report import classifier as report
 from defect_jax.runs import predictions
 from defect_jax.runs.folder import Workdir
@@ -53,7 +54,7 @@ def run(config, workdir):
       'part': config.measure.part,
       'classes': material.classes, 'temperature': found.temperature,
       'calibration_error': classification.calibration_error(material.test.labels, probabilities, found.prior),
-      'photos': photos,
+      'photos': photos, 'config_hash': config_hash(config, made_sets=[*map(manifest.digest, config.made.sets)]),
       'skipped': len(material.skipped),
       **parallel.machine()}
   _report(config, workdir, material, found, probabilities, summary)
