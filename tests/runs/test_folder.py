@@ -1,4 +1,4 @@
-"""Workdirs: refused starts change nothing, writes are whole, the lock excludes, requests are read safely."""
+"""Workdirs: refused starts change nothing, the lock excludes, and a run says how it ended."""
 
 import errno
 import hashlib
@@ -12,10 +12,12 @@ import time
 import pytest
 from ml_collections import ConfigDict
 
-from defect_jax.config import UserError
+from defect_jax.config import load
+from defect_jax.errors import UserError
 from defect_jax.runs import atomic
-from defect_jax.runs.atomic import DiskFull, plain, write_atomic
-from defect_jax.runs.folder import Workdir
+from defect_jax.runs.artefacts import Artefact
+from defect_jax.runs.atomic import DiskFull
+from defect_jax.runs.folder import Diverged, Stopped, Workdir
 
 HOLDER = """
 import sys, time
@@ -54,12 +56,6 @@ def finished_run(root):
 def fingerprint(folder):
   return {p.relative_to(folder).as_posix(): (hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_mtime_ns)
           for p in folder.rglob('*') if p.is_file()}
-
-
-def fail_writes(monkeypatch, name, code=errno.ENOSPC):
-  def fail(*_):
-    raise OSError(code, os.strerror(code))
-  monkeypatch.setattr(atomic.os, name, fail)
 
 
 def test_a_new_run_and_its_continuation(tmp_path):
@@ -118,7 +114,11 @@ def test_a_workdir_that_cannot_be_written(tmp_path, monkeypatch):
   monkeypatch.undo()
   workdir = Workdir(tmp_path / 'a')
   workdir.check(config())
-  fail_writes(monkeypatch, 'replace', errno.EROFS)
+
+  def fail(*_):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+  monkeypatch.setattr(atomic.os, 'replace', fail)
   with pytest.raises(UserError, match='cannot be written'):
     workdir.open()
   assert list(tmp_path.iterdir()) == []
@@ -172,124 +172,52 @@ def test_a_start_killed_before_its_config_was_written_can_be_repeated(tmp_path):
   assert sorted(p.name for p in root.iterdir()) == ['checkpoints', 'config.json', 'lock', 'samples', 'status.json']
 
 
-@pytest.mark.parametrize('step', ['replace', 'fsync'])
-def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, step):
-  path = tmp_path / 'state.json'
-  write_atomic(path, 'old')
-  fail_writes(monkeypatch, step)
-  with pytest.raises(DiskFull, match=r'^disk full while writing .*state\.json; free space'):
-    write_atomic(path, b'new')
-  assert {p.name: p.read_text() for p in tmp_path.iterdir()} == {'state.json': 'old'}
-
-
-def test_a_really_full_disk():
-  # /dev/full refuses every byte; a folder of it would be needed for write_atomic, so the descriptor is used here.
-  if not os.path.exists('/dev/full'):
-    pytest.skip('no /dev/full here')
-  with pytest.raises(DiskFull, match='disk full'), atomic.disk_full_named('x'), open('/dev/full', 'wb', 0) as file:
-    file.write(b'x')
-
-
-def test_metrics_on_a_full_disk_keep_whole_lines(tmp_path, monkeypatch):
-  workdir = finished_run(tmp_path / 'a')
-  before = workdir.metrics_jsonl.read_bytes()
-
-  class HalfFull:
-    """A file that takes 5 bytes and no more."""
-
-    def __init__(self, path, *arguments, **keywords):
-      self.file = real(path, *arguments, **keywords)
-
-    def __enter__(self):
-      return self
-
-    def __exit__(self, *_):
-      self.file.close()
-
-    def __getattr__(self, name):
-      return getattr(self.file, name)
-
-    def write(self, data):
-      return self.file.write(data[:5])
-
-  real = open
-  monkeypatch.setattr('builtins.open', HalfFull)
-  with pytest.raises(DiskFull, match=r'metrics\.jsonl'):
-    workdir.append_metrics({'step': 15})
-  monkeypatch.undo()
-  assert workdir.metrics_jsonl.read_bytes() == before
-
-
-def test_metrics_are_cut_back_to_a_step(tmp_path):
-  workdir = finished_run(tmp_path / 'a')
-  whole = workdir.metrics_jsonl.read_bytes()
-  workdir.append_metrics({'step': 15, 'request': {'id': 1}})
-  with open(workdir.metrics_jsonl, 'ab') as file:
-    file.write(b'{"step": 20, "train/kl')
-  assert [row['step'] for row in workdir.read_metrics()] == [5, 10, 15]
-  workdir.cut_back(10)
-  assert workdir.metrics_jsonl.read_bytes() == whole
-  stamp = workdir.metrics_jsonl.stat().st_mtime_ns
-  workdir.cut_back(10)
-  assert workdir.metrics_jsonl.stat().st_mtime_ns == stamp
-  workdir.cut_back(0)
-  assert workdir.metrics_jsonl.read_bytes() == b''
-
-
-def test_metrics_hold_only_json(tmp_path):
-  np = pytest.importorskip('numpy')
-  workdir = opened(tmp_path / 'a')
-  workdir.append_metrics({'step': np.int64(1), 'a': np.float32(0.5), 'b': float('nan'), 'c': np.array([1, 2])})
-  workdir.close('finished')
-  assert workdir.metrics_jsonl.read_text() == '{"step": 1, "a": 0.5, "b": null, "c": [1, 2]}\n'
-  assert plain({'x': (np.float32(np.inf), 1)}) == {'x': [None, 1]}
-
-
-def test_requests_apply_once(tmp_path):
-  workdir = Workdir(tmp_path)
-  assert workdir.read_request() is None
-  workdir.requests_json.write_text('{"id": 2, "targets": {"kld": 21}}')
-  assert workdir.read_request(1) == {'id': 2, 'pause': False, 'stop': False, 'targets': {'kld': 21}}
-  assert workdir.read_request(2) is None
-  workdir.requests_json.write_text('{"id": 3, "pause": true, "stop": true, "targets": {}}')
-  assert workdir.read_request(2) == {'id': 3, 'pause': True, 'stop': True, 'targets': {}}
-
-
-@pytest.mark.parametrize('text', [
-  '{"id": 2147483648}', '{"id": -1}', '{"id": 3, "targets": {"kld": 1e31}}',
-  '{"id": 3, "targets": {"mse": 1' + '0' * 400 + '}}',
-  '', '{"id": 3', '[]', '{"pause": true}', '{"id": "3"}', '{"id": true}', '{"id": 3, "stop": 1}', '\xff',
-  '{"id": 3, "targets": {"kld": NaN}}', '{"id": 3, "targets": {"kld": 0}}', '{"id": 3, "targets": {"mse": "1"}}',
-  '{"id": 3, "targets": {"ssim": 1}}', '{"id": 3, "targets": null}', '{"id": 3, "stopp": true}', '[' * 100000,
-])
-def test_malformed_requests_are_ignored_with_one_warning(tmp_path, monkeypatch, text):
-  warnings = []
-  monkeypatch.setattr('defect_jax.runs.requests.logging.warning', lambda *a: warnings.append(a[0] % a[1:]))
-  workdir = Workdir(tmp_path)
-  workdir.requests_json.write_text(text, encoding='latin-1')
-  assert workdir.read_request() is None
-  assert workdir.read_request() is None
-  assert len(warnings) == 1
-  assert 'requests.json is ignored' in warnings[0]
-  workdir.requests_json.write_text('{"id": 3}')
-  assert workdir.read_request()['id'] == 3
-
-
-def test_a_folder_under_the_name_of_requests_is_ignored(tmp_path):
-  workdir = Workdir(tmp_path)
-  workdir.requests_json.mkdir()
-  assert workdir.read_request() is None
-
-
 def test_names():
   workdir = Workdir('runs/a')
   assert workdir.checkpoint(300).as_posix() == 'runs/a/checkpoints/300'
   assert workdir.sample(300, 'recon').as_posix() == 'runs/a/samples/300_recon.png'
 
 
-def test_seconds_of_all_sessions(tmp_path):
-  assert Workdir(tmp_path / 'none').seconds_spent() == 0
-  workdir = opened(tmp_path / 'run')
-  for row in ({'step': 10, 'seconds': 1.5}, {'step': 20, 'seconds': 2.75}, {'step': 20, 'request': {'id': 1}}):
-    workdir.append_metrics(row)
-  assert workdir.seconds_spent() == 2.75
+def test_where_an_artefact_is():
+  assert Workdir('runs/a').path(Artefact('detector.json')).as_posix() == 'runs/a/detector.json'
+
+
+@pytest.mark.parametrize(('error', 'state', 'message'), [
+  (Stopped('saved; go\non'), 'stopped', 'saved; go on'), (UserError('data: none'), 'failed', 'error: data: none'),
+  (DiskFull(28, 'disk full'), 'failed', 'error: disk full'), (Diverged('D: nan'), 'failed', 'error: D: nan'),
+  (KeyError('x'), 'failed', "KeyError: 'x'"), (KeyboardInterrupt(), 'failed', 'KeyboardInterrupt: '),
+])
+def test_a_run_says_how_it_ended(tmp_path, error, state, message):
+  workdir = opened(tmp_path / 'a')
+  with pytest.raises(type(error)), workdir.running():
+    raise error
+  status = json.loads(workdir.status_json.read_text())
+  assert (status['state'], status['message']) == (state, message)
+  opened(tmp_path / 'a').close('finished')  # the lock was given back
+
+
+def test_a_run_that_ends_by_itself_is_finished(tmp_path):
+  workdir = opened(tmp_path / 'a')
+  with workdir.running():
+    pass
+  assert json.loads(workdir.status_json.read_text())['state'] == 'finished'
+
+
+def test_a_saved_config_of_an_earlier_version_is_read_with_the_keys_of_this_one(tmp_path):
+  whole = load('configs/generate.py')
+  saved = whole.to_dict()
+  del saved['plugins'], saved['sampler']['candidates']
+  (tmp_path / 'config.json').write_text(json.dumps(saved))
+  config = Workdir(tmp_path).read_config()
+  assert config.plugins == () and config.sampler.candidates == 1 and config.sampler.neighbours == 8
+
+
+def test_a_key_of_a_later_version_may_come_at_its_default_only(tmp_path):
+  config = load('configs/generate.py')
+  saved = config.to_dict()
+  del saved['plugins']
+  (tmp_path / 'config.json').write_text(json.dumps(saved))
+  Workdir(tmp_path).check(config)
+  config.plugins = ('own.py',)
+  with pytest.raises(UserError, match='plugins differ'):
+    Workdir(tmp_path).check(config)
