@@ -186,28 +186,23 @@ def complete(config: ConfigDict, table: Table) -> ConfigDict:
   """A copy of a config by an earlier version: keys under the names of this one, missing ones at their default."""
   made = ConfigDict(renamed(config, table), convert_dict=True)
   for name, entry in table.items():
-    if name not in made:
-      made[name] = _initial(entry)
-    elif isinstance(entry, dict) and _is_group(made[name]):
-      made[name] = complete(made[name], entry)
-    elif isinstance(entry, Named) and _is_group(made[name]):
-      made[name] = ConfigDict({key: complete(group, entry.table) if _is_group(group) else group
-                               for key, group in made[name].items()})
+    made[name] = _in_group(complete, made[name], entry) if name in made else _initial(entry)
   return made
 
 
 def renamed(config: Mapping | ConfigDict, table: Table) -> dict[str, Any]:
   """The config as a dict, with renamed keys under their new names."""
   names = {entry.was: name for name, entry in table.items() if isinstance(entry, Key) and entry.was}
-  made = {}
-  for name, value in _items(config):
-    entry = table.get(name)
-    if isinstance(entry, Named) and _is_group(value):
-      value = {key: renamed(group, entry.table) if _is_group(group) else group for key, group in _items(value)}
-    elif isinstance(entry, dict) and _is_group(value):
-      value = renamed(value, entry)
-    made[names.get(name, name)] = value
-  return made
+  return {names.get(name, name): _in_group(renamed, value, table.get(name)) for name, value in _items(config)}
+
+
+def _in_group(function, value, entry):
+  """The group with its keys treated by `function`; any other value as it is."""
+  if not _is_group(value) or not isinstance(entry, Named | dict):
+    return value
+  if isinstance(entry, Named):
+    return {key: _in_group(function, group, entry.table) for key, group in _items(value)}
+  return function(value, entry)
 
 
 def _items(config):
