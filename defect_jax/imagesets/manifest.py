@@ -140,9 +140,9 @@ def read_manifest(root: str | Path) -> list[Made]:
   return made
 
 
-def digest(root: str | pathlib.Path) -> str:
+def digest(root: str | Path) -> str:
   """SHA-256 (hex) of a set: of its manifest and of each image."""
-  root = pathlib.Path(root)
+  root = Path(root)
   digests = [hashlib.sha256((root / made.file).read_bytes()).digest() for made in read_manifest(root)]
   return hashlib.sha256((root / NAME).read_bytes() + b''.join(digests)).hexdigest()
 
