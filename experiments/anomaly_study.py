@@ -141,7 +141,7 @@ def _text(figure):
   return f'{mean:.3f}' + (f' ±{deviation:.3f}' if count > 1 else '')
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   command.check_known('sets', flags.sets, _SETS)
   run = study(flags.sets, flags.seeds, flags.part, Path(flags.data), Path(flags.root), flags.tiny)
   measured = run.run(command.executor(flags.at_once))

@@ -163,7 +163,7 @@ def at_once(flags: flags.FlagValues) -> int:
   return min(2, max(1, len(local.cpus()))) if flags.tiny and not flags['at_once'].present else flags.at_once
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   plan = plan_of(flags)
   rows = run(plan, command.executor(at_once(flags)))
   print(comparison.table(rows).markdown())

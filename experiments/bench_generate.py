@@ -29,7 +29,7 @@ flags.DEFINE_integer('images', 500, 'Images a round.', lower_bound=1, flag_value
 flags.DEFINE_integer('rounds', 9, 'Rounds of each side.', lower_bound=1, flag_values=FLAGS)
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   bench.print_load()
   config = config_of.get_config('interpolate')
   vae = open_vae(flags.vae)

@@ -16,10 +16,13 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
+from jaxtyping import Float
 
 from configs import vae_split
 from defect_jax.evaluation import latent
@@ -29,36 +32,38 @@ FLAGS = command.define(quick=True)
 flags.DEFINE_integer('steps', 1200, 'Steps of each run.', lower_bound=latent.WINDOW, flag_values=FLAGS)
 flags.DEFINE_integer('runs', 3, 'Runs of each side.', lower_bound=1, flag_values=FLAGS)
 
+Steps = Float[np.ndarray, ' steps']
+Targets = Mapping[str, float]
 _TRIAL = 3.0  # seconds for each setting of the peer
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """kld, mse and the seconds from the start, each `[steps]`, and the seconds of compilation before it."""
-  kld: np.ndarray
-  mse: np.ndarray
-  seconds: np.ndarray
+  """Losses and the seconds from the start of each step, and the seconds of compilation before it."""
+  kld: Steps
+  mse: Steps
+  seconds: Steps
   compile_seconds: float
 
-  def to_targets(self, targets):
+  def to_targets(self, targets: Targets) -> tuple[int, float] | tuple[None, None]:
     """(steps, seconds) until both losses stay at their targets, or (None, None)."""
     steps = latent.steps_to_targets(self.kld, self.mse, targets['kld'], targets['mse'])
     return (steps, float(self.seconds[steps - 1])) if steps else (None, None)
 
-  def end(self):
+  def end(self) -> tuple[float, float]:
     """Means of the last 50 steps: kld, mse."""
     return float(self.kld[-latent.WINDOW:].mean()), float(self.mse[-latent.WINDOW:].mean())
 
 
-def same_end(ours, peer, targets):
+def same_end(ours: Run, peer: Run, targets: Targets) -> bool:
   """Whether two Runs end with KLDs within 5 % of one another and neither MSE more than 5 % above its target."""
   (our_kld, our_mse), (peer_kld, peer_mse) = ours.end(), peer.end()
   return bool(abs(our_kld / peer_kld - 1) <= latent.BAND and
               max(our_mse, peer_mse) <= (1 + latent.BAND) * targets['mse'])
 
 
-def timed(advance, steps, log):
-  """Runs `advance(n) -> kld, mse, each [n]` in pieces of `log` steps; returns kld, mse and seconds, each `[steps]`."""
+def timed(advance: Callable[[int], tuple[Steps, Steps]], steps: int, log: int) -> tuple[Steps, Steps, Steps]:
+  """Runs `advance(n) -> kld, mse` in pieces of `log` steps; returns kld, mse and seconds of all steps."""
   pieces, ends, began = [], [0.0], time.perf_counter()
   for first in range(0, steps, log):
     pieces.append(advance(min(log, steps - first)))
@@ -68,7 +73,7 @@ def timed(advance, steps, log):
   return kld, mse, np.interp(np.arange(1, steps + 1), ends_at, ends)
 
 
-def run_ours(job, steps, log, seed):
+def run_ours(job: bench.Job, steps: int, log: int, seed: int) -> Run:
   """A Run by Trainer.step under pmap, with resident photos."""
   warm, feed = job.feed(seed)
   jax.block_until_ready(feed.advance(warm, 1))
@@ -80,7 +85,7 @@ def run_ours(job, steps, log, seed):
   return Run(*timed(advance, steps, log), feed.compile_seconds)
 
 
-def peer_of(job, seed, threads, channels_last):
+def peer_of(job: bench.Job, seed: int, threads: int, channels_last: bool) -> Any:
   """A fresh torch_peer.Peer."""
   import torch  # only where PyTorch runs
 
@@ -94,7 +99,7 @@ def peer_of(job, seed, threads, channels_last):
                          channels_last)
 
 
-def run_peer(job, steps, log, seed, setting):
+def run_peer(job: bench.Job, steps: int, log: int, seed: int, setting: tuple[int, bool]) -> Run:
   """A Run by PyTorch."""
   peer_of(job, seed, *setting).step()  # oneDNN prepares its kernels
   peer = peer_of(job, seed, *setting)
@@ -105,7 +110,7 @@ def run_peer(job, steps, log, seed, setting):
   return Run(*timed(advance, steps, log), 0.0)
 
 
-def fastest_setting(job, most):
+def fastest_setting(job: bench.Job, most: int) -> tuple[int, bool]:
   """The peer's fastest (threads, channels_last), by up to `most` steps of each, a few seconds.
 
   Cores that share a unit, or that other programs need, may be slower together than fewer of them. The settings do not
@@ -127,7 +132,7 @@ def fastest_setting(job, most):
   return min(seconds, key=lambda setting: np.median(seconds[setting]))
 
 
-def own_process():
+def own_process() -> concurrent.futures.ProcessPoolExecutor:
   """A process for one side only, that keeps its thread pool and idles while the other side runs.
 
   In one process the idle threads of OpenMP, which spin a while for work, and those of XLA would take each other's
@@ -137,7 +142,7 @@ def own_process():
   return concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('spawn'))
 
 
-def print_run(side, run, targets):
+def print_run(side: str, run: Run, targets: Targets) -> float | None:
   """A line of the table; returns the seconds to the targets."""
   steps, seconds = run.to_targets(targets)
   reached = f'{seconds:8.2f} s, {steps} steps' if steps else 'targets not reached'
@@ -148,7 +153,7 @@ def print_run(side, run, targets):
   return seconds
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   command.check_installed('torch', 'torch')
   config = vae_split.get_config('tiny' if flags.quick else None)
   steps, runs, trial = (latent.WINDOW, 1, 3) if flags.quick else (flags.steps, flags.runs, 50)

@@ -16,7 +16,7 @@ FLAGS = command.define()
 flags.DEFINE_string('out', 'runs/compare.html', 'The page.', flag_values=FLAGS)
 
 
-def main(flags, roots):
+def main(flags: flags.FlagValues, roots: list[str]) -> None:
   if not roots:
     raise UserError('no workdir is named; such as: python -m experiments.compare_runs runs/vae_split runs/vae_joint')
   Path(flags.out).parent.mkdir(parents=True, exist_ok=True)

@@ -226,7 +226,7 @@ def rates(kinds: Mapping[str, Kind], first: inpaint_runs.Finished, names: Mappin
   return found
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   root = Path('runs/inpaint_classes_tiny' if flags.tiny and not flags['root'].present else flags.root)
   setup, execute = Setup(Path(flags.data), tuple(flags.classes), root, flags.tiny), command.executor(1)
   jobs = trainings(flags, setup)

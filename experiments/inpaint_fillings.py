@@ -67,7 +67,7 @@ def picture(run: inpaint_runs.Finished,
   return grids.grid([hidden, *shown, places.donors[:_SHOWN]])
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   command.check_installed('skimage', 'study')
   run = inpaint_runs.Finished(flags.run)
   images = fillings(run)

@@ -37,7 +37,7 @@ def variants(vae: VaePredictor, photos: Images) -> Iterator[tuple[str, Images]]:
   yield 'reconstructions', np.asarray(jax.jit(vae.decode)(vae.encode(photos).mean))
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   vae = open_vae(flags.vae)
   photos, config = vae.photos().images(), config_of.get_config()
   real = generate.real_photos(vae, config.measure.part, defects=generate.kid_classes(config, vae))

@@ -103,7 +103,7 @@ def _processors() -> Iterator[str]:
   yield from (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   text = PAGE.read_text()
   if (anew := page(text)) == text:
     print(f'{PAGE.name} agrees with {FOLDER.name}/')

@@ -63,7 +63,7 @@ def _text(summary, figure):
   return f'{value:.2f}' + (' ({:.2f} to {:.2f})'.format(*summary['kid_ci']) if figure == 'kid' else '')
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   root = Path(flags.root)
   run = study(Path(flags.vae), flags.temperatures, flags.count, root)
   summaries = run.run(command.executor(flags.at_once))

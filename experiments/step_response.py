@@ -124,7 +124,7 @@ def settings_of(arguments: Sequence[str]) -> dict[str, str]:
   return {key.removeprefix('--config.'): value for key, _, value in (word.partition('=') for word in arguments)}
 
 
-def main(flags, arguments):
+def main(flags: flags.FlagValues, arguments: list[str]) -> None:
   first, hold = (150, 60) if flags.tiny else (flags.first, flags.hold)
   workdir = Path(flags.workdir)
   run = study(flags.config + ':tiny' * flags.tiny, workdir, settings_of(arguments), first, hold)

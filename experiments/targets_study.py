@@ -97,7 +97,7 @@ def _text(value):
   return 'never' if value is None else str(value) if isinstance(value, int) else f'{value:.2f}'
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   stem, root = Path(flags.config).stem, Path(flags.root)
   cells = seed_cells(flags.seeds) if flags.cells == 'seeds' else photo_cells(Path(flags.data))
   run = study(f'targets_study_{stem}_{flags.cells}', flags.config + ':tiny' * flags.tiny, cells, root / stem)

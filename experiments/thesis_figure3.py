@@ -160,7 +160,7 @@ def published(found: Mapping[str, Mapping[str, Any]]) -> results.Table:
   return results.Table(['method, sampler', 'setting', *(words for words, _ in shown.values())], rows)
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   found = run(flags.seeds, Budget(Path(flags.root), flags.count, flags.tiny), command.executor(flags.at_once))
   print(table(found).markdown())
   print('figure3.png: photos; reconstructions and prior samples of the conventional VAE; the same of the proposed one')

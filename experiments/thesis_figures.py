@@ -87,7 +87,7 @@ def _words(names):
   return [name.replace('_', ' ') for name in names]
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   root, studies, execute = Path(flags.root), Path(flags.studies), command.executor(flags.at_once)
   root.mkdir(parents=True, exist_ok=True)
   job = inpainting(flags.photos, flags.defects, flags.weights, root, flags.tiny)
