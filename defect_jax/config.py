@@ -5,7 +5,6 @@ No jax here: a mistake is reported within a second, before anything heavy is imp
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import math
 import os
@@ -18,7 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from defect_jax.errors import UserError, nearest
-from defect_jax.registry import KEYS, import_plugins
+from defect_jax.registry import KEYS, import_plugins, load_file
 from defect_jax.schema import Table, complete, flat_keys, flatten, new_names, renamed
 
 ROOT = Path(__file__).resolve().parents[1]  # holds configs/ beside this package
@@ -124,9 +123,7 @@ def load(file: str) -> ConfigDict:
     known = [f'configs/{p.name}' for p in sorted(ROOT.glob('configs/[!_]*.py'))]
     raise UserError(f'{name}: no such config file{nearest(name, known)}')
   try:
-    source = importlib.util.spec_from_file_location(f'{path.stem}_config', path)
-    module = importlib.util.module_from_spec(source)
-    source.loader.exec_module(module)
+    module = load_file(path)
     config = module.get_config(arg) if colon else module.get_config()
   except UserError:
     raise

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from defect_jax.errors import UserError, nearest
@@ -64,7 +65,7 @@ def import_plugins(names: Iterable[str]) -> None:
   for name in names:
     try:
       if name.endswith('.py'):
-        _import_file(name)
+        load_file(Path(os.path.abspath(name)), once=True)
       else:
         importlib.import_module(name)
     except UserError:
@@ -73,16 +74,15 @@ def import_plugins(names: Iterable[str]) -> None:
       raise UserError(f'plugins: {name} cannot be imported: {type(error).__name__}: {error}') from error
 
 
-def _import_file(name: str) -> None:
-  path = Path(os.path.abspath(name))
+def load_file(path: Path, once: bool = False) -> ModuleType:
+  """The module of a .py file that belongs to no package, executed anew unless `once`."""
   known = f'defect_jax_plugin:{path}'
-  if known in sys.modules:
-    return
-  spec = importlib.util.spec_from_file_location(path.stem, path)
-  assert spec is not None and spec.loader is not None, 'a path has both'
-  sys.modules[known] = module = importlib.util.module_from_spec(spec)
-  try:
-    spec.loader.exec_module(module)
-  except BaseException:
-    del sys.modules[known]
-    raise
+  if once and known in sys.modules:
+    return sys.modules[known]
+  spec = importlib.util.spec_from_file_location(f'{path.stem}_file', path)
+  assert spec and spec.loader
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  if once:
+    sys.modules[known] = module
+  return module

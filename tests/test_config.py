@@ -18,7 +18,8 @@ from defect_jax.config import (
   resumable,
   to_json,
 )
-from defect_jax.schema import Integer, Key, Named, Names, Number, Text
+from defect_jax.rules import Integer, Names, Number, Text
+from defect_jax.schema import Key, Named
 
 CONFIG = """
 from ml_collections import ConfigDict, FieldReference

@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 
 from defect_jax import __version__, main
 from defect_jax.config import UserError, config_hash
+from defect_jax.rules import Integer, Text
 from defect_jax.runs.atomic import DiskFull
 from defect_jax.runs.folder import Stopped, Workdir
-from defect_jax.schema import Integer, Key, Text
+from defect_jax.schema import Key
 
 CONFIG = """
 from ml_collections import ConfigDict

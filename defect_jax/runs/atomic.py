@@ -4,7 +4,9 @@ import contextlib
 import errno
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 TEMPORARY = '.tmp'  # ends the name of a file in the making
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -13,12 +15,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class DiskFull(OSError):
   """No space: the file named is as it was before."""
 
-  def __str__(self):
-    return self.strerror
+  def __str__(self) -> str:
+    return self.strerror or ''
 
 
 @contextlib.contextmanager
-def disk_full_named(path):
+def disk_full_named(path: str | Path) -> Iterator[None]:
   """Turns "no space left" inside the block into DiskFull with `path` in its one-line message."""
   try:
     yield
@@ -29,12 +31,11 @@ def disk_full_named(path):
     raise
 
 
-def write_atomic(path, data, sync=True):
+def write_atomic(path: str | Path, data: bytes | str, sync: bool = True) -> None:
   """Replaces a file so that at any moment it holds either its old content or all of `data`.
 
   Args:
     path: the file, in a folder that exists.
-    data: bytes or str.
     sync: whether it also survives a power cut, for some milliseconds.
 
   Raises DiskFull or another OSError, with the old file intact and no temporary file left.
@@ -64,7 +65,7 @@ def _sync_folder(folder):
     os.close(handle)
 
 
-def plain(value):
+def plain(value: Any) -> Any:
   """`value` for JSON: arrays of one number become numbers, nan and infinity None, tuples lists."""
   if isinstance(value, dict):
     return {str(key): plain(item) for key, item in value.items()}

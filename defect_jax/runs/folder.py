@@ -42,17 +42,23 @@ class Workdir:
   """Names, checks and writes the files of one run.
 
   Attributes:
-    root: the folder, a Path. status: Status while open, else None.
+    root: the folder.
     stop_requested: set by main's signal handlers; the loop polls it, saves and raises Stopped.
   """
 
   def __init__(self, root: str | Path, outer: 'Workdir | None' = None):
     """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
     self.root = Path(root)
-    self.status: Status | None = None
+    self._status: Status | None = None
     self._lock, self._requests = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS))
-    self._config, self._fixed = ConfigDict(), ()
+    self._config, self._fixed = ConfigDict(), tuple[str, ...]()
     self._outer, self._stopping = outer, False
+
+  @property
+  def status(self) -> Status:
+    """What other programs see of the run, once it is open."""
+    assert self._status, 'not open'
+    return self._status
 
   def path(self, artefact: Artefact) -> Path:
     """Where a file or folder of the run is."""
@@ -129,7 +135,7 @@ class Workdir:
 
     Raises UserError: a folder that is no workdir, not writable, of another config, or held by another run.
     """
-    self._config, self._fixed = config, fixed
+    self._config, self._fixed = config, tuple(fixed)
     home = next(p for p in (self.root, *self.root.absolute().parents) if os.path.exists(p))
     if not home.is_dir():
       raise self._unwritable(f'{home} is not a folder')
@@ -169,7 +175,7 @@ class Workdir:
       if isinstance(error, OSError) and not isinstance(error, DiskFull):
         raise self._unwritable(error) from error
       raise
-    self.status = Status(self.status_json)
+    self._status = Status(self.status_json)
 
   @contextlib.contextmanager
   def running(self) -> Iterator[None]:
@@ -186,10 +192,10 @@ class Workdir:
 
   def close(self, state: str, message: str = '') -> None:
     """Writes the last status and gives the lock back; nothing if the workdir is not open."""
-    if self.status:
-      self.status.end()
-      self.status.update(state=state, message=message)
-      self.status = None
+    if self._status:
+      self._status.end()
+      self._status.update(state=state, message=message)
+      self._status = None
     self._lock.release()
 
   def write_summary(self, summary: Mapping[str, Any]) -> None:

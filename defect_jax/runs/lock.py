@@ -17,7 +17,8 @@ class Lock:
   """A lock on a file. Closing any handle of that file in this process gives the lock back (POSIX)."""
 
   def __init__(self, path: Path):
-    self._path, self._handle = path, None
+    self._path = path
+    self._handle: int | None = None
 
   @property
   def acquired(self) -> bool:

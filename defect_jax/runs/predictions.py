@@ -72,7 +72,7 @@ class Predictions:
     write(self._workdir, (self.rows[file] for file in self._stamps), self._more)
     self._workdir.path(PART).unlink(missing_ok=True)
 
-  def _kept(self, model, threshold) -> dict[str, Row]:
+  def _kept(self, model: str, threshold: str) -> dict[str, Row]:
     path = self._workdir.path(PART)
     text = path.read_text() if path.exists() else ''
     lines = list(csv.reader(io.StringIO(text[:text.rfind('\n') + 1])))  # without what was half written

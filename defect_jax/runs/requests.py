@@ -14,7 +14,8 @@ class Requests:
   """Reads requests.json, and warns once of each content that is malformed."""
 
   def __init__(self, path: Path):
-    self._path, self._warned_of = path, None
+    self._path = path
+    self._warned_of: bytes | None = None
 
   def read(self, last: int, losses: Container[str]) -> dict[str, Any] | None:
     """The newest request if its id is above `last`, the id applied last, else None. A malformed file is ignored.

@@ -6,6 +6,8 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 from defect_jax.runs.atomic import plain, write_atomic
 
@@ -16,7 +18,7 @@ STATES = ('starting', 'running', 'paused', 'stopping', 'stopped', 'finished', 'f
 class Status:
   """Writes status.json at every update and, by a thread, at least every HEARTBEAT seconds in between."""
 
-  def __init__(self, path):
+  def __init__(self, path: Path):
     self._path = path
     self._now = {'state': 'starting', 'pid': os.getpid(), 'host': socket.gethostname(), 'step': 0, 'steps_total': 0,
                  'message': ''}
@@ -26,7 +28,7 @@ class Status:
     self._write()
     self._thread.start()
 
-  def update(self, **values):
+  def update(self, **values: Any) -> None:
     """Sets any of state, step, steps_total, message."""
     if unknown := values.keys() - {'state', 'step', 'steps_total', 'message'}:
       raise ValueError(f'no such field of status.json: {unknown}')
@@ -36,7 +38,8 @@ class Status:
       self._now |= plain(values)
     self._write()
 
-  def end(self):
+  def end(self) -> None:
+    """Ends the thread."""
     self._ended.set()
     self._thread.join()
 

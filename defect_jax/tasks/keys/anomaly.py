@@ -1,6 +1,7 @@
 """Keys of a config that finds anomalies."""
 
-from defect_jax.schema import Boolean, Choice, Integer, Key, Names, Number, Optional, Table, Text, with_defaults
+from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text
+from defect_jax.schema import Key, Table, with_defaults
 from defect_jax.tasks.keys import common, vae
 
 _TRAINING = ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')

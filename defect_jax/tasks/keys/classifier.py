@@ -2,7 +2,8 @@
 
 from ml_collections import ConfigDict
 
-from defect_jax.schema import Boolean, Choice, Integer, Key, Names, Number, Optional, Table, Text, Tuple
+from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
+from defect_jax.schema import Key, Table
 from defect_jax.tasks.keys import common
 
 

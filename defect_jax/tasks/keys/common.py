@@ -1,7 +1,8 @@
 """Keys that several tasks have."""
 
 from defect_jax.registry import SOURCES
-from defect_jax.schema import Boolean, Choice, Integer, Key, Names, Number, Optional, Table, Text, Tuple
+from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
+from defect_jax.schema import Key, Table
 
 FRACTION = Number(above=0, below=1)
 

@@ -1,6 +1,7 @@
 """Keys of a config that makes images by a VAE."""
 
-from defect_jax.schema import Choice, Integer, Key, Names, Number, Optional, Table, Text
+from defect_jax.rules import Choice, Integer, Names, Number, Optional, Text
+from defect_jax.schema import Key, Table
 from defect_jax.tasks.keys import common
 
 

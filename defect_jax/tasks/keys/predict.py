@@ -1,6 +1,7 @@
 """Keys of a config that predicts a folder of photos by a finished run."""
 
-from defect_jax.schema import Boolean, Key, Number, Optional, Table, Text
+from defect_jax.rules import Boolean, Number, Optional, Text
+from defect_jax.schema import Key, Table
 from defect_jax.tasks.keys import common
 
 

@@ -1,7 +1,8 @@
 """Keys of a VAE's config."""
 
 from defect_jax.registry import LOSSES
-from defect_jax.schema import Boolean, Choice, Integer, Key, Named, Names, Number, Optional, Table, Text, Tuple
+from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
+from defect_jax.schema import Key, Named, Table
 from defect_jax.tasks.keys import common
 
 _SPEED = {'kld': 12.0}
