@@ -1,49 +1,83 @@
-"""Formulas of the losses, one value an example; whoever calls reduces."""
+"""The losses: formulas with one value per example; whoever calls reduces. LOSSES of defect_jax.registry names them.
 
-import jax
+A loss of one's own is one small file, named by the config key `plugins`:
+
+  from defect_jax.losses import Loss
+  from defect_jax.registry import LOSSES
+
+  LOSSES.add('mae', Loss(needs=('recon', 'image'), value=lambda outputs: ...))
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+Outputs = Mapping[str, Any]
 
 
-def kld(mean, logvar):
-  """KL(N(mean, exp(logvar)) || N(0, 1)) in nats: `[B, Z]` twice to `[B]` (Kingma and Welling 2014, appendix B)."""
+@dataclasses.dataclass(frozen=True)
+class Loss:
+  """A loss by what it is computed from.
+
+  Attributes:
+    needs: names of outputs: of the model (of a VAE `posterior` and `recon`), of the batch (`image`), or `beta`.
+    value: `[b]` of these outputs.
+    weight: `[b]` where the value concerns some examples more than others; None: all alike.
+    is_sum: whether it is a weighted sum of losses that are reported themselves: it has no target of its own.
+  """
+  needs: tuple[str, ...]
+  value: Callable[[Outputs], Float[Array, 'b']]
+  weight: Callable[[Outputs], Float[Array, 'b']] | None = None
+  is_sum: bool = False
+
+
+def kld(mean: Float[Array, 'b z'], logvar: Float[Array, 'b z']) -> Float[Array, 'b']:
+  """KL(N(mean, exp(logvar)) || N(0, 1)) in nats (Kingma and Welling 2014, appendix B)."""
   return jnp.sum(kld_by_dimension(mean, logvar), axis=-1)
 
 
-def kld_by_dimension(mean, logvar):
-  """`kld` before its sum over the latent dimensions: `[B, Z]` twice to `[B, Z]`, nats."""
+def kld_by_dimension(mean: Float[Array, 'b z'], logvar: Float[Array, 'b z']) -> Float[Array, 'b z']:
+  """`kld` before its sum over the latent dimensions."""
   _same(mean, logvar)
   return 0.5 * (jnp.exp(logvar) + jnp.square(mean) - 1 - logvar)
 
 
-def mse(recon, image):
-  """Squared error, mean over pixels and channels: `[B, H, W, C]` twice to `[B]`."""
+def mse(recon: Float[Array, 'b h w c'], image: Float[Array, 'b h w c']) -> Float[Array, 'b']:
+  """Squared error, mean over pixels and channels."""
   _same(recon, image)
   return jnp.mean(jnp.square(recon - image), axis=(1, 2, 3))
 
 
-def elbo(kld, mse, beta, pixels):
-  """Negative evidence lower bound of a Gaussian decoder of variance 1, up to a constant.
+def elbo(kld: Float[Array, 'b'], mse: Float[Array, 'b'], beta: float | Float[Array, ''], pixels: int
+         ) -> Float[Array, 'b']:
+  """Negative evidence lower bound of a Gaussian decoder of variance 1, up to a constant, in nats.
 
-  Args:
-    kld, mse: `[B]`. beta: weight of the KLD (Higgins et al. 2017). pixels: values an image, H * W * C.
-
-  Returns `[B]` in nats: half the summed squared error plus beta times the KLD.
+  Half the summed squared error plus beta times the KLD (Higgins et al. 2017). pixels: values per image, H * W * C.
   """
   _same(kld, mse)
   return 0.5 * pixels * mse + beta * kld
 
 
-def cross_entropy(logits, labels):
-  """Minus the logarithm of the softmax probability of the right class, nats.
-
-  Args:
-    logits: `[B, K]`. labels: int `[B]`, each below K.
-
-  Returns `[B]`.
-  """
-  return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=-1)[:, 0]
+def cross_entropy(logits: Float[Array, 'b k'], labels: Int[Array, 'b']) -> Float[Array, 'b']:
+  """Minus the logarithm of the softmax probability of the right class, nats."""
+  return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
-def _same(a, b):
+def _same(a: Array, b: Array) -> None:
   if a.shape != b.shape:
     raise ValueError(f'shapes differ: {a.shape} and {b.shape}')
+
+
+def _elbo(outputs: Outputs) -> Float[Array, 'b']:
+  image = outputs['image']
+  return elbo(KLD.value(outputs), MSE.value(outputs), outputs['beta'], image[0].size)
+
+
+KLD = Loss(('posterior',), lambda outputs: kld(*outputs['posterior']))
+MSE = Loss(('recon', 'image'), lambda outputs: mse(outputs['recon'], outputs['image']))
+ELBO = Loss(('posterior', 'recon', 'image', 'beta'), _elbo, is_sum=True)
+CROSS_ENTROPY = Loss(('logits', 'label'), lambda outputs: cross_entropy(outputs['logits'], outputs['label']))

@@ -1,13 +1,12 @@
 """Classifiers: a small residual network from scratch, and a head on frozen features of VGG16.
 
-Both take standardised inputs, (input - center) / scale with the training set's mean and deviation. The residual network
+Both take normalized inputs, (input - mean) / std with the training set's constants. The residual network
 is that of He et al. 2016 ("Deep Residual Learning", section 3.3) with GroupNorm (Wu and He 2018), which, unlike
 BatchNorm, gives an image the same logits whatever else is in its batch.
 """
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,12 +16,6 @@ from defect_jax.models import normalization, pooling
 
 KINDS = ('resnet', 'vgg16')
 _GROUPS = 8
-
-
-class Standard(NamedTuple):
-  """Constants of a training set's inputs: center and scale, float32, of a shape that fits an input."""
-  center: jax.Array
-  scale: jax.Array
 
 
 class Block(nn.Module):
@@ -43,7 +36,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-  """Standardised image `[B, S, S, C]` to features `[B, 2 widths[-1]]`: means and maxima over all positions."""
+  """Normalized image `[B, S, S, C]` to features `[B, 2 widths[-1]]`: means and maxima over all positions."""
   widths: tuple[int, ...]
   blocks: int
   dtype: jnp.dtype
@@ -98,9 +91,9 @@ class Classifier:
       x = jnp.zeros((1, 2 * self.widths[-1]))
     return params | {'head': self._head.init(for_head, x)['params']}
 
-  def logits(self, params, standard, inputs, keys=None):
+  def logits(self, params, normalizer, inputs, keys=None):
     """Logits `[B, K]` of inputs; `keys` `[B]`: of a training step's dropout."""
-    x = (inputs - standard.center) / standard.scale
+    x = normalizer(inputs)
     if self.kind == 'resnet':
       with nn.intercept_methods(normalization.by_channel):
         x = self._network.apply({'params': params['network']}, x)

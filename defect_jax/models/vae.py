@@ -1,7 +1,7 @@
 """Convolutional VAE: encoder and decoder are separate modules with separate parameters.
 
-Both work on standardised images, (image - center) / scale with the training set's mean image and the root of its
-variance about it. So a set of faint differences and one of strong ones look alike to optimizer and controller, and an
+Both work on normalized images, (image - mean) / std with the training set's mean image and the root of its variance about
+it. So a set of faint differences and one of strong ones look alike to optimizer and controller, and an
 untrained decoder gives about the mean image.
 """
 
@@ -11,17 +11,14 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from defect_jax.models.normalization import Normalizer
 
 ACTIVATIONS = {'silu': nn.silu, 'gelu': nn.gelu, 'relu': nn.relu, 'elu': nn.elu, 'tanh': nn.tanh}
 
 # log-variances lie within these bounds: steps that overshoot them made the KLD jump by hundreds of nats.
 _LOGVAR_CENTER, _LOGVAR_REACH = -3.0, 5.0
-
-
-class Standard(NamedTuple):
-  """Constants of a training set: center float32 `[S, S, C]`, scale float32 `[]`."""
-  center: jax.Array
-  scale: jax.Array
 
 
 class Posterior(NamedTuple):
@@ -48,7 +45,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Standardised image `[B, S, S, C]` to Posterior: patches become channels, then each stage halves the side.
+  """Normalized image `[B, S, S, C]` to Posterior: patches become channels, then each stage halves the side.
 
   Convolutions on patches instead of pixels, since those on large images of few channels are slow for what they do.
   """
@@ -78,7 +75,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """z `[B, Z]` to standardised image `[B, S, S, C]`: each stage doubles the side, then channels become patches.
+  """z `[B, Z]` to normalized image `[B, S, S, C]`: each stage doubles the side, then channels become patches.
 
   Convolution and pixel shuffle, since the weight gradient of a transposed convolution is slow on CPUs.
   """
@@ -171,7 +168,7 @@ class Vae:
     return {'encoder': self.encoder.init(for_encoder, image)['params'],
             'decoder': self.decoder.init(for_decoder, z)['params']}
 
-  def begin_linear(self, params, standard, components, deviations):
+  def begin_linear(self, params, normalizer, components, deviations):
     """`params` of a network that is a PCA: the mean holds the whitened components, and the decoder adds them up.
 
     Training starts from a reconstruction that convolutions take thousands of steps to come to. These begin with no part
@@ -182,17 +179,17 @@ class Vae:
       deviations: `[K]`, standard deviation of the photos along each, in intensities.
     """
     weights = jnp.zeros((self.latent, components.shape[1])).at[:len(components)].set(components)
-    scaled = jnp.ones(self.latent).at[:len(components)].set(deviations / standard.scale)[:, None]
+    scaled = jnp.ones(self.latent).at[:len(components)].set(deviations / normalizer.std)[:, None]
     linear = {'encoder': (weights / scaled).T, 'decoder': weights * scaled}
     last = {'encoder': 'mean', 'decoder': 'patches'}
     return {network: tree | {'linear': {'kernel': linear[network]},
                              last[network]: jax.tree.map(jnp.zeros_like, tree[last[network]])}
             for network, tree in params.items()}
 
-  def encode(self, encoder_params, standard, image):
+  def encode(self, encoder_params, normalizer, image):
     """Posterior of images `[B, S, S, C]` in [0, 1]."""
-    return self.encoder.apply({'params': encoder_params}, (image - standard.center) / standard.scale)
+    return self.encoder.apply({'params': encoder_params}, normalizer(image))
 
-  def decode(self, decoder_params, standard, z):
+  def decode(self, decoder_params, normalizer, z):
     """Images `[B, S, S, C]`, not clipped to [0, 1], of z `[B, Z]`."""
-    return standard.center + standard.scale * self.decoder.apply({'params': decoder_params}, z)
+    return normalizer.inverse(self.decoder.apply({'params': decoder_params}, z))

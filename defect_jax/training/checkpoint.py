@@ -1,6 +1,8 @@
 """Checkpoints: orbax, with a SHA-256 of every file, whole or not there, the newest three kept.
 
-orbax restores a file with a flipped bit without a word, so the digests are checked before anything is restored.
+orbax restores a file with a flipped bit without a word, so the digests are checked before anything is restored. Its
+CheckpointManager is not used: it gives a checkpoint its name before our digests could lie beside it, and takes an empty
+folder with a number for the newest step.
 """
 
 import errno
@@ -9,6 +11,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,12 +22,15 @@ from flax import traverse_util
 
 from defect_jax.config import UserError
 from defect_jax.runs.atomic import disk_full_named, write_atomic
+from defect_jax.runs.folder import Workdir
+from defect_jax.training import layouts
 
 KEEP = 3
+Tree = dict[str, Any]
 _DIGEST = 'digest.json'
 
 
-def save(workdir, step, tree):
+def save(workdir: Workdir, step: int, tree: Tree) -> None:
   """Writes a tree of arrays as the checkpoint of `step`; raises DiskFull with the older ones intact."""
   final = workdir.checkpoint(step)
   making = final.with_name(f'.making-{step}')
@@ -43,7 +50,7 @@ def save(workdir, step, tree):
   tidy(workdir)
 
 
-def tidy(workdir):
+def tidy(workdir: Workdir) -> None:
   """Removes all but the newest checkpoints, and what a killed run left half written or half removed."""
   for leftover in [path for kind in ('.making-*', '.old-*') for path in workdir.checkpoints.glob(kind)]:
     shutil.rmtree(leftover)
@@ -54,15 +61,16 @@ def tidy(workdir):
     shutil.rmtree(old)
 
 
-def restore(workdir, template):
-  """The newest sound checkpoint, or None where there is none.
+def restore(workdir: Workdir, template: Callable[[int], Tree]) -> tuple[int, Tree] | None:
+  """The newest sound checkpoint: its step, and its arrays as NumPy's; None where there is none.
 
-  A damaged one is set aside as damaged-<step>, with a warning.
+  A damaged one is set aside as damaged-<step>, with a warning. Metrics of the history that were not kept before are
+  taken from the template.
 
   Args:
-    workdir: Workdir. template: function of the step, the tree of arrays whose structure and types it has.
+    template: function of the step, the tree of arrays whose structure and types it has.
 
-  Returns (step, tree of NumPy arrays). Raises UserError where another version of the program saved another state.
+  Raises UserError where another version of the program saved another state.
   """
   for step in reversed(steps(workdir)):
     folder = workdir.checkpoint(step)
@@ -73,15 +81,12 @@ def restore(workdir, template):
       logging.warning('checkpoint %s is damaged (%s) and set aside as %s; the one before it is used', step, reason,
                       aside.name)
       continue
-    with ocp.PyTreeCheckpointer() as checkpointer:
-      wanted = template(step)
-      _check_structure(folder, checkpointer.metadata((folder / 'state').absolute()).item_metadata.tree, wanted)
-      return step, checkpointer.restore((folder / 'state').absolute(), item=wanted)
+    return step, _fitted(folder, _load(folder), template(step))
   return None
 
 
-def read(workdir):
-  """The newest sound checkpoint as it was saved, (step, tree of NumPy arrays), or None. Changes nothing.
+def read(workdir: Workdir) -> tuple[int, Tree] | None:
+  """The newest sound checkpoint in the layout of `layouts`, (step, tree of NumPy arrays), or None. Changes nothing.
 
   Damaged ones are passed over with a warning: the run may be at work, and what is set aside is its own business.
   """
@@ -90,25 +95,36 @@ def read(workdir):
     if reason := _damage(folder):
       logging.warning('checkpoint %s is damaged (%s); the one before it is used', folder, reason)
       continue
-    with ocp.PyTreeCheckpointer() as checkpointer:
-      return step, checkpointer.restore((folder / 'state').absolute())
+    return step, _load(folder)
   return None
 
 
-def steps(workdir):
+def steps(workdir: Workdir) -> list[int]:
   """Steps of the checkpoints, sorted; those half written or damaged are not among them."""
   if not workdir.checkpoints.is_dir():
     return []
   return sorted(int(path.name) for path in workdir.checkpoints.iterdir() if path.name.isdigit())
 
 
-def _check_structure(folder, saved, wanted):
-  """Both trees have the same paths and shapes; orbax would fill gaps and leave arrays of another shape as they are."""
-  saved, wanted = ({path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(tree, sep='/').items()}
-                   for tree in (saved, wanted))
-  if differing := sorted(path for path in saved.keys() | wanted.keys() if saved.get(path) != wanted.get(path)):
+def _load(folder):
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    return layouts.current(checkpointer.restore((folder / 'state').absolute()))
+
+
+def _fitted(folder, saved, wanted):
+  """What was saved, in the structure and types wanted; orbax would fill gaps and leave arrays of another shape as they
+  are."""
+  saved = traverse_util.flatten_dict(saved)
+  leaves = traverse_util.flatten_dict(wanted, keep_empty_nodes=True)
+  new = {path for path in leaves if path[0] == 'history' and path not in saved}
+  full = {path: leaf for path, leaf in leaves.items() if leaf is not traverse_util.empty_node}
+  differing = sorted('/'.join(path) for path in (saved.keys() | full.keys()) - new
+                     if path not in saved or path not in full or np.shape(saved[path]) != np.shape(full[path]))
+  if differing:
     raise UserError(f'{folder}: was saved by another version of defect_jax (differs in {differing[0]}); go on with '
                     'that version, or begin anew in another --workdir')
+  return traverse_util.unflatten_dict(leaves | {
+      path: np.asarray(saved[path], np.asarray(leaf).dtype) for path, leaf in full.items() if path not in new})
 
 
 def _save_tree(checkpointer, folder, tree):

@@ -5,8 +5,16 @@ the targets, so that they can be changed in a live run, and what the policy reme
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
+import flax.core
 import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from defect_jax.training.routing import Streams
+
+State = dict[str, Any]
 
 # An error of a factor e in a loss counts as one; larger ones must not wind up the integral while a run begins.
 _LARGEST_ERROR = 1.0
@@ -26,10 +34,10 @@ class Control:
         of ControlVAE (Shao et al. 2020), and the streams slow down as the losses come close to their targets.
       dual: multipliers of both losses grow while they are above their targets, in the manner of GECO (Rezende and
         Viola 2018), and shrink below.
-    beta: weight of the KLD in `elbo`, constant, or where pi and dual begin. weights: {'kld', 'mse', 'lpips'}, likewise.
+    beta: weight of the KLD in `elbo`, constant, or where pi and dual begin. weights: of the other losses, likewise.
     slope: of proportional.
     proportional, integral: of the law of pi; dual has only the integral.
-    speed: {'kld', 'mse', 'lpips'}: of pi; a loss off its target by the fraction 1 / speed is corrected at the full
+    speed: of pi, per loss; a loss off its target by the fraction 1 / speed is corrected at the full
       rate.
     smoothing: of pi; decay of the running mean of log(MSE / target) that sets the speed. One unlucky draw of the noise
       would else set everything moving at full rate, along the gradient of that draw.
@@ -37,41 +45,38 @@ class Control:
       decoder can follow a KLD that glides, while a jump undid in 20 steps what the MSE had gained in hundreds.
   """
   policy: str
-  beta: float
-  weights: dict
-  slope: float
-  proportional: float
-  integral: float
-  speed: dict
-  smoothing: float
-  slew: float
+  beta: float = 1.
+  weights: Mapping[str, float] = flax.core.FrozenDict()
+  slope: float = 1.
+  proportional: float = 0.
+  integral: float = 0.
+  speed: Mapping[str, float] = flax.core.FrozenDict()
+  smoothing: float = 0.
+  slew: float = 1.
 
-  def init(self, targets):
-    """State of a run that begins with targets {'kld', 'mse'}, and 'lpips' where a stream has that loss.
+  def init(self, targets: Mapping[str, float]) -> State:
+    """State of a run that begins with targets of 'kld', 'mse' and other losses; empty where there are none.
 
     Its `beta` is the one for the next step: `elbo` is weighted before its gradient is taken.
     """
+    if not targets:
+      return {}
     return {'targets': {name: jnp.float32(target) for name, target in targets.items()},
             'integral': {name: jnp.float32(0) for name in targets}, 'aim': jnp.float32(targets['kld']),
             **{f'smooth_{name}': jnp.float32(_LARGEST_ERROR) for name in _of_recon(targets)},
             'beta': jnp.float32(self.beta)}
 
-  def __call__(self, streams, state, values):
-    """One step of the policy.
-
-    Args:
-      streams: {name: routing.Stream}.
-      state: as made by `init`. values: {'kld': [], 'mse': []} of this step.
-
-    Returns (state, weights {'kld', 'mse', 'lpips', 'elbo', 'beta'}, gains {stream: []}).
-    """
+  def __call__(self, streams: Streams, state: State, values: Mapping[str, Float[Array, '']]
+               ) -> tuple[State, dict[str, Float[Array, '']], dict[str, Float[Array, '']]]:
+    """One step of the policy by the losses' values: (state, weights of losses and 'beta', gains of streams)."""
     state, weights, gains = _LAWS[self.policy](self, streams, state, values)
-    return state | {'beta': weights['beta']}, weights, gains
+    return state | {'beta': weights['beta']} if state else state, weights, gains
 
   def _constant(self, streams, state, values):
     del values
     one = jnp.float32(1)
-    weights = {**{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
+    weights = {**{stream.loss: one for stream in streams.values()},
+               **{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
     return state, weights, dict.fromkeys(streams, one)
 
   def _threshold(self, streams, state, values):

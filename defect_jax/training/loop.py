@@ -1,16 +1,19 @@
-"""The one training loop: counts steps, logs, answers requests, saves, stops. It knows no model."""
+"""The one training loop: counts steps, logs, answers requests, saves, stops. It knows no model and no loss."""
 
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from defect_jax.runs.folder import Diverged, Stopped
+from defect_jax.runs.folder import Diverged, Stopped, Workdir
 from defect_jax.training import checkpoint
 
-HISTORY = ('train/kld', 'train/mse', 'target/kld', 'target/mse')
+State = Any  # of whatever is trained
+Rows = Mapping[str, Float[np.ndarray, 'steps']]  # values of metrics, one per step
 _POLL = 0.2  # seconds between looks at requests.json while paused
 
 
@@ -22,41 +25,42 @@ class Schedule:
   eval: int
   checkpoint: int
 
-  def next_stop(self, step):
+  def next_stop(self, step: int) -> int:
     """The first step after `step` at which the loop has to look at something."""
     return min([self.total, *(step - step % every + every for every in (self.log, self.eval, self.checkpoint))])
 
 
 @dataclasses.dataclass
 class History:
-  """Value of every step so far of some metrics, by default those in HISTORY: {name: float32 `[steps]`}."""
-  values: dict
+  """Value of every step so far of some metrics: {name: float32 `[steps]`}."""
+  values: dict[str, Float[np.ndarray, 'steps']]
 
-  def add(self, rows):
-    """Appends {name: `[n]`} of the next n steps."""
+  def add(self, rows: Rows) -> None:
+    """Appends those of the next steps."""
     self.values = {name: np.concatenate([old, np.asarray(rows[name], np.float32)]) for name, old in self.values.items()}
 
 
-def resume(workdir, fresh, names=HISTORY):
+def resume(workdir: Workdir, fresh: Mapping[str, Any], names: Sequence[str]
+           ) -> tuple[Mapping[str, Any], int, History, int]:
   """Where to begin: the newest sound checkpoint, else the beginning. Cuts metrics.jsonl back to it.
 
   Args:
-    workdir: Workdir. fresh: tree of arrays of a new run. names: of the metrics whose every value is kept.
+    fresh: tree of arrays of a new run. names: of the metrics whose every value is kept.
 
   Returns (tree, steps done, History, id of the last request).
   """
   def template(step):
-    return {'state': fresh, 'history': {name: np.zeros(step, np.float32) for name in names}, 'request': np.int32(0)}
+    return {**fresh, 'history': {name: np.full(step, np.nan, np.float32) for name in names}, 'request': np.int32(0)}
 
   checkpoint.tidy(workdir)
-  found = checkpoint.restore(workdir, template)
-  if found is None:
+  restored = checkpoint.restore(workdir, template)
+  if restored is None:
     workdir.cut_back(-1)
     return fresh, 0, History(template(0)['history']), 0
-  step, tree = found
+  step, tree = restored
   workdir.cut_back(step)
   print(f'going on from step {step}', flush=True)
-  return tree['state'], step, History(tree['history']), int(tree['request'])
+  return {name: tree[name] for name in fresh}, step, History(tree['history']), int(tree['request'])
 
 
 @dataclasses.dataclass
@@ -65,27 +69,27 @@ class Loop:
 
   Attributes:
     workdir: Workdir, open. schedule: Schedule.
-    advance: (state, steps) -> (state, metrics {name: NumPy `[steps]`}); those of the history are among them.
-    evaluate: (state, step) -> {name: number}, called at `schedule.eval` and at the end.
+    advance: makes so many steps; the metrics of the history are among its rows.
+    evaluate: (state, step) -> metrics, called at `schedule.eval` and at the end.
     to_host: state -> tree of NumPy arrays that a checkpoint holds.
-    set_targets: (state, {'kld', 'mse'}) -> state.
-    on_log: (row, rate) -> None, the progress line and the like; rate in steps a second, nan at first.
-    enough: () -> bool, looked at after each evaluation and at the start: whether to end before the last step.
+    set_targets: (state, {loss: target}) -> state.
+    on_log: (row, rate) -> None, the progress line and the like; rate in steps per second, nan at first.
+    done: looked at after each evaluation and at the start: whether to end before the last step.
   """
-  workdir: object
+  workdir: Workdir
   schedule: Schedule
-  advance: Callable
-  evaluate: Callable
-  to_host: Callable
-  set_targets: Callable
-  on_log: Callable
-  enough: Callable = lambda: False
+  advance: Callable[[State, int], tuple[State, Rows]]
+  evaluate: Callable[[State, int], dict[str, Any]]
+  to_host: Callable[[State], Mapping[str, Any]]
+  set_targets: Callable[[State, Mapping[str, float]], State]
+  on_log: Callable[[Mapping[str, Any], float], None]
+  done: Callable[[], bool] = lambda: False
 
-  def run(self, state, step, history, request):
+  def run(self, state: State, step: int, history: History, request: int) -> tuple[State, History]:
     """Trains to the last step and returns (state, History). Raises Stopped or Diverged."""
     clock = _Clock(self.workdir.seconds_spent())
     saved = step if checkpoint.steps(self.workdir) else None
-    while step < self.schedule.total and not self.enough():
+    while step < self.schedule.total and not self.done():
       state, rows = self.advance(state, self.schedule.next_stop(step) - step)
       self._check_finite(rows, step, saved)
       history.add(rows)
@@ -94,7 +98,7 @@ class Loop:
       row = {}
       if step % self.schedule.eval == 0 or last:
         row = self.evaluate(state, step)
-        last = last or self.enough()
+        last = last or self.done()
       if step % self.schedule.log == 0 or last or row:
         row = {'step': step, 'seconds': clock.seconds()} | {k: float(np.mean(v)) for k, v in rows.items()} | row
         self.workdir.append_metrics(row)
@@ -144,7 +148,7 @@ class Loop:
     return state, last, False
 
   def _save(self, state, step, history, request):
-    checkpoint.save(self.workdir, step, {'state': self.to_host(state), 'history': history.values,
+    checkpoint.save(self.workdir, step, {**self.to_host(state), 'history': history.values,
                                          'request': np.int32(request)})
 
 
@@ -154,11 +158,11 @@ class _Clock:
   def __init__(self, spent):
     self._began, self._first = time.monotonic() - spent, None
 
-  def seconds(self):
+  def seconds(self) -> float:
     return time.monotonic() - self._began
 
-  def rate(self, step):
-    """Steps a second."""
+  def rate(self, step: int) -> float:
+    """Steps per second."""
     if self._first is None:
       self._first = step, time.monotonic()
       return math.nan

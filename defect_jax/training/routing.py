@@ -6,29 +6,45 @@ parameter paths.
 
 import dataclasses
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import traverse_util
+from jaxtyping import Array, Float
 
-from defect_jax import losses
 from defect_jax.config import UserError, nearest
+from defect_jax.losses import Loss, Outputs
+from defect_jax.registry import LOSSES
 
-# What each loss is computed from, so that a pullback runs only through what it needs.
-LOSSES = {'kld': ('posterior',), 'mse': ('recon',), 'elbo': ('posterior', 'recon'), 'lpips': ('recon',)}
+Params = Mapping[str, Any]
+Batch = Mapping[str, Array]
 ADAM = {'b1': 0.9, 'b2': 0.999}
 EPSILON = 1e-8
 
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-  """`loss` moves the parameters `paths` by `optimizer` at rate `lr`."""
+  """`loss` moves the parameters `paths` by `optimizer` at rate `lr`.
+
+  The optimizer is a name in OPTIMIZERS, or an optax transform with sign and rate in it, which may belong to several
+  streams: then it sees all of their parameters at once.
+  """
   loss: str
   paths: tuple[str, ...]
-  optimizer: str
-  lr: float
+  optimizer: str | optax.GradientTransformation
+  lr: float = 1.
+
+  def step(self, gain: Float[Array, ''], direction: Array) -> Array:
+    """What a direction of its optimizer adds to a parameter."""
+    return gain * direction if isinstance(self.optimizer, optax.GradientTransformation) else (
+        -self.lr * gain * direction)
+
+
+Streams = Mapping[str, Stream]
+StreamTree = dict[str, dict[str, Any]]
 
 
 class Moments(NamedTuple):
@@ -45,17 +61,18 @@ class SharedAdamState(NamedTuple):
   nu_recent: dict
 
 
-def flat(tree):
+def flat(tree: Params) -> dict[str, Array]:
   """{path: leaf} of nested dicts."""
-  return traverse_util.flatten_dict(tree, sep='/')
+  return {'/'.join(path): leaf for path, leaf in traverse_util.flatten_dict(tree).items()}
 
 
-def resolve(settings, params):
-  """Streams of a config's settings, name to loss, params (a pattern), optimizer and lr.
+def whole(loss: str, params: Params, optimizer: optax.GradientTransformation) -> Streams:
+  """A stream per network of `params`, all of them moved by one loss and one optimizer."""
+  return {name: Stream(loss, tuple(f'{name}/{path}' for path in flat(tree)), optimizer) for name, tree in params.items()}
 
-  Args:
-    settings: {name: {'loss', 'params', 'optimizer', 'lr'}}; the pattern matches whole paths.
-    params: the parameter tree.
+
+def resolve(settings: Mapping[str, Mapping[str, Any]], params: Params) -> tuple[Streams, list[str]]:
+  """Streams of a config's settings, {name: {'loss', 'params', 'optimizer', 'lr'}}; the pattern matches whole paths.
 
   Returns ({name: Stream}, sorted paths that no stream reaches). Raises UserError.
   """
@@ -77,61 +94,50 @@ def resolve(settings, params):
   return streams, [path for path in paths if path not in reached]
 
 
-def select(streams, params):
+def select(streams: Streams, params: Params) -> StreamTree:
   """The parameters of each stream: {name: {path: array}}."""
   leaves = flat(params)
   return {name: {path: leaves[path] for path in stream.paths} for name, stream in streams.items()}
 
 
-def gradients(vae, streams, params, standard, batch, noise, beta=1.0, lpips=None):
-  """Gradients of every stream from one forward pass and one pullback for each distinct loss.
+def gradients(outputs: Callable[[Params], Outputs], losses: Mapping[str, Loss], streams: Streams, params: Params,
+              batch: Batch, weight: Float[Array, 'b']) -> tuple[dict[str, Any], StreamTree]:
+  """Values of the losses and gradients of every stream: one forward pass, one pullback per loss that moves something.
+
+  Each pullback runs through just what its loss needs, so that a KLD never passes the decoder.
 
   Args:
-    vae: object with encode and decode, see models.vae.
-    streams: {name: Stream}.
-    params: {'encoder': tree, 'decoder': tree}. standard: models.vae.Standard.
-    batch: image `[B, H, W, C]`, weight `[B]`; the weights are each example's share of the whole mean, so that sums
-      over devices are means. Where it holds `input` `[B, H, W, C]`, that is encoded, and still `image` is to come out
-      (a denoising VAE).
-    noise: `[B, Z]`. beta: weight of the KLD in the loss `elbo`.
-    lpips: (recon, image) -> `[B]`, the loss `lpips`, where a stream has it.
+    outputs: the model; what a loss needs is among its outputs or in `batch`.
+    weight: each example's share of the whole mean, so that sums over devices and microbatches are means.
 
-  Returns values {'kld': [], 'mse': []}, with 'lpips' where a stream has it, and grads {name: {path: array}}, both this
-  device's share of the sum.
+  Returns {loss: sum, or (sum, sum of weights) of a loss that has weights}, without losses that are sums of others, and
+  gradients, both this device's share.
   """
-  image, weight = batch['image'], batch['weight']
+  moving = sorted({stream.loss for stream in streams.values()})
+  needed = {name for loss in moving for name in losses[loss].needs}
 
-  def total(name, posterior, recon):
-    if name == 'lpips':
-      return jnp.sum(weight * lpips(recon, image))
-    kld = losses.kld(posterior.mean, posterior.logvar)  # [B]
-    mse = losses.mse(recon, image)  # [B]
-    pixels = image[0].size
-    per_example = {'kld': kld, 'mse': mse, 'elbo': losses.elbo(kld, mse, beta, pixels)}[name]
-    return jnp.sum(weight * per_example)
+  def run(params):
+    every = outputs(params)
+    return {name: value for name, value in every.items() if name in needed}, every
 
-  posterior, pull_encoder = jax.vjp(lambda p: vae.encode(p, standard, batch.get('input', image)), params['encoder'])
-  recon, pull_decoder = jax.vjp(lambda p, q: vae.decode(p, standard, q.sample(noise)), params['decoder'], posterior)
-  moving = {stream.loss for stream in streams.values()}
-  values = {name: total(name, posterior, recon) for name in ('kld', 'mse', *({'lpips'} & moving))}
-
+  moved, push, every = jax.linearize(run, params, has_aux=True)
+  every = {**batch, **every}
   by_loss = {}
-  for loss in sorted(moving):
-    by_posterior, by_recon = jax.grad(total, (1, 2))(loss, posterior, recon)
-    moved = {}
-    if 'recon' in LOSSES[loss]:
-      moved['decoder'], through_decoder = pull_decoder(by_recon)
-      by_posterior = jax.tree.map(jnp.add, by_posterior, through_decoder)
-    moved['encoder'], = pull_encoder(by_posterior)
-    by_loss[loss] = flat(moved)
+  for name in moving:
+    parts = moved.keys() & set(losses[name].needs)
+    by_output = jax.grad(lambda chosen, loss=losses[name]: _total(loss, every | chosen, weight))(
+        {part: moved[part] for part in parts})
+    pull = jax.linear_transpose(lambda change, parts=parts: {part: push(change)[part] for part in parts}, params)
+    by_loss[name] = flat(pull(by_output)[0])
+  values = {name: _total(loss, every, weight) if loss.weight is None else
+            (_total(loss, every, weight * loss.weight(every)), jnp.sum(weight * loss.weight(every)))
+            for name, loss in losses.items() if not loss.is_sum}
   # What a stream does not take is never computed: the compiler drops it.
-  return values, {name: {path: _reached(by_loss[stream.loss], path, params) for path in stream.paths}
-                  for name, stream in streams.items()}
+  return values, {name: {path: by_loss[stream.loss][path] for path in stream.paths} for name, stream in streams.items()}
 
 
-def _reached(grads, path, params):
-  """A loss's gradient at `path`; zero where the loss does not depend on it, such as the KLD on the decoder."""
-  return grads[path] if path in grads else jnp.zeros_like(flat(params)[path])
+def _total(loss, outputs, weight):
+  return jnp.sum(weight * loss.value(outputs))
 
 
 def _moments(b1, b2):
@@ -168,19 +174,27 @@ OPTIMIZERS = {
 }
 
 
-def make_transform(streams):
-  """optax.multi_transform over trees of streams: each stream has a transform and a state of its own."""
-  transforms = {name: OPTIMIZERS[stream.optimizer]() for name, stream in streams.items()}
-  return optax.multi_transform(transforms, {name: name for name in streams})
+def make_transform(streams: Streams) -> optax.GradientTransformation:
+  """optax.multi_transform over trees of streams: each stream has a transform and a state of its own.
+
+  Streams that were given one and the same transform share it and its state, which has the name of the first of them.
+  """
+  transforms, labels, names = {}, {}, {}
+  for name, stream in streams.items():
+    given = not isinstance(stream.optimizer, str)
+    labels[name] = names.setdefault(id(stream.optimizer) if given else name, name)
+    transforms[labels[name]] = stream.optimizer if given else OPTIMIZERS[stream.optimizer]()
+  return optax.multi_transform(transforms, labels)
 
 
-def weighted(streams, grads, weights):
+def weighted(streams: Streams, grads: StreamTree, weights: Mapping[str, Array]) -> StreamTree:
   """Gradients times the weight of their loss, which `adam_shared` takes in `combine` instead."""
   return {name: tree if streams[name].optimizer == 'adam_shared'
           else jax.tree.map(lambda g, w=weights[streams[name].loss]: w * g, tree) for name, tree in grads.items()}
 
 
-def combine(streams, directions, weights, gains):
+def combine(streams: Streams, directions: StreamTree, weights: Mapping[str, Array], gains: Mapping[str, Array]
+            ) -> StreamTree:
   """What each stream adds to its parameters.
 
   A stream moves by -lr * gain * direction. With `adam_shared` the direction at a parameter is w m / sqrt(sum of
@@ -188,11 +202,7 @@ def combine(streams, directions, weights, gains):
   the weights act at once, opposite streams balance where the weighted sum of the gradients vanishes, as with one Adam
   on the sum, and a stream alone never moves a parameter by more than its rate.
 
-  Args:
-    streams: {name: Stream}. directions: what multi_transform made of the gradients.
-    weights: {loss: []}. gains: {name: []}.
-
-  Returns {name: {path: array}}.
+  directions: what multi_transform made of the gradients. weights: of each loss. gains: of each stream.
   """
   shared = [name for name, stream in streams.items() if stream.optimizer == 'adam_shared']
   squares = {}  # path: sum of (w_k)^2 v_k
@@ -204,16 +214,18 @@ def combine(streams, directions, weights, gains):
     stream = streams[name]
     if name in shared:
       direction = weights[stream.loss] * direction.first / (jnp.sqrt(squares[path]) + EPSILON)
-    return -stream.lr * gains[name] * direction
+    return stream.step(gains[name], direction)
 
   return {name: {path: step(name, path, direction) for path, direction in directions[name].items()}
           for name in streams}
 
 
-def apply(params, updates):
+def apply(params: Params, updates: StreamTree) -> Params:
   """Adds the updates of all streams to the parameters they reach."""
-  leaves = flat(params)
+  leaves = traverse_util.flatten_dict(params)
+  paths = {'/'.join(path): path for path in leaves}
   for tree in updates.values():
     for path, update in tree.items():
-      leaves[path] = leaves[path] + update.astype(leaves[path].dtype)
-  return traverse_util.unflatten_dict(leaves, sep='/')
+      leaf = leaves[paths[path]]
+      leaves[paths[path]] = leaf + update.astype(leaf.dtype)
+  return traverse_util.unflatten_dict(leaves)

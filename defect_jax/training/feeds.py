@@ -1,13 +1,24 @@
 """Brings batches to the training step: from a set that stays on the devices, or streamed. Both give the same run."""
 
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 from defect_jax import parallel
 from defect_jax.data import batches
+from defect_jax.data.dataset import Dataset
+from defect_jax.training.loop import Rows
+from defect_jax.training.trainer import Trainer, TrainState
+
+Images = Dataset | Mapping[str, np.ndarray]
+Gather = Callable[[Any, Int[Array, 'b'], Float[Array, 'b']], dict[str, Array]]
+Draw = Callable[[Key[Array, ''], Int[Array, ''], int], tuple[Int[Array, 'b'], Float[Array, 'b']]]
+_FUSED = 10  # steps per call on accelerators
 
 
 def _padded(batch, indices, weights):
@@ -30,13 +41,41 @@ class _Compiled:
     return self._compiled(*arguments)
 
 
+class Feed(Protocol):
+  """Makes steps: brings batches to a Trainer."""
+  images: int  # that a step trains on
+  compile_seconds: float
+
+  def advance(self, state: TrainState, steps: int) -> tuple[TrainState, Rows]:
+    """`steps` steps from a replicated state, and the metrics of each."""
+
+  def close(self) -> None:
+    """Ends the reading threads, where there are any."""
+
+
+def open_feed(trainer: Trainer, images: Images, batch: int, key: Key[Array, ''], first_step: int,
+              gather: Gather = batches.gather, draw: Draw | None = None, resident_mb: float = np.inf) -> Feed:
+  """A ResidentFeed of arrays; of a Dataset too, unless as float32 it is larger than `resident_mb`: then streamed."""
+  if isinstance(images, Mapping):
+    return ResidentFeed(trainer, images, batch, key, _fused(), gather, draw)
+  size = 2 * images.nbytes / 2**20
+  if size > resident_mb:
+    print(f'{size:.0f} MB of photos are streamed (data.resident_mb = {resident_mb:g})', flush=True)
+    return StreamedFeed(trainer, images, batch, key, first_step)
+  return ResidentFeed(trainer, images.images(), batch, key, _fused(), gather, draw)
+
+
+def _fused():
+  return 1 if jax.default_backend() == 'cpu' else _FUSED
+
+
 class ResidentFeed:
   """Steps over images float32 `[N, S, S, C]` that stay on every device; or over a dict of arrays `[N, ...]`."""
 
-  def __init__(self, trainer, images, batch, key, fused, gather=batches.gather, draw=None):
-    """Takes a Trainer, the images, the slots a step, the key of their order, how many steps one call makes, what makes
-    a batch: (images, indices `[b]`, weights `[b]`) -> dict, and what draws it: (key, step, batch) -> (indices
-    `[batch]`, weights `[batch]`), by default batches.slots.
+  def __init__(self, trainer: Trainer, images: Float[np.ndarray, 'n s s c'] | Mapping[str, np.ndarray], batch: int,
+               key: Key[Array, ''], fused: int, gather: Gather = batches.gather, draw: Draw | None = None):
+    """batch: slots per step. key: of their order. fused: steps per call. gather: (images, indices `[b]`, weights `[b]`)
+    to a batch. draw: (key, step, batch) to indices and weights `[batch]`, by default batches.slots.
 
     `fused` above 1 saves calls on accelerators. On the CPU weight gradients of convolutions inside a loop are many
     times slower, so there it has to be 1.
@@ -44,6 +83,7 @@ class ResidentFeed:
     self._images = parallel.replicate(jax.tree.map(jnp.asarray, images))
     self._fused = fused
     count = len(jax.tree.leaves(images)[0])
+    self.images = batch if draw else min(batch, count)
 
     def one(state, images):
       slots = parallel.own_slots(batch)
@@ -57,11 +97,11 @@ class ResidentFeed:
     self._one, self._many = _Compiled(one, (0,)), _Compiled(many, (0,))
 
   @property
-  def compile_seconds(self):
+  def compile_seconds(self) -> float:
     return self._one.seconds + self._many.seconds
 
-  def advance(self, state, steps):
-    """`steps` steps from a replicated state; returns (state, metrics {name: NumPy `[steps]`})."""
+  def advance(self, state: TrainState, steps: int) -> tuple[TrainState, Rows]:
+    """See Feed."""
     rows = []
     while steps:
       if 1 < self._fused <= steps:
@@ -74,14 +114,15 @@ class ResidentFeed:
         steps -= 1
     return state, _joined(rows)
 
-  def close(self):
+  def close(self) -> None:
     """Nothing to end."""
 
 
 class StreamedFeed:
   """Steps over a photo set that is read from its cache while the devices work."""
 
-  def __init__(self, trainer, photo_set, batch, key, first_step):
+  def __init__(self, trainer: Trainer, photo_set: Dataset, batch: int, key: Key[Array, ''], first_step: int):
+    self.images = min(batch, len(photo_set))
     self._batches = batches.Streamed(photo_set, key, batch, first_step)
     self._missing = parallel.padded(batch) - batch
 
@@ -91,11 +132,11 @@ class StreamedFeed:
     self._one = _Compiled(one, (0,))
 
   @property
-  def compile_seconds(self):
+  def compile_seconds(self) -> float:
     return self._one.seconds
 
-  def advance(self, state, steps):
-    """As ResidentFeed.advance."""
+  def advance(self, state: TrainState, steps: int) -> tuple[TrainState, Rows]:
+    """See Feed."""
     rows = []
     for _ in range(steps):
       batch = next(self._batches)
@@ -104,7 +145,7 @@ class StreamedFeed:
       rows.append({name: value[:, None] for name, value in metrics.items()})
     return state, _joined(rows)
 
-  def close(self):
+  def close(self) -> None:
     """Ends the reading threads."""
     self._batches.close()
 

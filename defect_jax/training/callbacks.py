@@ -1,0 +1,75 @@
+"""What looks at a training from time to time, adds metrics, and may end it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from flax import serialization
+
+from defect_jax.training.routing import Params
+from defect_jax.training.trainer import TrainState
+
+Row = dict[str, Any]
+
+
+class Callback(Protocol):
+  """What `fit` asks at every evaluation. Its state is a dict of arrays, always of the same shapes."""
+
+  def evaluate(self, state: TrainState, step: int) -> Row:
+    """Metrics of a state without a device axis."""
+
+  def state_dict(self) -> dict[str, Any]:
+    """What a checkpoint holds beside the state; names are unlike those of other callbacks."""
+
+  def restore(self, kept: Mapping[str, Any]) -> None:
+    """Goes on from what `state_dict` gave."""
+
+  def done(self) -> bool:
+    """Whether to end before the last step."""
+
+
+class Evaluation:
+  """A Callback that only evaluates."""
+
+  def __init__(self, evaluate: Callable[[TrainState, int], Row]):
+    self.evaluate = evaluate
+
+  def state_dict(self) -> dict[str, Any]:
+    return {}
+
+  def restore(self, kept: Mapping[str, Any]) -> None:
+    """Keeps nothing."""
+
+  def done(self) -> bool:
+    return False
+
+
+class EarlyStopping:
+  """Keeps the parameters of the lowest loss on held-out data; ends after `patience` evaluations without a lower one.
+
+  Attributes:
+    step, loss: of the best evaluation so far; `inf` before the first.
+  """
+
+  def __init__(self, measure: Callable[[Params], tuple[float, Row]], params: Params, patience: int):
+    """measure: parameters to (loss, metrics). params: like those to be kept. patience: 0 never ends a training."""
+    self._measure, self._patience = measure, patience
+    self.params, self.loss, self.step, self._since = params, float('inf'), 0, 0
+
+  def evaluate(self, state: TrainState, step: int) -> Row:
+    loss, row = self._measure(state.result)
+    self._since += 1
+    if loss < self.loss:
+      self.params, self.loss, self.step, self._since = state.result, loss, step, 0
+    return row
+
+  def state_dict(self) -> dict[str, Any]:
+    return {'params': serialization.to_state_dict(self.params), 'loss': np.float64(self.loss),
+            'step': np.int32(self.step), 'since': np.int32(self._since)}
+
+  def restore(self, kept: Mapping[str, Any]) -> None:
+    self.params = serialization.from_state_dict(self.params, kept['params'])
+    self.loss, self.step, self._since = float(kept['loss']), int(kept['step']), int(kept['since'])
+
+  def done(self) -> bool:
+    return bool(self._patience and self._since >= self._patience)

@@ -1,0 +1,120 @@
+"""Trains from the beginning or the newest checkpoint to the end: the one driver of every training."""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jaxtyping import Array, Key, UInt8
+
+from defect_jax import parallel
+from defect_jax.config import UserError
+from defect_jax.data import batches
+from defect_jax.runs.folder import Workdir
+from defect_jax.training import checkpoint, events, feeds, layouts, loop
+from defect_jax.training.callbacks import Callback
+from defect_jax.training.progress import TrainingProgress
+from defect_jax.training.trainer import Trainer, TrainState
+
+Digest = UInt8[np.ndarray, '32']
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+  """A training at its end.
+
+  Attributes:
+    state: TrainState on the host. history: of the metrics that Trainer.recorded names.
+    speed: {'steps', 'compile_seconds', 'images_per_second'} of this session.
+  """
+  state: TrainState
+  history: loop.History
+  speed: dict[str, float]
+
+  def last_tenth(self, name: str = 'train/loss') -> float:
+    """Mean of a metric over the last 10 % of the steps."""
+    values = self.history.values[name]
+    return float(np.mean(values[-max(1, len(values) // 10):], dtype=np.float64))
+
+
+def digest(*arrays: Array | np.ndarray) -> Digest:
+  """SHA-256 of the bytes of some arrays."""
+  sha = hashlib.sha256()
+  for array in arrays:
+    sha.update(np.ascontiguousarray(array))
+  return np.frombuffer(sha.digest(), np.uint8)
+
+
+def check_finished(workdir: Workdir, data: Digest, state: TrainState | None = None) -> None:
+  """Raises UserError if a finished run would go on with other data, see `fit`.
+
+  Asked before the workdir is opened, so that nothing of the run is lost by the refusal.
+  """
+  if workdir.read_summary() is not None and (newest := checkpoint.read(workdir)):
+    kept = newest[1]
+    _check_same(kept.get('data', data), data, kept['state'].get('normalizer'), state)
+
+
+def _check_same(before, data, normalizer, state):
+  if np.array_equal(before, layouts.UNKNOWN):  # a version that kept the mean image of the photos alone
+    same = state is None or np.allclose(normalizer['mean'], state.normalizer.mean, rtol=0, atol=1e-6)
+  else:
+    same = np.array_equal(before, data)
+  if not same:
+    raise UserError('data: the photos, made images or weights are others than those that the run began with; put them '
+                    'back, or begin another run by another --workdir')
+
+
+def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: TrainState, images: feeds.Images,
+        data: Digest, batch: int, key: Key[Array, ''], callbacks: Sequence[Callback] = (), *,
+        gather: feeds.Gather = batches.gather, draw: feeds.Draw | None = None, resident_mb: float = np.inf) -> Fit:
+  """Trains; a run that was finished before gives its last state at once.
+
+  Args:
+    state: before the first step. images: what batches are made of, see feeds.open_feed, as are gather, draw and
+      resident_mb. data: digest of what these and the callbacks come from. batch: slots. key: of their order.
+
+  Raises UserError where a run would go on with other data than it began with, Stopped, Diverged or DiskFull.
+  """
+  def to_host(state):
+    kept = {name: array for callback in callbacks for name, array in callback.state_dict().items()}
+    return {'state': state.state_dict(), 'callbacks': kept, 'data': data}
+
+  kept, first, history, request = loop.resume(workdir, to_host(state), trainer.recorded(state))
+  _check_same(kept['data'], data, kept['state']['normalizer'], state)
+  for callback in callbacks:
+    callback.restore(kept['callbacks'])
+  feed = feeds.open_feed(trainer, images, batch, key, first, gather, draw, resident_mb)
+  board = events.Events(workdir.root)
+  runner = loop.Loop(
+      workdir=workdir, schedule=schedule, advance=feed.advance, set_targets=_set_targets,
+      on_log=TrainingProgress(workdir, schedule.total, board.add), to_host=lambda state: to_host(parallel.first(state)),
+      evaluate=lambda state, step: _evaluated(callbacks, parallel.first(state), step),
+      done=lambda: any(callback.done() for callback in callbacks))
+  began = time.monotonic()
+  try:
+    after, history = runner.run(parallel.replicate(state.restore(kept['state'])), first, history, request)
+  finally:
+    feed.close()
+    board.close()
+  seconds = max(time.monotonic() - began - feed.compile_seconds, 1e-9)
+  after = parallel.first(after)
+  return Fit(after, history, {'steps': int(after.step), 'compile_seconds': feed.compile_seconds,
+                              'images_per_second': feed.images * (int(after.step) - first) / seconds})
+
+
+def _evaluated(callbacks, state, step) -> dict[str, Any]:
+  return {name: value for callback in callbacks for name, value in callback.evaluate(state, step).items()}
+
+
+def _set_targets(state: TrainState, targets: Mapping[str, float]) -> TrainState:
+  """A replicated state with some new targets."""
+  known = state.control.get('targets', {})
+  if unknown := sorted(targets.keys() - known.keys()):
+    logging.warning('a request asks for targets of %s, which this training has not', ', '.join(unknown))
+  new = parallel.replicate({name: jnp.float32(target) for name, target in targets.items() if name in known})
+  return state.replace(control=state.control | {'targets': known | new}) if new else state
