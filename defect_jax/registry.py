@@ -55,7 +55,9 @@ TASKS = Registry('task', {name: f'defect_jax.tasks.{name}:run' for name in _NAME
 # `fixed_steps(config)`, the keys of `steps` that a schedule depends on.
 KEYS = Registry('task', {name: f'defect_jax.tasks.keys.{name}' for name in _NAMES})
 SOURCES = Registry('data source', {name: f'defect_jax.data.sources.{name}' for name in ('elpv', 'folder')})
-LOSSES = Registry('loss', {name: f'defect_jax.training.losses:{name}' for name in ('kld', 'mse', 'elbo', 'lpips')})
+LOSSES = Registry('loss', {
+    'kld': 'defect_jax.losses:KLD', 'mse': 'defect_jax.losses:MSE', 'elbo': 'defect_jax.losses:ELBO',
+    'lpips': 'defect_jax.models.lpips:LPIPS'})
 DETECTORS = Registry('detector', {
     name: f'defect_jax.detectors.{name}' for name in ('vae', 'pca', 'mean_image', 'neighbours')})
 

@@ -16,11 +16,14 @@ from jaxtyping import Float
 
 from defect_jax import parallel
 from defect_jax.data import dataset
-from defect_jax.models.vae import Standard, Vae
+from defect_jax.models.normalization import Normalizer
+from defect_jax.models.vae import Vae
+from defect_jax.registry import LOSSES
 from defect_jax.training import routing
+from defect_jax.training.autoencoder import Autoencoder
 from defect_jax.training.control import Control
-from defect_jax.training.feeding import ResidentFeed
-from defect_jax.training.state import Trainer
+from defect_jax.training.feeds import ResidentFeed
+from defect_jax.training.trainer import Trainer
 from experiments import results
 
 Times = dict[str, Float[np.ndarray, ' rounds']]  # seconds of every call
@@ -28,10 +31,10 @@ Times = dict[str, Float[np.ndarray, ' rounds']]  # seconds of every call
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A config's training: vae, initial params, standard, images `[N, S, S, C]`, targets, streams and control."""
+  """A config's training: vae, initial params, normalizer, images `[N, S, S, C]`, targets, streams and control."""
   vae: Vae
   params: dict
-  standard: Standard
+  normalizer: Normalizer
   images: np.ndarray
   targets: dict
   streams: dict
@@ -48,13 +51,15 @@ class Job:
     params = jax.device_get(vae.init(jax.random.key(seed)))
     streams, _ = routing.resolve(config.streams.to_dict(), params)
     targets = {'kld': config.targets.kld, 'mse': config.targets.mse_of_variance * variance}
-    standard = Standard(jnp.asarray(images.mean(0)), jnp.float32(variance ** 0.5))
-    return cls(vae, params, standard, images, targets, streams, Control(**config.control.to_dict()), config.batch)
+    normalizer = Normalizer(jnp.asarray(images.mean(0)), jnp.float32(variance ** 0.5))
+    return cls(vae, params, normalizer, images, targets, streams, Control(**config.control.to_dict()), config.batch)
 
   def feed(self, seed=0):
     """(state, feed) as the default job has them on a CPU: `state, metrics = feed.advance(state, steps)`."""
-    trainer = Trainer(self.vae, self.streams, self.control, jax.random.key(seed), lambda images, keys: images)
-    state = parallel.replicate(trainer.init(self.params, self.standard, self.targets))
+    names = dict.fromkeys([*self.targets, *(stream.loss for stream in self.streams.values())])
+    trainer = Trainer(Autoencoder(self.vae), {name: LOSSES[name] for name in names}, self.streams, jax.random.key(seed),
+                      self.control)
+    state = parallel.replicate(trainer.init(self.params, normalizer=self.normalizer, targets=self.targets))
     return state, ResidentFeed(trainer, self.images, self.batch, jax.random.key(seed + 1), 1)
 
 

@@ -22,7 +22,7 @@ from defect_jax.config import UserError
 from defect_jax.data import dataset
 from defect_jax.models import cnn
 from defect_jax.tasks.classifier import learning
-from defect_jax.training.feeding import ResidentFeed
+from defect_jax.training.feeds import ResidentFeed
 from experiments import bench, command
 
 FLAGS = command.define(quick=True)
@@ -43,7 +43,7 @@ def photos(config):
 
 
 def in_turn(batch, count):
-  """`draw` of feeding.ResidentFeed that both sides can follow: rows one after the other."""
+  """`draw` of feeds.ResidentFeed that both sides can follow: rows one after the other."""
   def draw(key, step, size):
     del key
     return (step * batch + jnp.arange(size)) % count, jnp.ones(size, jnp.float32)
@@ -53,14 +53,14 @@ def in_turn(batch, count):
 class Ours:
   """Our loop from some parameters; `losses` of its steps."""
 
-  def __init__(self, config, model, params, standard, images, labels, augment=False):
+  def __init__(self, config, model, params, normalizer, images, labels, augment=False):
     light = config.data.augment.to_dict() if augment else {}
-    descent = learning.descent_of(config, model, standard, light, jax.random.key(0))
-    self._feed = ResidentFeed(descent, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
+    trainer = learning.trainer_of(config, model, normalizer, light, jax.random.key(0), params)
+    self._feed = ResidentFeed(trainer, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
                               learning.rows, in_turn(config.batch, len(labels)))
-    self._state, self.losses = parallel.replicate(descent.init(params, {})), []
+    self._state, self.losses = parallel.replicate(trainer.init(params)), []
     self._inputs = jnp.asarray(images[:config.batch])
-    self._logits = parallel.compiled(jax.jit(lambda of: model.logits(params, standard, of)).lower(self._inputs))
+    self._logits = parallel.compiled(jax.jit(lambda of: model.logits(params, normalizer, of)).lower(self._inputs))
 
   def __call__(self, steps: int) -> None:
     self._state, metrics = self._feed.advance(self._state, steps)
@@ -75,13 +75,13 @@ class Ours:
 class Peer:
   """PyTorch's loop on the same batches."""
 
-  def __init__(self, config, model, params, standard, images, labels, device, channels_last):
+  def __init__(self, config, model, params, normalizer, images, labels, device, channels_last):
     import torch
 
     from experiments import torch_classifier
     self._torch, self._batch, self.losses = torch, config.batch, []
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    images = (images - np.asarray(standard.center)) / np.asarray(standard.scale)
+    images = (images - np.asarray(normalizer.mean)) / np.asarray(normalizer.std)
     self._images = torch.tensor(images.transpose(0, 3, 1, 2).copy()).to(device, memory_format=layout)
     self._labels = torch.tensor(labels.astype(np.int64), device=device)
     self._network = torch_classifier.Classifier(model).load(params).to(device, memory_format=layout)
@@ -112,7 +112,7 @@ def main(flags):
   bench.print_load()
   images, labels = photos(config)
   model = cnn.Classifier('resnet', 2, images.shape[1:], config.model.widths, config.model.blocks)
-  shared = config, model, jax.device_get(model.init(jax.random.key(0))), learning.standard_of('resnet', images), \
+  shared = config, model, jax.device_get(model.init(jax.random.key(0))), learning.normalizer_of('resnet', images), \
       images, labels
   sides, peers = {'ours': Ours(*shared)}, {}
   if flags.augment:

@@ -23,8 +23,9 @@ from configs import inpaint_train
 from defect_jax import parallel
 from defect_jax.diffusion import finetune, lora, pipeline, random_model, schedulers, small_model
 from defect_jax.tasks.inpaint_train import stages
-from defect_jax.training.descent import Descent
-from defect_jax.training.feeding import ResidentFeed
+from defect_jax.training import routing
+from defect_jax.training.feeds import ResidentFeed
+from defect_jax.training.trainer import Trainer
 from experiments import bench, command
 
 FLAGS = command.define(quick=True)
@@ -97,11 +98,12 @@ def ours(setting, parts, bank):
     frozen, moved = frozen | moved, {'lora': lora.init(params['unet'], _RANK, 0)}
     def join(moved, frozen):
       return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'])}
-  loss = finetune.Denoising(model, settings.outside, 0.1, join, setting.remat)
+  denoising = finetune.Denoising(model, settings.outside, 0.1, join, setting.remat)
   optimizer = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adamw(settings.lr))
-  descent = Descent(loss, optimizer, jax.random.key(0), settings.average)
-  feed = ResidentFeed(descent, bank, setting.batch, jax.random.key(1), 1, stages.rows)
-  state = [parallel.replicate(descent.init(moved, frozen))]
+  trainer = Trainer(denoising, finetune.DENOISING_LOSSES, routing.whole('loss', moved, optimizer), jax.random.key(0),
+                    decay=settings.average, warm=True)
+  feed = ResidentFeed(trainer, bank, setting.batch, jax.random.key(1), 1, stages.rows)
+  state = [parallel.replicate(trainer.init(moved, frozen=frozen))]
 
   def step():
     state[0], metrics = feed.advance(state[0], 1)

@@ -18,7 +18,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from configs import vae_split
-from defect_jax import losses, parallel
+from defect_jax import parallel
 from defect_jax.training import routing
 from experiments import bench, command
 
@@ -37,22 +37,18 @@ def config_of(size: int, joint: bool, quick: bool) -> ConfigDict:
   return config
 
 
-def two_passes(vae, streams, params, standard, batch, noise, beta=1.0, lpips=None):
+def two_passes(outputs, losses, streams, params, batch, weight):
   """routing.gradients by a full forward and backward pass for each loss; only for streams by kld and mse."""
-  del beta, lpips
-
-  def total(params, weights):
-    posterior = vae.encode(params['encoder'], standard, batch['image'])
-    recon = vae.decode(params['decoder'], standard, posterior.sample(noise))
-    values = {'kld': jnp.sum(batch['weight'] * losses.kld(posterior.mean, posterior.logvar)),
-              'mse': jnp.sum(batch['weight'] * losses.mse(recon, batch['image']))}
-    return sum(weights[name] * values[name] for name in values), values
+  def total(params, factors):
+    every = {**batch, **outputs(params)}
+    values = {name: jnp.sum(weight * losses[name].value(every)) for name in ('kld', 'mse')}
+    return sum(factors[name] * values[name] for name in values), values
 
   by_loss, values = {}, None
   for loss in ('kld', 'mse'):
     # Without the barrier the compiler would see what is zero or done already, and make one pass of the two.
-    own, weights = jax.lax.optimization_barrier((params, {n: jnp.float32(n == loss) for n in ('kld', 'mse')}))
-    (_, values), grads = jax.value_and_grad(total, has_aux=True)(own, weights)
+    own, factors = jax.lax.optimization_barrier((params, {n: jnp.float32(n == loss) for n in ('kld', 'mse')}))
+    (_, values), grads = jax.value_and_grad(total, has_aux=True)(own, factors)
     by_loss[loss] = routing.flat(grads)
   return values, {name: {path: by_loss[stream.loss][path] for path in stream.paths}
                   for name, stream in streams.items()}

@@ -95,7 +95,7 @@ def peer_of(job: bench.Job, seed: int, threads: int, channels_last: bool) -> Any
   torch.set_num_threads(threads)
   torch.manual_seed(seed)
   lr = {name: stream.lr for name, stream in job.streams.items()}
-  return torch_peer.Peer(job.vae, job.params, job.standard, job.images, job.batch, lr, job.control, job.targets,
+  return torch_peer.Peer(job.vae, job.params, job.normalizer, job.images, job.batch, lr, job.control, job.targets,
                          channels_last)
 
 

@@ -14,7 +14,7 @@ from defect_jax.evaluation import generation
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks.inpaint_train import material, measures
 from defect_jax.tasks.inpaint_train.learners import PIPELINE
-from defect_jax.training.descent import as_tree
+from defect_jax.training.trainer import as_tree
 
 
 class Finished:

@@ -274,17 +274,17 @@ class Peer:
   """A training run on photos that lie ready in memory; standardised once, not in every step.
 
   Args:
-    vae: models.vae.Vae. params: its initial parameters. standard: models.vae.Standard. images: `[N, S, S, C]`.
+    vae: models.vae.Vae. params: its initial parameters. normalizer: Normalizer. images: `[N, S, S, C]`.
     batch: photos a step; at most N. lr: {stream: rate}. control: training.control.Control, policy pi.
     targets: {'kld', 'mse'}, numbers. channels_last: memory layout.
   """
 
-  def __init__(self, vae, params, standard, images, batch, lr, control, targets, channels_last):
+  def __init__(self, vae, params, normalizer, images, batch, lr, control, targets, channels_last):
     if control.policy != 'pi':
       raise ValueError(f'{control.policy}: the peer has the policy pi only')
     self.model = Model(vae, params, channels_last)
-    self._scale, self._latent, self._batch = float(standard.scale), vae.latent, batch
-    x = mirrored((np.asarray(images) - np.asarray(standard.center)) / self._scale)
+    self._scale, self._latent, self._batch = float(normalizer.std), vae.latent, batch
+    x = mirrored((np.asarray(images) - np.asarray(normalizer.mean)) / self._scale)
     self._x = x.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     self._control = Pi(control, targets)
     self._optimizer = AdamShared(self.model, lr)

@@ -50,8 +50,8 @@ class Detector:
     return lambda image: compiled(constants, image)
 
   def _maps(self, names, constants, image):
-    posterior = self.vae.vae.encode(constants['vae']['encoder'], self.vae.standard, image)
-    recons = {'vae': self.vae.vae.decode(constants['vae']['decoder'], self.vae.standard, posterior.mean)}
+    posterior = self.vae.vae.encode(constants['vae']['encoder'], self.vae.normalizer, image)
+    recons = {'vae': self.vae.vae.decode(constants['vae']['decoder'], self.vae.normalizer, posterior.mean)}
     recons |= {name: of.recon(image) for name, of in self.linear.items()}
     by_name = {
         'residual': lambda: residuals.absolute(image, recons['vae'], self.blur),

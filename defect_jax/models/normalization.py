@@ -24,8 +24,8 @@ class Normalizer(NamedTuple):
 def by_channel(call, arguments, keywords, context):
   """A GroupNorm of images `[B, H, W, C]` as one factor and one summand a channel, the same but for rounding.
 
-  For flax.linen.intercept_methods; Flax itself sums over all of a group's axes at once, two to five times slower. Means are taken over each channel and only then over those of a group; where groups
-  have few channels, sums that end in these few are what takes the time.
+  For flax.linen.intercept_methods. Flax sums over all of a group's axes at once, which takes two to five times as
+  long; here means are taken over each channel, and only then over those of a group.
   """
   module = context.module
   plain = (context.method_name == '__call__' and isinstance(module, nn.GroupNorm) and module.num_groups

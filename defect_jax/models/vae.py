@@ -1,8 +1,8 @@
 """Convolutional VAE: encoder and decoder are separate modules with separate parameters.
 
-Both work on normalized images, (image - mean) / std with the training set's mean image and the root of its variance about
-it. So a set of faint differences and one of strong ones look alike to optimizer and controller, and an
-untrained decoder gives about the mean image.
+Both work on normalized images, (image - mean) / std with the training set's mean image and the root of its variance
+about it. So a set of faint differences and one of strong ones look alike to optimizer and controller, and an untrained
+decoder gives about the mean image.
 """
 
 import dataclasses
@@ -11,9 +11,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
-
-from defect_jax.models.normalization import Normalizer
 
 ACTIVATIONS = {'silu': nn.silu, 'gelu': nn.gelu, 'relu': nn.relu, 'elu': nn.elu, 'tanh': nn.tanh}
 

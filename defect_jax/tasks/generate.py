@@ -27,7 +27,7 @@ def run(config, workdir):
   for_kid = real_photos(vae, config.measure.part, defects=kid_classes(config, vae))
   _check_model(workdir.path(writer.IMAGE_SET), config_hash(config), model_of(vae))
   images = photos.images()
-  dataset.check_same(photos, None, vae.standard.center)
+  dataset.check_same(photos, None, vae.normalizer.mean)
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '

@@ -22,6 +22,7 @@ from defect_jax.data.tiles import Tiling
 from defect_jax.detectors.threshold import Threshold
 from defect_jax.errors import UserError
 from defect_jax.models import cnn, features
+from defect_jax.models.normalization import Normalizer
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.runs.folder import Workdir
@@ -51,7 +52,7 @@ class ClassifierPredictor:
   classes: list[str]
   model: cnn.Classifier
   params: dict
-  standard: cnn.Standard
+  normalizer: Normalizer
   prior: Float[np.ndarray, 'k']
   tta_axes: tuple[tuple[int, ...], ...] = ((),)
   temperature: float = 1.
@@ -112,7 +113,7 @@ class ClassifierPredictor:
   @functools.cached_property
   def digest(self) -> str:
     """SHA-256, hex, of what its predictions depend on."""
-    return base.digest((self.params, self.standard, self.prior, np.float64(self.temperature)))
+    return base.digest((self.params, self.normalizer, self.prior, np.float64(self.temperature)))
 
   @functools.cached_property
   def tiling(self) -> Tiling:
@@ -126,12 +127,12 @@ class ClassifierPredictor:
   @functools.cached_property
   def _learnt(self):
     """What `_logits` takes first: as arguments, since XLA compiles them into the program otherwise, each time anew."""
-    return self.params, self.standard, frozen_of(self.model.kind)
+    return self.params, self.normalizer, frozen_of(self.model.kind)
 
   @functools.cached_property
   def _logits(self):
-    return jax.jit(lambda params, standard, frozen, images: self.model.logits(
-        params, standard, images if frozen is None else features.pooled_features(frozen, images)))
+    return jax.jit(lambda params, normalizer, frozen, images: self.model.logits(
+        params, normalizer, images if frozen is None else features.pooled_features(frozen, images)))
 
   @functools.cached_property
   def _saliency(self):
@@ -149,8 +150,8 @@ class ClassifierPredictor:
   def save(self, workdir: Workdir) -> None:
     """Writes classifier.json, what the checkpoint's parameters lack."""
     write_atomic(workdir.path(CLASSIFIER), json.dumps(plain({
-        'classes': self.classes, 'temperature': self.temperature, 'center': np.asarray(self.standard.center),
-        'scale': np.asarray(self.standard.scale), 'seen': sorted(self.seen)}), allow_nan=False) + '\n')
+        'classes': self.classes, 'temperature': self.temperature, 'center': np.asarray(self.normalizer.mean),
+        'scale': np.asarray(self.normalizer.std), 'seen': sorted(self.seen)}), allow_nan=False) + '\n')
 
 
 def frozen_of(kind: str) -> dict | None:
@@ -197,7 +198,7 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
   workdir, config = base.read_run(root, key, ('classifier',))
   try:
     kept = json.loads(workdir.path(CLASSIFIER).read_text())
-    standard = cnn.Standard(jnp.float32(kept['center']), jnp.float32(kept['scale']))
+    normalizer = Normalizer(jnp.float32(kept['center']), jnp.float32(kept['scale']))
     classes, temperature, seen = list(kept['classes']), float(kept['temperature']), frozenset(kept['seen'])
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(f'{key}: {root} has no usable {CLASSIFIER.name} ({error}); run it to its end, or '
@@ -207,10 +208,10 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
   model, saved = model_of(config, len(classes)), checkpoint.read(workdir)
   if saved is None:
     raise UserError(f'{key}: {root} has no usable checkpoint; train it with the same command again')
-  step, tree = saved[0], saved[1]['state']
+  step, tree = saved
   like = jax.eval_shape(model.init, jax.random.key(0))
   try:
-    params = flax.serialization.from_state_dict(like, tree['watch'].get('params') or tree['descent']['average'])
+    params = flax.serialization.from_state_dict(like, tree['callbacks'].get('params') or tree['state']['average'])
     if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, like):
       raise ValueError('its parameters are of other shapes')
   except (KeyError, ValueError) as error:
@@ -222,7 +223,7 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
     notes = (f'{len(classes) - 1} classes of defects count as {share:.0%} of all photos, above threshold = '
              f'{threshold:g}; set prevalence to the share that is defective',)
   return ClassifierPredictor(
-      classes, model, jax.tree.map(jnp.asarray, params), standard, prior,
+      classes, model, jax.tree.map(jnp.asarray, params), normalizer, prior,
       tta_axes_of(config.data.augment, mirrored or config.get('mirrored')), temperature, seen, workdir, config, step,
       Threshold(threshold, 'probability of a defect', None, None), notes, at_once)
 

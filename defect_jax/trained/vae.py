@@ -19,6 +19,7 @@ from defect_jax.data.tiles import Tiling
 from defect_jax.detectors import threshold as thresholds
 from defect_jax.errors import UserError
 from defect_jax.models import vae as models
+from defect_jax.models.normalization import Normalizer
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import base
 from defect_jax.training import checkpoint
@@ -37,7 +38,7 @@ class VaePredictor:
   config: ConfigDict
   step: int
   vae: models.Vae
-  standard: models.Standard
+  normalizer: Normalizer
   params: dict
   threshold: thresholds.Threshold | None = None
   at_once: int = 32
@@ -49,7 +50,7 @@ class VaePredictor:
   @functools.cached_property
   def digest(self) -> str:
     """SHA-256 of its parameters and constants, hex: tells VAEs of one config apart."""
-    return base.digest((self.params, self.standard))
+    return base.digest((self.params, self.normalizer))
 
   @functools.cached_property
   def tiling(self) -> Tiling:
@@ -65,7 +66,7 @@ class VaePredictor:
 
   def decode(self, z: Float[Array, 'b z']) -> Float[Array, 'b s s c']:
     """Images, not clipped; to be used inside jit."""
-    return self.vae.decode(self.params['decoder'], self.standard, z)
+    return self.vae.decode(self.params['decoder'], self.normalizer, z)
 
   def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
     """Mean absolute residuals of the reconstructions from the posterior means."""
@@ -75,17 +76,17 @@ class VaePredictor:
       residuals = np.abs(images - self._in_chunks(_decode, 'decoder', means, self.at_once)).mean(-1)
       for sample, residual in zip(batch, residuals, strict=True):
         # Black to bright over one deviation of the training photos: the same for all photos.
-        yield base.Prediction(sample, float(residual.mean()), None, residual, float(self.standard.scale))
+        yield base.Prediction(sample, float(residual.mean()), None, residual, float(self.normalizer.std))
 
   def functions(self) -> dict[str, base.Function]:
     """encode: images to Posterior; decode: z to images; reconstruct: images to images by the posterior means."""
     def encode(params, images):
-      return self.vae.encode(params['encoder'], params['standard'], images)
+      return self.vae.encode(params['encoder'], params['normalizer'], images)
 
     def decode(params, z):
-      return self.vae.decode(params['decoder'], params['standard'], z)
+      return self.vae.decode(params['decoder'], params['normalizer'], z)
 
-    params, data = self.params | {'standard': self.standard}, self.config.data
+    params, data = self.params | {'normalizer': self.normalizer}, self.config.data
     image = jax.ShapeDtypeStruct((data.size, data.size, data.channels), jnp.float32)
     return {'encode': base.Function(encode, params, image),
             'decode': base.Function(decode, params, jax.ShapeDtypeStruct((self.vae.latent,), jnp.float32)),
@@ -97,7 +98,8 @@ class VaePredictor:
     return photos_of(self.config, **changes)
 
   def _in_chunks(self, function, network, arrays, size):
-    return parallel.in_chunks(functools.partial(function, self.vae, self.params[network], self.standard), arrays, size)
+    encode_or_decode = functools.partial(function, self.vae, self.params[network], self.normalizer)
+    return parallel.in_chunks(encode_or_decode, arrays, size)
 
 
 # Parameters are arguments: as constants they would be compiled into a program of each VAE's own.
@@ -119,11 +121,11 @@ def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None, at_
   like = jax.eval_shape(model.init, jax.random.key(0))
   try:
     params = flax.serialization.from_state_dict(like, tree['state'].get('average') or tree['state']['params'])
-    standard = models.Standard(*(jnp.asarray(tree['state']['standard'][name]) for name in models.Standard._fields))
+    normalizer = Normalizer(*(jnp.asarray(tree['state']['normalizer'][name]) for name in Normalizer._fields))
   except (KeyError, ValueError) as error:
     raise UserError(f'{key}: {workdir.checkpoint(step)} was saved by another version of defect_jax; train the VAE anew '
                     'with this one') from error
-  return VaePredictor(workdir, config, step, model, standard, jax.tree.map(jnp.asarray, params),
+  return VaePredictor(workdir, config, step, model, normalizer, jax.tree.map(jnp.asarray, params),
                       None if threshold is None else thresholds.by_hand(threshold, ()), at_once)
 
 

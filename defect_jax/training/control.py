@@ -155,3 +155,4 @@ def _relative(weights, targets, factors):
 _LAWS = {'constant': Control._constant, 'threshold': Control._threshold, 'proportional': Control._proportional,
          'pi': Control._pi, 'dual': Control._dual}
 POLICIES = tuple(_LAWS)
+CONSTANT = Control('constant')

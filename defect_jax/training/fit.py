@@ -9,18 +9,16 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Array, Key, UInt8
+from jaxtyping import Array, Key
 
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import batches
 from defect_jax.runs.folder import Workdir
+from defect_jax.runs.progress import ProgressBar
 from defect_jax.training import checkpoint, events, feeds, layouts, loop
 from defect_jax.training.callbacks import Callback
-from defect_jax.training.progress import TrainingProgress
 from defect_jax.training.trainer import Trainer, TrainState
-
-Digest = UInt8[np.ndarray, '32']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,36 +39,36 @@ class Fit:
     return float(np.mean(values[-max(1, len(values) // 10):], dtype=np.float64))
 
 
-def digest(*arrays: Array | np.ndarray) -> Digest:
-  """SHA-256 of the bytes of some arrays."""
+def digest(*arrays: np.ndarray) -> str:
+  """SHA-256 of the bytes of some arrays, hex."""
   sha = hashlib.sha256()
   for array in arrays:
     sha.update(np.ascontiguousarray(array))
-  return np.frombuffer(sha.digest(), np.uint8)
+  return sha.hexdigest()
 
 
-def check_finished(workdir: Workdir, data: Digest, state: TrainState | None = None) -> None:
+def check_finished(workdir: Workdir, data: str, state: TrainState | None = None) -> None:
   """Raises UserError if a finished run would go on with other data, see `fit`.
 
   Asked before the workdir is opened, so that nothing of the run is lost by the refusal.
   """
   if workdir.read_summary() is not None and (newest := checkpoint.read(workdir)):
     kept = newest[1]
-    _check_same(kept.get('data', data), data, kept['state'].get('normalizer'), state)
+    _check_same(kept['data'], data, kept['state'].get('normalizer'), state)
 
 
 def _check_same(before, data, normalizer, state):
   if np.array_equal(before, layouts.UNKNOWN):  # a version that kept the mean image of the photos alone
     same = state is None or np.allclose(normalizer['mean'], state.normalizer.mean, rtol=0, atol=1e-6)
   else:
-    same = np.array_equal(before, data)
+    same = np.asarray(before, np.uint8).tobytes().hex() == data
   if not same:
     raise UserError('data: the photos, made images or weights are others than those that the run began with; put them '
                     'back, or begin another run by another --workdir')
 
 
 def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: TrainState, images: feeds.Images,
-        data: Digest, batch: int, key: Key[Array, ''], callbacks: Sequence[Callback] = (), *,
+        data: str, batch: int, key: Key[Array, ''], callbacks: Sequence[Callback] = (), *,
         gather: feeds.Gather = batches.gather, draw: feeds.Draw | None = None, resident_mb: float = np.inf) -> Fit:
   """Trains; a run that was finished before gives its last state at once.
 
@@ -82,17 +80,22 @@ def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: Trai
   """
   def to_host(state):
     kept = {name: array for callback in callbacks for name, array in callback.state_dict().items()}
-    return {'state': state.state_dict(), 'callbacks': kept, 'data': data}
+    return {'state': state.state_dict(), 'callbacks': kept, 'data': np.frombuffer(bytes.fromhex(data), np.uint8)}
 
   kept, first, history, request = loop.resume(workdir, to_host(state), trainer.recorded(state))
   _check_same(kept['data'], data, kept['state']['normalizer'], state)
   for callback in callbacks:
     callback.restore(kept['callbacks'])
   feed = feeds.open_feed(trainer, images, batch, key, first, gather, draw, resident_mb)
-  board = events.Events(workdir.root)
+  board, bar = events.Events(workdir.root), ProgressBar(workdir, 'step')
+
+  def on_log(row, rate):
+    board.add(row)
+    bar.show(row['step'], schedule.total, _losses(row), rate)
+
   runner = loop.Loop(
       workdir=workdir, schedule=schedule, advance=feed.advance, set_targets=_set_targets,
-      on_log=TrainingProgress(workdir, schedule.total, board.add), to_host=lambda state: to_host(parallel.first(state)),
+      on_log=on_log, to_host=lambda state: to_host(parallel.first(state)),
       evaluate=lambda state, step: _evaluated(callbacks, parallel.first(state), step),
       done=lambda: any(callback.done() for callback in callbacks))
   began = time.monotonic()
@@ -105,6 +108,20 @@ def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: Trai
   after = parallel.first(after)
   return Fit(after, history, {'steps': int(after.step), 'compile_seconds': feed.compile_seconds,
                               'images_per_second': feed.images * (int(after.step) - first) / seconds})
+
+
+def _losses(row: Mapping[str, Any]) -> str:
+  """Every loss that has a target, with it; the one that there is where none has."""
+  with_target = sorted(name.removeprefix('target/') for name in row if name.startswith('target/'))
+  if not with_target:
+    return f'loss {row["train/loss"]:.4f}'
+  return '  '.join(_loss(name.upper(), row[f'train/{name}'], row[f'target/{name}']) for name in with_target)
+
+
+def _loss(name: str, value: float, target: float) -> str:
+  if target >= 1:
+    return f'{name} {value:.2f} (target {target:.4g})'
+  return f'{name} {value:.3e} (target {target:.3e})'
 
 
 def _evaluated(callbacks, state, step) -> dict[str, Any]:

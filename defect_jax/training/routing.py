@@ -68,7 +68,7 @@ def flat(tree: Params) -> dict[str, Array]:
 
 def whole(loss: str, params: Params, optimizer: optax.GradientTransformation) -> Streams:
   """A stream per network of `params`, all of them moved by one loss and one optimizer."""
-  return {name: Stream(loss, tuple(f'{name}/{path}' for path in flat(tree)), optimizer) for name, tree in params.items()}
+  return {name: Stream(loss, tuple(flat({name: tree})), optimizer) for name, tree in params.items()}
 
 
 def resolve(settings: Mapping[str, Mapping[str, Any]], params: Params) -> tuple[Streams, list[str]]:
@@ -125,15 +125,18 @@ def gradients(outputs: Callable[[Params], Outputs], losses: Mapping[str, Loss], 
   by_loss = {}
   for name in moving:
     parts = moved.keys() & set(losses[name].needs)
-    by_output = jax.grad(lambda chosen, loss=losses[name]: _total(loss, every | chosen, weight))(
-        {part: moved[part] for part in parts})
-    pull = jax.linear_transpose(lambda change, parts=parts: {part: push(change)[part] for part in parts}, params)
+    by_output = jax.grad(lambda chosen, loss=losses[name]: _total(loss, every | chosen, weight))(_only(moved, parts))
+    pull = jax.linear_transpose(lambda change, parts=parts: _only(push(change), parts), params)
     by_loss[name] = flat(pull(by_output)[0])
   values = {name: _total(loss, every, weight) if loss.weight is None else
             (_total(loss, every, weight * loss.weight(every)), jnp.sum(weight * loss.weight(every)))
             for name, loss in losses.items() if not loss.is_sum}
   # What a stream does not take is never computed: the compiler drops it.
   return values, {name: {path: by_loss[stream.loss][path] for path in stream.paths} for name, stream in streams.items()}
+
+
+def _only(tree, names):
+  return {name: tree[name] for name in names}
 
 
 def _total(loss, outputs, weight):

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import flax.serialization
@@ -16,7 +16,7 @@ from defect_jax import parallel
 from defect_jax.losses import Loss, Outputs
 from defect_jax.models.normalization import Normalizer
 from defect_jax.training import routing
-from defect_jax.training.control import Control
+from defect_jax.training.control import CONSTANT, Control
 from defect_jax.training.routing import Batch, Params, Streams, StreamTree
 
 Metrics = dict[str, Float[Array, '']]
@@ -83,7 +83,7 @@ class Trainer:
   losses: Mapping[str, Loss]
   streams: Streams
   key: Key[Array, '']
-  control: Control = Control('constant')
+  control: Control = CONSTANT
   decay: float = 0.
   warm: bool = False
   microbatches: int = 1
@@ -181,3 +181,8 @@ def cosines(a: Mapping[str, Array], b: Mapping[str, Array]) -> Metrics:
   parts['E1_E2'] = sum(parts.values(), jnp.zeros(3))
   return {name: product / jnp.maximum(jnp.sqrt(of_a) * jnp.sqrt(of_b), 1e-20)
           for name, (product, of_a, of_b) in parts.items()}
+
+
+def as_tree(params: Params) -> Params:
+  """Parameters as plain dicts of NumPy arrays."""
+  return flax.serialization.to_state_dict(jax.device_get(params))

@@ -14,8 +14,9 @@ from small_pipeline import write
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.diffusion import finetune, lora, pipeline
-from defect_jax.training.descent import Descent
-from defect_jax.training.feeding import ResidentFeed
+from defect_jax.training import routing
+from defect_jax.training.feeds import ResidentFeed
+from defect_jax.training.trainer import Trainer
 
 
 @pytest.fixture(scope='module')
@@ -116,14 +117,15 @@ def test_training_moves_the_adapters_alone(folder):
   def join(moved, frozen):
     return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'])}
 
-  loss = finetune.Denoising(model, 0.1, 0.1, join)
-  descent = Descent(loss, optax.adam(1e-2), jax.random.key(0), 0.9)
   frozen = {'unet': params['unet'], 'ids': model.ids(['a dent', '']), 'contexts': model.encode_text(['a dent', ''])}
-  begin = descent.init({'lora': lora.init(params['unet'], 2, 0)}, frozen)
+  moved = {'lora': lora.init(params['unet'], 2, 0)}
+  trainer = Trainer(finetune.Denoising(model, 0.1, 0.1, join), finetune.DENOISING_LOSSES,
+                    routing.whole('loss', moved, optax.adam(1e-2)), jax.random.key(0), decay=0.9, warm=True)
+  begin = trainer.init(moved, frozen=frozen)
   rng = np.random.default_rng(0)
   data = {'original': np.float32(rng.normal(size=(8, 8, 8, 4))), 'masked': np.float32(rng.normal(size=(8, 8, 8, 4))),
           'mask': np.float32(rng.uniform(size=(8, 8, 8)) > 0.5), 'text': np.zeros(8, np.int32)}
-  feed = ResidentFeed(descent, data, 8, jax.random.key(1), 1, lambda data, rows, weights: {
+  feed = ResidentFeed(trainer, data, 8, jax.random.key(1), 1, lambda data, rows, weights: {
     name: of[rows] for name, of in data.items()} | {'weight': weights})
   state, metrics = feed.advance(parallel.replicate(begin), 3)
   state = parallel.first(state)

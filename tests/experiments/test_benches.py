@@ -12,9 +12,13 @@ import jax
 import numpy as np
 import pytest
 
+from defect_jax import losses
 from defect_jax.config import UserError
-from defect_jax.models.vae import Standard, Vae
+from defect_jax.models.normalization import Normalizer
+from defect_jax.models.vae import Vae
 from defect_jax.training import routing
+from defect_jax.training.autoencoder import Autoencoder
+from defect_jax.training.trainer import TrainState
 from experiments import bench, bench_step, command
 from experiments.bench_time_to_target import Run, same_end, timed
 
@@ -28,15 +32,17 @@ def test_two_full_passes_give_the_gradients_of_the_streams():
               for name, loss, network in (('E1', 'kld', 'encoder'), ('E2', 'mse', 'encoder'), ('D', 'mse', 'decoder'))}
   streams, _ = routing.resolve(settings, params)
   image = random.uniform(size=(4, 16, 16, 1)).astype(np.float32)
-  batch = {'image': image, 'weight': np.full(4, 0.25, np.float32)}
-  constants = Standard(image.mean(0), 0.3), batch, np.ones((4, 3), np.float32)
-  once, twice = (jax.jit(lambda p, of=of: of(vae, streams, p, *constants))(params)
+  batch = {'image': image, 'input': image, 'noise': np.ones((4, 3), np.float32)}
+  state = TrainState(0, params, {}, (), {}, Normalizer(image.mean(0), np.float32(0.3)))
+  named = {'kld': losses.KLD, 'mse': losses.MSE}
+  once, twice = (jax.jit(lambda p, of=of: of(lambda q: Autoencoder(vae).outputs(q, state, batch), named, streams, p,
+                                             batch, np.full(4, 0.25, np.float32)))(params)
                  for of in (routing.gradients, bench_step.two_passes))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6 * np.abs(a).max()), once, twice)
 
 
 def test_two_full_passes_take_what_the_gradients_of_the_streams_take():
-  assert inspect.signature(bench_step.two_passes) == inspect.signature(routing.gradients)
+  assert [*inspect.signature(bench_step.two_passes).parameters] == [*inspect.signature(routing.gradients).parameters]
 
 
 def test_seconds_to_targets_are_those_of_the_last_time_a_loss_left_them():

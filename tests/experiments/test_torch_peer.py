@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from defect_jax.models.vae import Standard, Vae
+from defect_jax import losses
+from defect_jax.models.normalization import Normalizer
+from defect_jax.models.vae import Vae
 from defect_jax.training import routing
+from defect_jax.training.autoencoder import Autoencoder
 from defect_jax.training.control import Control
-from defect_jax.training.state import Trainer
+from defect_jax.training.trainer import Trainer
 
 torch = pytest.importorskip('torch', reason='PyTorch, the extra `torch`, is not installed')
 torch_peer = pytest.importorskip('experiments.torch_peer')
@@ -31,42 +34,44 @@ def job(request):
   params = jax.tree.map(parameter, jax.eval_shape(vae.init, jax.random.key(0)))
   images = random.uniform(size=(_BATCH, 32, 32, channels)).astype(np.float32)
   noises = random.standard_normal((_STEPS, _BATCH, vae.latent)).astype(np.float32)
-  return vae, params, images, Standard(images.mean(0), np.float32(0.3)), noises
+  return vae, params, images, Normalizer(images.mean(0), np.float32(0.3)), noises
 
 
 @pytest.fixture(scope='module')
 def ours(job):
   """Our losses `[steps, 2]` and the gradients of the first step."""
-  vae, params, images, standard, noises = job
+  vae, params, images, normalizer, noises = job
   settings = {name: {'loss': loss, 'params': f'{network}/.*', 'optimizer': 'adam_shared', 'lr': _LR[name]}
               for name, loss, network in (('E1', 'kld', 'encoder'), ('E2', 'mse', 'encoder'), ('D', 'mse', 'decoder'))}
   streams, _ = routing.resolve(settings, params)
-  trainer = Trainer(vae, streams, _CONTROL, jax.random.key(0), lambda images, keys: images)
-  batch = {'image': images, 'weight': np.full(_BATCH, 1 / _BATCH, np.float32)}
+  trainer = Trainer(Autoencoder(vae), {'kld': losses.KLD, 'mse': losses.MSE}, streams, jax.random.key(0), _CONTROL)
 
   @jax.jit
   def step(state, noise):
-    values, grads = routing.gradients(vae, streams, state.params, standard, batch, noise)
+    batch = {'image': images, 'input': images, 'noise': noise}
+    values, grads = routing.gradients(
+        lambda params: trainer.model.outputs(params, state, batch), trainer.losses, streams, state.params, batch,
+        np.full(_BATCH, 1 / _BATCH, np.float32))
     return trainer.update(state, values, grads)[0], values, grads
 
-  state, losses, first_grads = trainer.init(params, standard, _TARGETS), [], None
+  state, history, first_grads = trainer.init(params, normalizer=normalizer, targets=_TARGETS), [], None
   for noise in noises:
     state, values, grads = step(state, noise)
-    losses.append([float(values['kld']), float(values['mse'])])
+    history.append([float(values['kld']), float(values['mse'])])
     first_grads = first_grads or jax.device_get(grads)
-  return np.array(losses), first_grads
+  return np.array(history), first_grads
 
 
 def _peer(job, channels_last):
-  vae, params, images, standard, _ = job
-  return torch_peer.Peer(vae, params, standard, images, _BATCH, _LR, _CONTROL, dict(_TARGETS), channels_last)
+  vae, params, images, normalizer, _ = job
+  return torch_peer.Peer(vae, params, normalizer, images, _BATCH, _LR, _CONTROL, dict(_TARGETS), channels_last)
 
 
 @pytest.mark.parametrize('channels_last', [False, True])
 def test_losses_and_gradients_of_all_streams_agree(job, ours, channels_last):
-  _, _, images, standard, noises = job
+  _, _, images, normalizer, noises = job
   peer = _peer(job, channels_last)
-  x = torch_peer.mirrored((images - standard.center) / 0.3)
+  x = torch_peer.mirrored((images - normalizer.mean) / 0.3)
   values, grads = torch_peer.gradients(peer.model, x, torch.tensor(noises[0]), 0.3)
   losses, our_grads = ours
   np.testing.assert_allclose(losses[0], [values['kld'], values['mse']], rtol=1e-4)

@@ -8,8 +8,9 @@ import pytest
 
 from defect_jax import losses
 from defect_jax.models import cnn
+from defect_jax.models.normalization import Normalizer
 
-STANDARD = cnn.Standard(jnp.float32([0.3]), jnp.float32(0.2))
+NORMALIZER = Normalizer(jnp.float32([0.3]), jnp.float32(0.2))
 
 
 def random_params(model, seed=0):
@@ -28,21 +29,21 @@ def small():
 def test_a_new_classifier_finds_all_classes_equally_likely():
   for model in (cnn.Classifier('resnet', 3, (16, 16, 1), (4, 8)), cnn.Classifier('vgg16', 3, (7,), hidden=4)):
     inputs = np.random.default_rng(0).uniform(size=(2, *model.shape)).astype(np.float32)
-    assert np.all(model.logits(model.init(jax.random.key(0)), STANDARD, inputs) == 0)
+    assert np.all(model.logits(model.init(jax.random.key(0)), NORMALIZER, inputs) == 0)
 
 
 def test_an_images_logits_do_not_depend_on_its_batch(small):
   model, params, images = small
-  together = model.logits(params, STANDARD, images)
-  alone = jnp.concatenate([model.logits(params, STANDARD, image[None]) for image in images])
+  together = model.logits(params, NORMALIZER, images)
+  alone = jnp.concatenate([model.logits(params, NORMALIZER, image[None]) for image in images])
   np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
   assert np.abs(np.diff(together, axis=0)).min() > 1e-4
 
 
 def test_inputs_are_standardised(small):
   model, params, images = small
-  plain = cnn.Standard(jnp.float32([0.]), jnp.float32(1.))
-  np.testing.assert_allclose(model.logits(params, STANDARD, images),
+  plain = Normalizer(jnp.float32([0.]), jnp.float32(1.))
+  np.testing.assert_allclose(model.logits(params, NORMALIZER, images),
                              model.logits(params, plain, (images - 0.3) / 0.2), rtol=1e-4, atol=1e-5)
 
 
@@ -50,13 +51,13 @@ def test_a_linear_head_is_a_matrix(small):
   model = cnn.Classifier('vgg16', 2, (7,))
   params, inputs = random_params(model), np.ones((3, 7), np.float32)
   wanted = (inputs - 0.3) / 0.2 @ params['head']['logits']['kernel'] + params['head']['logits']['bias']
-  np.testing.assert_allclose(model.logits(params, STANDARD, inputs), wanted, rtol=1e-5)
+  np.testing.assert_allclose(model.logits(params, NORMALIZER, inputs), wanted, rtol=1e-5)
 
 
 def test_dropout_is_for_training_alone_and_right_on_average():
   model = cnn.Classifier('vgg16', 2, (7,), dropout=0.5)
   params, inputs = random_params(model), np.full((4000, 7), 0.7, np.float32)
-  still, dropped = (model.logits(params, STANDARD, inputs, keys)
+  still, dropped = (model.logits(params, NORMALIZER, inputs, keys)
                     for keys in (None, jax.random.split(jax.random.key(0), 4000)))
   assert np.ptp(np.asarray(still), axis=0).max() == 0 and np.ptp(np.asarray(dropped), axis=0).min() > 0.5
   np.testing.assert_allclose(dropped.mean(0), still[0], atol=0.15)
@@ -78,7 +79,7 @@ def test_gradients_are_finite_however_it_is_compiled(optimized):
   labels = np.arange(16) % 2
 
   def loss(params):
-    return losses.cross_entropy(model.logits(params, STANDARD, images), labels).mean()
+    return losses.cross_entropy(model.logits(params, NORMALIZER, images), labels).mean()
 
   jax.config.update('jax_disable_most_optimizations', not optimized)
   try:

@@ -7,6 +7,7 @@ import pytest
 from sklearn import decomposition
 
 from defect_jax.models import vae as models
+from defect_jax.models.normalization import Normalizer
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -22,9 +23,9 @@ def make(size=16, channels=1, patch=2, widths=(4, 6), blocks=0, latent=3, activa
                     activation=activation, dtype=dtype)
 
 
-def standard(vae, scale=0.1):
+def normalizer(vae, scale=0.1):
   center = np.random.default_rng(1).uniform(size=(vae.size, vae.size, vae.channels))
-  return models.Standard(jnp.asarray(center, jnp.float32), jnp.float32(scale))
+  return Normalizer(jnp.asarray(center, jnp.float32), jnp.float32(scale))
 
 
 def images(vae, count=3):
@@ -60,8 +61,8 @@ def test_shuffle_and_unshuffle_by_an_index_table():
 def test_standardisation_is_undone_exactly():
   """Images and constants moved and stretched alike leave the posterior as it is; the decoder's output follows them."""
   vae = make()
-  params, constants, batch = init(vae), standard(make()), images(make())
-  moved = models.Standard(3 * constants.center + 0.5, 3 * constants.scale)
+  params, constants, batch = init(vae), normalizer(make()), images(make())
+  moved = Normalizer(3 * constants.mean + 0.5, 3 * constants.std)
   plain, other = (encode(vae, params['encoder'], c, x) for c, x in ((constants, batch), (moved, 3 * batch + 0.5)))
   np.testing.assert_allclose(other.mean, plain.mean, atol=1e-4)
   np.testing.assert_allclose(other.logvar, plain.logvar, atol=1e-4)
@@ -69,30 +70,30 @@ def test_standardisation_is_undone_exactly():
   np.testing.assert_allclose(decode(vae, params['decoder'], moved, z),
                              3 * decode(vae, params['decoder'], constants, z) + 0.5, atol=1e-5)
   # The network itself sees (image - center) / scale.
-  direct = vae.encoder.apply({'params': params['encoder']}, (batch - constants.center) / constants.scale)
+  direct = vae.encoder.apply({'params': params['encoder']}, (batch - constants.mean) / constants.std)
   np.testing.assert_allclose(plain.mean, direct.mean, atol=1e-6)
 
 
 def test_without_scale_the_decoder_gives_the_mean_image():
   vae = make()
-  constants = standard(vae, scale=0.)
+  constants = normalizer(vae, scale=0.)
   recon = decode(vae, init(vae)['decoder'], constants, jnp.ones((2, 3)))
-  np.testing.assert_array_equal(recon, np.broadcast_to(constants.center, recon.shape))
+  np.testing.assert_array_equal(recon, np.broadcast_to(constants.mean, recon.shape))
 
 
 @pytest.mark.parametrize('seed', range(3))
 def test_an_untrained_decoder_gives_about_the_mean_image(seed):
   vae = make(size=32, patch=4, widths=(8, 16, 32), latent=16)
-  constants = standard(vae)
+  constants = normalizer(vae)
   z = jax.random.normal(jax.random.key(seed), (20, 16))
-  away = (decode(vae, init(vae, seed)['decoder'], constants, z) - constants.center) / constants.scale
+  away = (decode(vae, init(vae, seed)['decoder'], constants, z) - constants.mean) / constants.std
   assert 0 < float(jnp.sqrt(jnp.mean(away**2))) < 1.5
   assert abs(float(away.mean())) < 0.3
 
 
 def test_log_variances_stay_bounded_and_begin_at_minus_3():
   vae = make()
-  params, constants = init(vae)['encoder'], standard(make())
+  params, constants = init(vae)['encoder'], normalizer(make())
   neutral = params | {'logvar': jax.tree.map(jnp.zeros_like, params['logvar'])}
   np.testing.assert_array_equal(encode(vae, neutral, constants, images(vae)).logvar, np.full((3, 3), -3.))
   for push, bound in ((1e6, 2.), (-1e6, -8.)):
@@ -107,7 +108,7 @@ def test_a_sample_is_mean_plus_deviation_times_noise():
 
 def test_modules_have_separate_parameters_and_examples_do_not_mix():
   vae = make(blocks=1)
-  params, constants, batch = init(vae), standard(make()), images(make())
+  params, constants, batch = init(vae), normalizer(make()), images(make())
   assert params.keys() == {'encoder', 'decoder'}
   assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
   plain = encode(vae, params['encoder'], constants, batch)
@@ -125,7 +126,7 @@ def test_modules_have_separate_parameters_and_examples_do_not_mix():
 def test_new_blocks_are_identities(side):
   """With the parameters of a network without blocks beside the blocks' own, the outputs are the same."""
   plain, deep = make(), make(blocks=2)
-  constants, shallow = standard(plain), init(plain)
+  constants, shallow = normalizer(plain), init(plain)
   params = init(deep, seed=4)[side]
   assert sorted(params.keys() - shallow[side].keys())[0].startswith('block_0_0')
   params = params | shallow[side]
@@ -140,14 +141,14 @@ def test_new_blocks_are_identities(side):
 
 def test_bfloat16_is_close_to_float32_and_its_heads_are_float32():
   exact, rough = make(), make(dtype='bfloat16')
-  params, constants = init(exact), standard(exact)
+  params, constants = init(exact), normalizer(exact)
   a, b = (encode(vae, params['encoder'], constants, images(exact)) for vae in (exact, rough))
   assert b.mean.dtype == b.logvar.dtype == jnp.float32
   difference = np.abs(a.mean - b.mean).max() / np.abs(a.mean).max()
   assert 1e-6 < difference < 0.03
   x, y = (decode(vae, params['decoder'], constants, a.mean) for vae in (exact, rough))
   assert y.dtype == jnp.float32
-  assert 1e-6 < float(jnp.abs(x - y).max() / jnp.abs(x - constants.center).max()) < 0.05
+  assert 1e-6 < float(jnp.abs(x - y).max() / jnp.abs(x - constants.mean).max()) < 0.05
 
 
 @pytest.mark.parametrize(('size', 'patch', 'widths', 'channels'), [
@@ -160,11 +161,11 @@ def test_sizes_and_colours(size, patch, widths, channels):
   assert coarsest == size // models.factor(patch, widths)
   assert params['encoder']['mean']['kernel'].shape == (coarsest**2 * widths[-1], 3)
   assert params['decoder']['spread']['kernel'].shape == (3, coarsest**2 * widths[-1])
-  constants, batch = standard(vae, scale=1e-6), images(vae, 2)
-  posterior = encode(vae, params['encoder'], constants, constants.center + 1e-6 * batch)
+  constants, batch = normalizer(vae, scale=1e-6), images(vae, 2)
+  posterior = encode(vae, params['encoder'], constants, constants.mean + 1e-6 * batch)
   assert posterior.mean.shape == (2, 3)
   np.testing.assert_allclose(decode(vae, params['decoder'], constants, posterior.mean),
-                             np.broadcast_to(constants.center, batch.shape), atol=1e-4)
+                             np.broadcast_to(constants.mean, batch.shape), atol=1e-4)
 
 
 def test_a_size_the_stages_do_not_divide():
@@ -187,12 +188,12 @@ def test_linear_parts_that_begin_as_a_pca_give_its_reconstruction():
   photos = (0.5 + 0.1 * random.normal(size=(40, 3)) @ random.normal(size=(3, 64))
             + 0.01 * random.normal(size=(40, 64))).astype(np.float32).reshape(40, 8, 8, 1)
   fitted = decomposition.PCA(3, svd_solver='full').fit(photos.reshape(40, -1))
-  standard = models.Standard(jnp.asarray(photos.mean(0)), jnp.float32(photos.var(0).mean() ** 0.5))
+  normalizer = Normalizer(jnp.asarray(photos.mean(0)), jnp.float32(photos.var(0).mean() ** 0.5))
   vae = models.Vae(8, 1, 2, (4, 6), 0, 5, 'silu', linear=True)
-  params = vae.begin_linear(vae.init(jax.random.key(0)), standard,
+  params = vae.begin_linear(vae.init(jax.random.key(0)), normalizer,
                             jnp.asarray(fitted.components_, jnp.float32),
                             jnp.asarray(fitted.explained_variance_ ** 0.5, jnp.float32))
-  mean = vae.encode(params['encoder'], standard, photos).mean
+  mean = vae.encode(params['encoder'], normalizer, photos).mean
   np.testing.assert_allclose(np.std(mean, 0, ddof=1), [1, 1, 1, 0, 0], atol=1e-3)
   expected = fitted.inverse_transform(fitted.transform(photos.reshape(40, -1))).reshape(photos.shape)
-  np.testing.assert_allclose(vae.decode(params['decoder'], standard, mean), expected, atol=1e-4)
+  np.testing.assert_allclose(vae.decode(params['decoder'], normalizer, mean), expected, atol=1e-4)

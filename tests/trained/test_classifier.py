@@ -17,8 +17,8 @@ from defect_jax.trained import classifier as trained
 def linear():
   weights = np.random.default_rng(0).normal(size=(8, 8, 1)).astype(np.float32)
 
-  def logits(params, standard, images):
-    score = jnp.sum((images - standard) * params, (1, 2, 3))
+  def logits(params, normalizer, images):
+    score = jnp.sum((images - normalizer) * params, (1, 2, 3))
     return jnp.stack([-score, score, jnp.full_like(score, -1e9)], -1)  # a third class that never comes about
 
   model = types.SimpleNamespace(kind='resnet', logits=logits)

@@ -24,7 +24,7 @@ def test_encodes_and_decodes_as_the_run_did(run):
   vae = open_vae(run)
   images = vae.photos().images()
   posterior = vae.encode(images)
-  alone = vae.vae.encode(vae.params['encoder'], vae.standard, images[3:4])
+  alone = vae.vae.encode(vae.params['encoder'], vae.normalizer, images[3:4])
   np.testing.assert_allclose(posterior.mean[3:4], alone.mean, rtol=1e-5, atol=1e-5)
   assert len(posterior.mean) == len(images)
   # The run's own figure: the MSE that it measured on the held-out photos with noise of its own.

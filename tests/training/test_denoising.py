@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from conftest import gradients
 from test_routing import ALL, resolve
 
 from defect_jax.training import routing
@@ -14,13 +15,12 @@ def test_gradients_are_of_the_clean_image_from_the_code_of_the_corrupted_one(sma
   seen = jnp.clip(image + 0.3 * jax.random.normal(jax.random.key(3), image.shape), 0, 1)
 
   def elbo(params):
-    q = small.vae.encode(params['encoder'], small.standard, seen)
-    recon = small.vae.decode(params['decoder'], small.standard, q.mean + jnp.exp(q.logvar / 2) * small.noise)
+    q = small.vae.encode(params['encoder'], small.normalizer, seen)
+    recon = small.vae.decode(params['decoder'], small.normalizer, q.mean + jnp.exp(q.logvar / 2) * small.noise)
     kld = jnp.sum(0.5 * (jnp.exp(q.logvar) + q.mean**2 - 1 - q.logvar), -1)
     return jnp.sum(weight * (0.5 * jnp.sum((recon - image)**2, (1, 2, 3)) + kld))
 
   expected = routing.flat(jax.jit(jax.grad(elbo))(small.params))
-  _, grads = jax.jit(lambda p: routing.gradients(small.vae, streams, p, small.standard, small.batch | {'input': seen},
-                                                 small.noise))(small.params)
+  _, grads = jax.jit(lambda p: gradients(small, streams, p, seen=seen))(small.params)
   for path, wanted in expected.items():
     np.testing.assert_allclose(grads['all'][path], wanted, rtol=0, atol=2e-5 * np.abs(wanted).max() + 1e-12)

@@ -11,6 +11,7 @@ from defect_jax.runs.folder import Diverged, Stopped, Workdir
 from defect_jax.training import checkpoint, loop
 
 CONFIG_KEYS = {'task': 'toy', 'steps': {'total': 20}}
+HISTORY = ('train/kld', 'train/mse', 'target/kld', 'target/mse')
 FRESH = {'x': np.zeros(1), 'kld': np.full(1, 10.), 'mse': np.full(1, 0.5)}
 
 
@@ -51,7 +52,7 @@ class Toy:
       self.at.pop(row['step'])()
 
   def run(self):
-    state, step, history, request = loop.resume(self.workdir, FRESH)
+    state, step, history, request = loop.resume(self.workdir, FRESH, HISTORY)
     try:
       return self.loop.run(state, step, history, request)
     finally:
@@ -251,10 +252,10 @@ def test_progress_knows_no_rate_before_the_first_stop_and_one_after_it(toy):
 
 def test_a_training_that_has_had_enough_ends_after_an_evaluation_and_does_not_go_on(tmp_path):
   toy = Toy(tmp_path / 'run')
-  toy.loop.enough = lambda: len(toy.evaluated) >= 2
+  toy.loop.done = lambda: len(toy.evaluated) >= 2
   state, history = toy.run()
   assert int(state['x'][0]) == 16 and toy.evaluated == [8, 16] and len(history.values['train/kld']) == 16
   assert checkpoint.steps(toy.workdir)[-1] == 16 and toy.rows()[-1]['step'] == 16
   again = Toy(tmp_path / 'run')
-  again.loop.enough = lambda: True
+  again.loop.done = lambda: True
   assert int(again.run()[0]['x'][0]) == 16 and again.calls == []

@@ -2,6 +2,7 @@
 
 import types
 
+import conftest
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,8 @@ import optax
 import pytest
 
 from configs import vae_split
+from defect_jax.losses import Loss
+from defect_jax.registry import LOSSES
 from defect_jax.training import routing
 
 ENCODER, DECODER, ALL = 'encoder/.*', 'decoder/.*', '.*'
@@ -35,12 +38,12 @@ def straightforward(small, beta=1.):
   image, weight = small.batch['image'], small.batch['weight']
 
   def kld(params):
-    q = small.vae.encode(params['encoder'], small.standard, image)
+    q = small.vae.encode(params['encoder'], small.normalizer, image)
     return jnp.sum(weight[:, None] * 0.5 * (jnp.exp(q.logvar) + q.mean**2 - 1 - q.logvar))
 
   def mse(params):
-    q = small.vae.encode(params['encoder'], small.standard, image)
-    recon = small.vae.decode(params['decoder'], small.standard, q.mean + jnp.exp(q.logvar / 2) * small.noise)
+    q = small.vae.encode(params['encoder'], small.normalizer, image)
+    recon = small.vae.decode(params['decoder'], small.normalizer, q.mean + jnp.exp(q.logvar / 2) * small.noise)
     return jnp.sum(weight * jnp.mean((recon - image).reshape(len(image), -1)**2, axis=1))
 
   return {'kld': kld, 'mse': mse, 'elbo': lambda params: beta * kld(params) + 32 * mse(params)}  # half of 64 pixels
@@ -61,8 +64,8 @@ def gradients(small, streams, beta=0.7):
   """routing.gradients, compiled once for streams that differ only in optimizer and rate."""
   key = repr([(name, stream.loss, stream.paths) for name, stream in streams.items()])
   compute = _COMPILED.setdefault(key, jax.jit(
-      lambda p, b, n: routing.gradients(small.vae, streams, p, small.standard, b, n, beta)))
-  return compute(small.params, small.batch, small.noise)
+      lambda p, image, noise: conftest.gradients(small, streams, p, image, noise, beta=beta)))
+  return compute(small.params, small.batch['image'], small.noise)
 
 
 def step(small, streams, weights=ONE, gains=None, grads=None):
@@ -124,14 +127,14 @@ def test_a_perceptual_stream_moves_the_decoder_and_leaves_the_others_bitwise(sma
     return jnp.max(jnp.abs(recon - image), (1, 2, 3))
 
   def alone(params):
-    q = small.vae.encode(params['encoder'], small.standard, small.batch['image'])
-    recon = small.vae.decode(params['decoder'], small.standard, q.sample(small.noise))
+    q = small.vae.encode(params['encoder'], small.normalizer, small.batch['image'])
+    recon = small.vae.decode(params['decoder'], small.normalizer, q.sample(small.noise))
     return jnp.sum(small.batch['weight'] * distance(recon, small.batch['image']))
 
   three, four = split(small), split(small) | resolve(small, P=('lpips', DECODER, 'sgd', 0.1))
-  compute = jax.jit(lambda streams: routing.gradients(
-      small.vae, dict(streams), small.params, small.standard, small.batch, small.noise, lpips=distance),
-      static_argnums=0)
+  made = Loss(('recon', 'image'), lambda outputs: distance(outputs['recon'], outputs['image']))
+  named = {'kld': LOSSES['kld'], 'mse': LOSSES['mse'], 'lpips': made}
+  compute = jax.jit(lambda streams: conftest.gradients(small, dict(streams), losses=named), static_argnums=0)
   values, grads = compute(tuple(four.items()))
   truth = {path: g for path, g in routing.flat(jax.grad(alone)(small.params)).items() if path.startswith('decoder')}
   assert_close(grads['P'], truth)
@@ -168,8 +171,7 @@ def test_one_forward_pass(small):
       return small.vae.decode(*arguments)
 
   def convolutions(streams):
-    lowered = jax.jit(lambda p: routing.gradients(Counted(), streams, p, small.standard, small.batch, small.noise)
-                      ).lower(small.params)
+    lowered = jax.jit(lambda p: conftest.gradients(small, streams, p, vae=Counted())).lower(small.params)
     return lowered.as_text().count('stablehlo.convolution')
 
   assert convolutions(split(small)) == 3 + 4 + 1 + 1

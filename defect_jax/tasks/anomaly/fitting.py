@@ -130,7 +130,7 @@ def train(config, workdir, good, held_out):
       inner.finish(vae_task.train(wanted, inner, _dataset(good), _dataset(held_out)))
     return trained.open_vae(inner.root)
   vae = trained.open_vae(inner.root)
-  dataset.check_same(_dataset(good), None, vae.standard.center)
+  dataset.check_same(_dataset(good), None, vae.normalizer.mean)
   return vae
 
 
@@ -141,7 +141,7 @@ def _dataset(good):
 def fit(config, vae, view, good):
   """detector.Detector without baselines, with the spread of good tiles `[N, S, S, C]`."""
   def recon(image):
-    return vae.decode(vae.vae.encode(vae.params['encoder'], vae.standard, image).mean)
+    return vae.decode(vae.vae.encode(vae.params['encoder'], vae.normalizer, image).mean)
 
   spread = reconstruction.spread(recon, _some(config, good, _MEASURED), config.score.blur)
   return assemble(config, vae, view, {'vae': spread})

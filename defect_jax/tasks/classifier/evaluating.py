@@ -13,10 +13,10 @@ from defect_jax.imagesets import manifest
 from defect_jax.report import classifier as report
 from defect_jax.runs import predictions
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks import fitting
 from defect_jax.tasks.classifier import learning
 from defect_jax.tasks.classifier.material import open_material
 from defect_jax.trained import classifier as trained
+from defect_jax.training import fit
 
 _NAMED = 3  # files that a refusal names
 _WRONG = 12  # photos on the page that it gets wrong
@@ -31,7 +31,7 @@ def run(config, workdir):
   if opened:
     _check_opened(config, opened, material)
   else:
-    fitting.check_finished(workdir, learning.digest(material))
+    fit.check_finished(workdir, learning.digest(material))
   photos = _photos(config, material)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()

@@ -11,9 +11,10 @@ from defect_jax.config import UserError, config_hash
 from defect_jax.data import dataset, prepared
 from defect_jax.diffusion import finetune
 from defect_jax.report import inpaint_train as report
-from defect_jax.tasks import fitting
 from defect_jax.tasks.inpaint_train import learners, material, measures, stages
-from defect_jax.training.descent import as_tree
+from defect_jax.training import fit, loop
+from defect_jax.training.callbacks import Evaluation
+from defect_jax.training.trainer import as_tree
 
 _DEV_AREAS = 64  # for the held-out loss
 
@@ -26,9 +27,9 @@ class Material(typing.NamedTuple):
   weights: str
 
   def digest(self):
-    """fitting.digest of all that the training and its held-out loss come from."""
+    """fit.digest of all that the training and its held-out loss come from."""
     areas = [np.frombuffer(bytes.fromhex(of.digest()), np.uint8) for of in (self.train, self.dev) if of is not None]
-    return fitting.digest(*areas, np.frombuffer(self.weights.encode(), np.uint8))
+    return fit.digest(*areas, np.frombuffer(self.weights.encode(), np.uint8))
 
 
 def run(config, workdir):
@@ -44,7 +45,7 @@ def run(config, workdir):
   train = material.open_areas(config, config.data.part, config.data.few_shot, config.data.areas, flip=True)
   dev = _open_dev(config)
   seen = Material(texts, train, dev, learner.model.digest if learner else '')
-  fitting.check_finished(workdir, seen.digest())
+  fit.check_finished(workdir, seen.digest())
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
   for line in _opening_lines(config, train, dev):
@@ -77,7 +78,7 @@ def _learn(config, workdir, learner, seen, stage):
   print(f'encoding {len(train)} areas', flush=True)
   data = stages.bank(model, train, texts)
   loss = finetune.Denoising(model, config.optimizer.outside, config.text_drop, learner.join, config.optimizer.again)
-  descent = stages.denoising_descent(config, loss, keys[0])
+  trainer = stages.denoising_trainer(config, loss, keys[0], learner.moved)
   defects = material.defects(train)
   found = measures.places(material.good(train), defects, texts, config.measure.images, config.seed)
   fill = measures.Inpainter(config, model, texts, found)
@@ -88,15 +89,15 @@ def _learn(config, workdir, learner, seen, stage):
     fill.show(workdir.sample(step, 'inpainted'), made)
     return held_out(state.average)
 
-  state, history, speed = fitting.fit(workdir, config.steps, descent, descent.init(learner.moved, learner.frozen),
-                                      data, seen.digest(), config.batch, keys[1], fitting.Callback(evaluate),
-                                      stages.rows)
+  trained = fit.fit(workdir, loop.Schedule(**config.steps), trainer, trainer.init(learner.moved, frozen=learner.frozen),
+                    data, seen.digest(), config.batch, keys[1], [Evaluation(evaluate)], gather=stages.rows)
+  state = trained.state
   learner.write(workdir, state.average)
   print('measuring', flush=True)
   rows = workdir.read_metrics()
   held = [row['eval/loss'] for row in rows if 'eval/loss' in row] or [None]
   summary = {'steps': config.steps.total, 'seconds': workdir.seconds_spent() + (stage['seconds'] if stage else 0.),
-             **speed, 'loss': fitting.last_tenth(history), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
+             **trained.speed, 'loss': trained.last_tenth(), 'dev_loss_before': held_out(learner.moved).get('eval/loss'),
              'dev_loss': held[-1], 'autoencoder': stage}
   made = fill(learner.whole(state.average), len(found.labels))
 
@@ -108,8 +109,8 @@ def _learn(config, workdir, learner, seen, stage):
   summary |= parallel.machine()
   learner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                            'weights': seen.weights or None, 'summary': summary})
-  report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, history.values, found,
-               made)
+  report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, rows, trained.history.values,
+               found, made)
   return summary
 
 
@@ -121,7 +122,7 @@ def _held_out(loss, model, dev, texts, frozen, key):
   data = stages.bank(model, dev.only(chosen), texts)
   slots = np.arange(len(chosen))
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
-  mean = jax.jit(lambda *arguments: loss(*arguments, keys, slots)[0].mean())
+  mean = jax.jit(lambda params, frozen, data: loss.error(params, frozen, loss.inputs(data, keys, slots)).mean())
   return lambda params: {'eval/loss': float(mean(params, frozen, data))}
 
 

@@ -13,7 +13,7 @@ from defect_jax.diffusion import finetune, lora, pipeline, saving, small_model, 
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.tasks.inpaint_train import stages
-from defect_jax.training.descent import as_tree
+from defect_jax.training.trainer import as_tree
 
 PIPELINE = Artefact('pipeline')  # as diffusers saves one
 LORA = Artefact('lora')  # weights that were trained beside given ones

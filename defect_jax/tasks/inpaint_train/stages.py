@@ -11,8 +11,9 @@ from defect_jax.models import features
 from defect_jax.report import grids
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks import fitting
-from defect_jax.training.descent import Descent, as_tree
+from defect_jax.training import fit, loop, routing
+from defect_jax.training.callbacks import Evaluation
+from defect_jax.training.trainer import Trainer, as_tree
 
 AUTOENCODER = Artefact('vae')  # workdir of its training
 _SHOWN = 9  # areas in a grid of reconstructions
@@ -34,28 +35,28 @@ def fit_autoencoder(config, workdir, configs, train):
                           'data': config.data.to_dict(), 'model': config.model.autoencoder.to_dict(),
                           'steps': chosen.steps.to_dict(), 'autoencoder': chosen.to_dict()}))
   _, vae, _ = pipeline.modules(configs, config.dtype)
-  loss = finetune.Autoencoding(vae, chosen.lpips, chosen.kld)
   keys = jax.random.split(jax.random.key(config.seed), 2)
-  descent = Descent(loss, _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0), keys[0], 0.99)
-  begin = descent.init({'vae': small_model.begin(configs, config.seed)['vae']}, {'lpips': features.load('alexnet')})
+  params = {'vae': small_model.begin(configs, config.seed)['vae']}
+  optimizer = _optimizer(chosen.lr, chosen.steps.total, _WARMUP, 1.0)
+  trainer = Trainer(finetune.Autoencoding(vae), finetune.autoencoding_losses(chosen.lpips, chosen.kld),
+                    routing.whole('loss', params, optimizer), keys[0], decay=0.99, warm=True)
   done = inner.finished()
   if done is None:
     inner.open()
   with inner.running():
-    watch = fitting.Callback(_reconstructions(inner, vae, train))
-    state, history, speed = fitting.fit(inner, chosen.steps, descent, begin, {'image': train.pixels},
-                                        np.frombuffer(bytes.fromhex(train.digest()), np.uint8),
-                                        chosen.batch, keys[1], watch, _images)
+    begin = trainer.init(params, frozen={'lpips': features.load('alexnet')})
+    trained = fit.fit(inner, loop.Schedule(**chosen.steps), trainer, begin, {'image': train.pixels}, train.digest(),
+                      chosen.batch, keys[1], [Evaluation(_reconstructions(inner, vae, train))], gather=_images)
     if done is None:
-      done = {'seconds': inner.seconds_spent(), **speed, 'loss': fitting.last_tenth(history),
+      done = {'seconds': inner.seconds_spent(), **trained.speed, 'loss': trained.last_tenth(),
               'mse': [row['eval/mse'] for row in inner.read_metrics() if 'eval/mse' in row][-1]}
       inner.finish(done)
       done = inner.finished()  # as a run that goes on from here reads it
-  return as_tree(state.average['vae']), done
+  return as_tree(trained.state.average['vae']), done
 
 
 def _reconstructions(workdir, vae, train):
-  """`evaluate` of fitting.Callback: a grid of areas and their reconstructions, and their squared error."""
+  """`evaluate` of a Callback: a grid of areas and their reconstructions, and their squared error."""
   shown = np.float32(train.pixels[:: -(-len(train) // _SHOWN)]) / 255
 
   @jax.jit
@@ -88,11 +89,12 @@ def rows(data, indices, weights):
   return {name: of[indices] for name, of in data.items()} | {'weight': weights}
 
 
-def denoising_descent(config, loss, key):
-  """The Descent of the second stage."""
+def denoising_trainer(config, model, key, params):
+  """The Trainer of the second stage."""
   chosen = config.optimizer
-  return Descent(loss, _optimizer(chosen.lr, config.steps.total, chosen.warmup, chosen.clip), key, chosen.average,
-                 chosen.accumulate, jax.default_backend() == 'cpu')
+  optimizer = _optimizer(chosen.lr, config.steps.total, chosen.warmup, chosen.clip)
+  return Trainer(model, finetune.DENOISING_LOSSES, routing.whole('loss', params, optimizer), key, decay=chosen.average,
+                 warm=True, microbatches=chosen.accumulate, unroll=jax.default_backend() == 'cpu')
 
 
 def _optimizer(rate, steps, warmup, clip):

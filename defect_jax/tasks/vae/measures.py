@@ -14,7 +14,6 @@ from defect_jax.report import grids
 from defect_jax.report import latent as report_latent
 from defect_jax.report import vae as report
 from defect_jax.report.verdict import verdict
-from defect_jax.training.loop import HISTORY
 
 _SHOWN = 25  # images in grids and report
 _CHUNK = 128  # images encoded at once
@@ -26,18 +25,18 @@ _OFFSETS = np.linspace(-2.5, 2.5, 7, dtype=np.float32)  # values of a traversed 
 class Measures:
   """Measures on training photos and on held-out ones, with noise of their own that is the same at every step."""
 
-  def __init__(self, vae, standard, photos, dev, key, count, forecast):
-    """Takes models.vae.Vae and Standard, photos and dev (or None) float32 `[n, S, S, C]`, a key, how many photos are
+  def __init__(self, vae, normalizer, photos, dev, key, count, forecast):
+    """Takes models.vae.Vae and Normalizer, photos and dev (or None) float32 `[n, S, S, C]`, a key, how many photos are
     trained on, of which `photos` may be a sample, and the sentences of a forecast, for the report."""
     self._vae, self._photos, self._dev = vae, photos, dev
     self._log_n, self._forecast = math.log(count), forecast
-    self._center = np.asarray(standard.center)
-    self._variance = float(standard.scale) ** 2
+    self._center = np.asarray(normalizer.mean)
+    self._variance = float(normalizer.std) ** 2
     for_noise, for_prior = jax.random.split(key)
     self._key, self._alarmed = for_noise, False
     self._prior_z = jax.random.normal(for_prior, (_SHOWN, vae.latent))
-    self._encode = jax.jit(lambda params, image: vae.encode(params['encoder'], standard, image))
-    self._decode = jax.jit(lambda params, z: vae.decode(params['decoder'], standard, z))
+    self._encode = jax.jit(lambda params, image: vae.encode(params['encoder'], normalizer, image))
+    self._decode = jax.jit(lambda params, z: vae.decode(params['decoder'], normalizer, z))
 
   def during(self, workdir, params, step):
     """Row of what the latent space holds and, as 'eval/kld' and 'eval/mse', of held-out photos; writes sample grids."""
@@ -68,8 +67,8 @@ class Measures:
 
   def at_end(self, params, history):
     """The summary's keys of a VAE."""
-    # By name: a restored history has another order.
-    kld, mse, kld_target, mse_target = (history.values[name] for name in HISTORY)
+    kld, mse, kld_target, mse_target = (history.values[f'{kind}/{name}'] for kind in ('train', 'target')
+                                        for name in ('kld', 'mse'))
     tail = slice(-max(1, len(kld) // 10), None)
     posterior = self._posterior(params, self._photos)
     active = latent.active_units(posterior.mean)

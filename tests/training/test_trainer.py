@@ -14,8 +14,12 @@ import pytest
 
 from defect_jax import parallel
 from defect_jax.data import augment, dataset
-from defect_jax.models.vae import Standard, Vae
-from defect_jax.training import control, feeding, routing, state
+from defect_jax.models.normalization import Normalizer
+from defect_jax.models.vae import Vae
+from defect_jax.registry import LOSSES
+from defect_jax.training import control, feeds, routing
+from defect_jax.training import trainer as training
+from defect_jax.training.autoencoder import Autoencoder
 
 ROOT = Path(__file__).resolve().parents[2]
 ENCODER, DECODER = 'encoder/.*', 'decoder/.*'
@@ -28,7 +32,7 @@ def photos(count=25):
   return np.random.default_rng(1).uniform(size=(count, 8, 8, 1)).astype(np.float32)
 
 
-def trainer(streams=SPLIT, optimizer='sgd', lr=0.02, policy='constant', light=None, cls=state.Trainer, beta=1.):
+def trainer(streams=SPLIT, optimizer='sgd', lr=0.02, policy='constant', light=None, cls=training.Trainer, beta=1.):
   """A Trainer of a tiny VAE, and the state before its first step."""
   vae = Vae(size=8, channels=1, patch=2, widths=(4, 6), blocks=0, latent=3, activation='tanh')
   params = jax.jit(vae.init)(jax.random.key(0))
@@ -36,14 +40,16 @@ def trainer(streams=SPLIT, optimizer='sgd', lr=0.02, policy='constant', light=No
               for name, (loss, pattern) in streams.items()}
   rule = control.Control(policy=policy, beta=beta, weights={'kld': 1., 'mse': 1.}, slope=2., proportional=8.,
                          integral=0.1, speed={'kld': 12., 'mse': 4.}, smoothing=0.9, slew=0.004)
-  made = cls(vae, routing.resolve(settings, params)[0], rule, jax.random.key(5),
-             functools.partial(augment.augment, **(light or {})))
+  names = {*TARGETS, *(loss for loss, _ in streams.values())}
+  model = Autoencoder(vae, functools.partial(augment.augment, **(light or {})))
+  made = cls(model, {name: LOSSES[name] for name in names},
+             routing.resolve(settings, params)[0], jax.random.key(5), rule)
   images = photos()
-  standard = Standard(jnp.asarray(images.mean(0)), jnp.float32(images.std()))
-  return made, made.init(params, standard, TARGETS)
+  normalizer = Normalizer(jnp.asarray(images.mean(0)), jnp.float32(images.std()))
+  return made, made.init(params, normalizer=normalizer, targets=TARGETS)
 
 
-class GradientsOnly(state.Trainer):
+class GradientsOnly(training.Trainer):
   """Whose step returns the gradients summed over devices."""
 
   def update(self, state, values, grads):
@@ -59,14 +65,14 @@ def one_step(made, fresh, images, batch):
     slots = parallel.own_slots(batch)
     index = jnp.minimum(slots, len(photos()) - 1)
     return made.step(now, {'image': images[index], 'weight': jnp.float32(slots < len(photos()))}, slots)
-  compiled = _COMPILED.setdefault(repr((made.streams, made.control, type(made), made.augment, made.average, batch)),
+  compiled = _COMPILED.setdefault(repr((made.streams, made.control, type(made), made.model, made.decay, batch)),
                                   parallel.pmap(step))
   return jax.device_get(parallel.first(compiled(parallel.replicate(fresh), parallel.replicate(images))))
 
 
 def run(made, fresh, steps, images=None, batch=25, fused=1):
   """(parameters, metrics) after steps of a ResidentFeed."""
-  feed = feeding.ResidentFeed(made, photos() if images is None else images, batch, jax.random.key(9), fused)
+  feed = feeds.ResidentFeed(made, photos() if images is None else images, batch, jax.random.key(9), fused)
   after, metrics = feed.advance(parallel.replicate(fresh), steps)
   return jax.device_get(parallel.first(after)), metrics
 
@@ -126,8 +132,8 @@ def test_a_step_weighs_all_photos_alike():
   values, _ = one_step(made, fresh, photos(), 25)
   keys = [jax.random.split(jax.random.fold_in(jax.random.fold_in(jax.random.key(5), 0), slot))[0] for slot in range(25)]
   noise = np.array([jax.random.normal(key, (3,)) for key in keys])
-  q = made.vae.encode(fresh.params['encoder'], fresh.standard, photos())
-  recon = made.vae.decode(fresh.params['decoder'], fresh.standard, q.mean + np.exp(q.logvar / 2) * noise)
+  q = made.model.vae.encode(fresh.params['encoder'], fresh.normalizer, photos())
+  recon = made.model.vae.decode(fresh.params['decoder'], fresh.normalizer, q.mean + np.exp(q.logvar / 2) * noise)
   kld = 0.5 * np.sum(np.exp(q.logvar) + np.square(q.mean) - 1 - q.logvar, 1)
   assert float(values['kld']) == pytest.approx(float(kld.mean()), rel=1e-5)
   assert float(values['mse']) == pytest.approx(float(np.mean((recon - photos())**2)), rel=1e-5)
@@ -158,8 +164,8 @@ def test_metrics_of_a_step():
 
 def test_the_running_mean_is_by_hand_and_changes_no_step():
   plain, fresh = trainer()
-  averaging = dataclasses.replace(plain, average=0.75)
-  began = averaging.init(fresh.params, fresh.standard, TARGETS)
+  averaging = dataclasses.replace(plain, decay=0.75)
+  began = averaging.init(fresh.params, normalizer=fresh.normalizer, targets=TARGETS)
   assert fresh.result is fresh.params and began.result is began.average
   mean, now, without = fresh.params, began, fresh
   for _ in range(3):
@@ -173,18 +179,18 @@ def test_the_running_mean_is_by_hand_and_changes_no_step():
 def test_cosines_by_layer_are_of_that_layer_alone():
   a = {'low/kernel': jnp.array([[1., 0.]]), 'low/bias': jnp.array([2.]), 'top/bias': jnp.ones(1)}
   b = {'low/kernel': jnp.array([[0., 1.]]), 'low/bias': jnp.array([2.]), 'top/bias': -jnp.ones(1)}
-  found = {name: float(value) for name, value in state.cosines(a, b).items()}
+  found = {name: float(value) for name, value in training.cosines(a, b).items()}
   # low: 4 / (sqrt 5 sqrt 5); top: -1; whole: (4 - 1) / (sqrt 6 sqrt 6).
   assert found == pytest.approx({'low': 0.8, 'top': -1., 'E1_E2': 0.5}, rel=1e-5)
 
 
 def test_cosines_of_opposite_equal_and_disjoint_gradients():
   a, b = {'x': jnp.array([1., 2.]), 'y': jnp.ones(3)}, {'x': jnp.array([-1., -2.])}
-  assert float(state.cosines(a, a)['E1_E2']) == pytest.approx(1.)
-  assert float(state.cosines(a, b)['E1_E2']) == pytest.approx(-1.)
-  assert float(state.cosines(b, {'x': jnp.array([2., -1.])})['E1_E2']) == pytest.approx(0., abs=1e-7)
-  assert state.cosines(a, {'z': jnp.ones(1)})['E1_E2'] == 0
-  assert state.cosines(a, {'x': jnp.zeros(2)})['E1_E2'] == 0
+  assert float(training.cosines(a, a)['E1_E2']) == pytest.approx(1.)
+  assert float(training.cosines(a, b)['E1_E2']) == pytest.approx(-1.)
+  assert float(training.cosines(b, {'x': jnp.array([2., -1.])})['E1_E2']) == pytest.approx(0., abs=1e-7)
+  assert training.cosines(a, {'z': jnp.ones(1)})['E1_E2'] == 0
+  assert training.cosines(a, {'x': jnp.zeros(2)})['E1_E2'] == 0
 
 
 def test_the_joint_gradient_takes_beta_from_the_controllers_state():
@@ -223,7 +229,7 @@ def single_steps():
 
 def test_streamed_is_resident_bit_for_bit(single_steps):
   made, fresh, (resident, rows) = single_steps
-  feed = feeding.StreamedFeed(made, Cached(), 6, jax.random.key(9), 3)
+  feed = feeds.StreamedFeed(made, Cached(), 6, jax.random.key(9), 3)
   try:
     streamed, metrics = feed.advance(parallel.replicate(fresh), 4)
   finally:
