@@ -1,15 +1,22 @@
 """Keeps the best of several candidates of each image, by criteria that are recorded with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn import linear_model, pipeline, preprocessing
 
+from defect_jax.data import areas, parts, regions
+from defect_jax.errors import UserError
+
 Record = dict[str, Any]  # why a candidate was kept: `filter` of a manifest's line
 # Inverse strength of the L2 penalty, which is strong since there are more features than areas; steps at most.
 _REGULAR, _ITERATIONS = 0.01, 1000
+_MOST = 200  # real areas of a class that are looked at
+
+# ([[(photo, mask, name) per candidate] per image], class of each) -> (which to keep, why, per image)
+Select = Callable[[Sequence[Sequence[tuple]], Sequence[str]], tuple[Int[np.ndarray, 'b'], list[Record]]]
 
 
 def sharpness(images: Float[np.ndarray, 'n h w c']) -> Float[np.ndarray, 'n']:
@@ -84,6 +91,36 @@ class DefectFilter:
                       'artefact': not real[kept], 'distance': round(float(distance[kept]), 4),
                       'most': round(self._thresholds[name], 4)})
     return np.array(chosen), records
+
+
+def by_real_defects(records: Sequence[parts.Record], part: str, defects: Sequence[str], candidates: int, places: int,
+                    quantile: float, size: int, seed: int,
+                    features_of: Callable[[Float[np.ndarray, 'n s s c']], Float[np.ndarray, 'n f']]) -> Select | None:
+  """A choice by DefectFilter, from squares of `size` around real defects of `part`; None for a single candidate.
+
+  Raises UserError if real defects of a class, or good photos, are missing.
+  """
+  if candidates == places == 1:
+    return None
+  geometry = regions.Geometry(size=size, channels=3, region='mask')
+  by_class = {name: [record for record in records if record.part == part and record.label == name]
+              for name in dict.fromkeys((*defects, areas.GOOD))}
+  for name, of_class in by_class.items():
+    if len(of_class) < 2:
+      raise UserError(f'filter.candidates = {candidates}, filter.places = {places}: real photos say what reads as '
+                      f'{name}, and there are {len(of_class)} of it in part {part}; add some or set both to 1')
+  counts = {name: min(len(of_class), _MOST) for name, of_class in by_class.items()}
+  crop = areas.Crop(size, (geometry.context, geometry.context), (0.5, 1.))
+  real, _ = areas.draw(by_class, counts, crop, seed, 1.)
+  defect_filter = DefectFilter(features_of(np.float32([area.image for area in real]) / 255),
+                               [area.label for area in real], [area.group for area in real], quantile)
+
+  def select(candidates, wanted):
+    squares = [regions.place(photo, mask > 0, geometry, name)[0] for image in candidates for photo, mask, name in image]
+    features = features_of(np.stack(squares))
+    return defect_filter.choose(features.reshape(len(candidates), -1, features.shape[1]), wanted)
+
+  return select
 
 
 def passed(record: Mapping[str, Any]) -> bool:

@@ -15,12 +15,12 @@ import tifffile
 from absl import flags
 from PIL import Image
 
-from configs import inpaint as inpaint_config
 from defect_jax import main
+from defect_jax.augmentation import selection
 from defect_jax.data import parts
+from defect_jax.evaluation import inpainting as evaluation
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint as report
-from defect_jax.tasks.inpaint import filtering, measuring
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -138,7 +138,7 @@ def test_further_places_are_tried_for_images_that_do_not_pass(inpaint, mixed, tm
 
   settings = ('--config.count=8', '--config.batch=4', '--config.sampler.steps=1', '--config.geometry.target=24,24')
   assert inpaint(mixed, 'plain', *settings) == 0
-  monkeypatch.setattr(filtering, 'selector', lambda config, records: select)
+  monkeypatch.setattr(selection, 'by_real_defects', lambda *_, **__: select)
   assert inpaint(mixed, 'run', *settings, '--config.filter.candidates=2', '--config.filter.places=3') == 0
   plain, made = (manifest.read_manifest(tmp_path / name / 'set') for name in ('plain', 'run'))
   assert asked == [[2] * 4] * 6
@@ -164,8 +164,22 @@ def test_a_set_of_other_photos_is_not_gone_on_with(inpaint, mixed, tmp_path, cap
   assert {path: path.read_bytes() for path in (tmp_path / 'set').rglob('*') if path.is_file()} == before
 
 
+def test_a_set_with_another_mask_is_not_gone_on_with(inpaint, mixed, tmp_path, capsys):
+  mask, arguments = np.zeros((80, 96), np.uint8), ('--config.sampler.steps=1', '--config.masks.kind=png',
+                                                   f'--config.masks.file={tmp_path}/mask.png')
+  mask[30:40, 30:40] = 255
+  Image.fromarray(mask).save(tmp_path / 'mask.png')
+  assert inpaint(mixed, 'run', *arguments) == 0
+  (tmp_path / 'run/summary.json').unlink()
+  Image.fromarray(np.roll(mask, 1, 0)).save(tmp_path / 'mask.png')
+  assert inpaint(mixed, 'run', *arguments) == 2
+  assert 'image 0 was made with another mask' in capsys.readouterr().err
+  Image.fromarray(mask).save(tmp_path / 'mask.png')
+  assert inpaint(mixed, 'run', *arguments) == 0
+
+
 def test_a_defect_without_photos_does_not_hide_the_others(tmp_path, caplog):
-  config, mask = inpaint_config.get_config('tiny'), np.zeros((64, 64), np.uint8)
+  mask = np.zeros((64, 64), np.uint8)
   mask[20:40, 20:40] = 255
   (tmp_path / 'test/dent').mkdir(parents=True)
   (tmp_path / 'ground_truth/dent').mkdir(parents=True)
@@ -174,8 +188,7 @@ def test_a_defect_without_photos_does_not_hide_the_others(tmp_path, caplog):
     Image.fromarray(mask // 2).save(tmp_path / f'test/dent/{number}.png')
     Image.fromarray(mask).save(tmp_path / f'ground_truth/dent/{number}_mask.png')
   for defects, wanted in ((('dent',), 2), (('dent', 'scratch'), 2), (('scratch',), 0)):
-    config.defects = defects
-    found = measuring.measure(config, tmp_path, tmp_path, [])
+    found = evaluation.measure([], tmp_path, tmp_path, defects, 'pool', 'dev', 64, 0)
     assert found['measured_against'] == f'{wanted} real defects of the part dev'
   assert caplog.text.count('against real defects of dent alone') == 1
 

@@ -4,9 +4,8 @@ import numpy as np
 
 from defect_jax.config import UserError
 from defect_jax.data import areas, dataset
-from defect_jax.diffusion import masks
+from defect_jax.diffusion import masks, prompts
 from defect_jax.evaluation import generation
-from defect_jax.tasks import prompts
 
 _EMPTY = ''  # the text of what is left out
 

@@ -1,18 +1,23 @@
-"""The photos that are to be changed, and the real defect masks among them."""
+"""The photos that are to be changed, and the masks of where: fixed ones, and those of real defects among the photos."""
 
 import dataclasses
 import functools
 import hashlib
 import itertools
+import os
+from collections.abc import Callable, Sequence
 from concurrent import futures
+from pathlib import Path
 
 import numpy as np
 from absl import logging
+from jaxtyping import Shaped
 
-from defect_jax.config import UserError
 from defect_jax.data import dataset, parts, photos
 from defect_jax.diffusion import geometry, masks, weights
+from defect_jax.errors import UserError
 
+FixedMask = Callable[[masks.Shape, str], masks.Mask]
 _THREADS = 4  # large photos decoded at a time
 
 
@@ -22,8 +27,8 @@ class Source:
   record: parts.Record
   sha256: str
 
-  def decode(self):
-    """The photo as decoded; UserError where the file is not the one it was when the run began."""
+  def decode(self) -> Shaped[np.ndarray, 'h w *c']:
+    """The photo; raises UserError if its file has changed since the run began."""
     try:
       data = photos.read(self.record.photo, self.record.file)
     except photos.PhotoError as error:
@@ -33,36 +38,34 @@ class Source:
     return photos.decode(data, self.record.file)
 
 
-def folder_of(config):
-  """Where the photos are, as folder.list takes it; `default` are surfaces that come with this package.
+def folder_of(name: str | None, weights_name: str | None) -> str | os.PathLike | None:
+  """The folder of photos: `name`, or, for `default`, that of the surfaces that come with this package.
 
-  UserError where other weights do not know these.
+  Raises UserError if the weights do not know these.
   """
-  if config.photos != weights.DEFAULT:
-    return config.photos
-  if config.weights not in (weights.DEFAULT, weights.RANDOM):
+  if name != weights.DEFAULT:
+    return name
+  if weights_name not in (weights.DEFAULT, weights.RANDOM):
     raise UserError(f'photos = {weights.DEFAULT}: these are the surfaces that weights = {weights.DEFAULT} knows; name '
                     'the folder of your photos')
   return weights.SURFACES
 
 
-def choose(records, config, settings, fixed):
-  """The photos that images are made of, in the order they are taken.
+def choose(records: Sequence[parts.Record], part: str, classes: Sequence[str], count: int, seed: int,
+           settings: geometry.Settings, fixed: FixedMask | None) -> tuple[list[Source], list[dataset.Skipped]]:
+  """The `count` photos that images are made of, in the order they are taken; and those that were skipped.
 
-  Args:
-    records: of all photos. config: of the run. settings: geometry.Settings. fixed: of `fixed_mask`.
-
-  Returns (list of Source, list of dataset.Skipped). No more are opened than are needed. UserError where there is none.
+  Opens no more photos than it needs. Raises UserError if none can be used.
   """
-  dataset.check_classes(config.classes, records, 'classes')
-  usable = _in_part([record for record in records if record.label in config.classes], config.part)
-  order = np.random.default_rng(config.seed).permutation(len(usable))
-  needed, sources, skipped = -(-config.count // config.variants), [], []
+  dataset.check_classes(classes, records, 'classes')
+  usable = _in_part([record for record in records if record.label in classes], part)
+  order = np.random.default_rng(seed).permutation(len(usable))
+  sources, skipped = [], []
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     rest = iter(order)
-    while len(sources) < needed and (lot := list(itertools.islice(rest, min(needed - len(sources), 4 * _THREADS)))):
-      for found in pool.map(lambda row: _opened(usable[row], settings, fixed), lot):
-        (sources if isinstance(found, Source) else skipped).append(found)
+    while len(sources) < count and (rows := list(itertools.islice(rest, min(count - len(sources), 4 * _THREADS)))):
+      for opened in pool.map(lambda row: _opened(usable[row], settings, fixed), rows):
+        (sources if isinstance(opened, Source) else skipped).append(opened)
   if not sources:
     others = f' (and {len(skipped) - 1} more photos)' if len(skipped) > 1 else ''
     raise UserError(f'photos: none can be used: {skipped[0].file}: {skipped[0].reason}{others}')
@@ -92,44 +95,47 @@ def _opened(record, settings, fixed):
   return Source(record, hashlib.sha256(data).hexdigest())
 
 
-def fixed_mask(settings):
-  """What the kinds polygon and png mark in every photo: a function of (shape, name) to bool `[H, W]`, which raises
-  PhotoError where it does not fit; None for the other kinds. UserError for a mask that cannot be used at all."""
-  if settings.kind == 'polygon':
-    masks.check_polygon(settings.polygon)
-    return functools.lru_cache(2)(functools.partial(masks.polygon, tuple(settings.polygon)))
-  if settings.kind != 'png':
+def fixed_mask(kind: str, points: Sequence[float] | None, file: str | Path | None) -> FixedMask | None:
+  """The mask of every photo of the kinds polygon and png, by (shape, name); None for the other kinds.
+
+  Raises UserError for a mask that cannot be used at all, and itself PhotoError for a photo that it does not fit.
+  """
+  if kind == 'polygon':
+    masks.check_polygon(points)
+    return functools.lru_cache(2)(functools.partial(masks.polygon, tuple(points)))
+  if kind != 'png':
     return None
-  mask = masks.read(settings.file)
+  mask = masks.read(file)
 
   def of_photo(shape, name):
     if mask.shape != shape:
-      raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, the mask {settings.file} {mask.shape[1]} x '
+      raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, the mask {file} {mask.shape[1]} x '
                                     f'{mask.shape[0]} px')
     return mask
   return of_photo
 
 
-def real_marks(records, part, defects):
-  """The defect masks of a part: {defect: list of masks.RealMask}.
+def real_masks(records: Sequence[parts.Record], part: str, defects: Sequence[str]
+               ) -> dict[str, list[masks.RealMask]]:
+  """The masks of a part by defect; a defect without masks takes those of all classes.
 
-  A defect of which there are no masks takes those of all classes. UserError where there is none at all.
+  Raises UserError if there is none at all.
   """
   known = [record for record in records if record.annotation and record.part == part]
   with futures.ThreadPoolExecutor(_THREADS) as pool:
-    found = list(zip(known, pool.map(_marks, known), strict=True))
-  every = [marks for _, marks in found if marks is not None]
+    read = [(record.label, mask) for record, mask in zip(known, pool.map(_mask_of, known), strict=True)
+            if mask is not None]
+  every = [mask for _, mask in read]
   if not every:
     raise UserError(f'masks.kind = real: there are no defect masks of part {part} among the photos '
                     '(ground_truth/<class>/<stem>_mask.png); choose another kind')
-  return {defect: [marks for record, marks in found if marks is not None and record.label == defect] or every
-          for defect in defects}
+  return {defect: [mask for label, mask in read if label == defect] or every for defect in defects}
 
 
-def _marks(record):
+def _mask_of(record):
   try:
-    marked = record.annotation.read(photos.decode(record.photo, record.file).shape[:2])
+    mask = record.annotation.read(photos.decode(record.photo, record.file).shape[:2])
   except photos.PhotoError as error:
     logging.warning('skipped %s', error)
     return None
-  return masks.RealMask.of(marked) if marked.any() else None
+  return masks.RealMask.of(mask) if mask.any() else None

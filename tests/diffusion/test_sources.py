@@ -5,7 +5,7 @@ from PIL import Image
 
 from defect_jax.data import parts
 from defect_jax.data.sources import folder
-from defect_jax.tasks.inpaint import sources
+from defect_jax.diffusion import sources
 
 
 def test_a_defect_gets_masks_of_its_own_class_of_its_part(tmp_path):
@@ -24,7 +24,7 @@ def test_a_defect_gets_masks_of_its_own_class_of_its_part(tmp_path):
       sizes.setdefault(label, 0)
       sizes[label] += pool
   records = folder.list(tmp_path)
-  found = sources.real_marks(records, 'pool', ('crack', 'dent', 'stain'))
+  found = sources.real_masks(records, 'pool', ('crack', 'dent', 'stain'))
   assert {real.mask.shape for real in found['crack']} == {(3, 1)} and len(found['crack']) == sizes['crack'] > 0
   assert {real.mask.shape for real in found['dent']} == {(5, 1)} and len(found['dent']) == sizes['dent'] > 0
   assert {real[1:] for real in found['crack']} == {((4, 6), (30, 30))}

@@ -1,0 +1,96 @@
+"""Where a defect is made in a photo: crop, target area, mask, and the canvas that the model works on."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from defect_jax.diffusion import geometry, masks
+from defect_jax.diffusion.sources import FixedMask
+
+
+class Placement(NamedTuple):
+  """One place of a photo; boxes in its pixels."""
+  photo: Shaped[np.ndarray, 'h w *c']
+  crop: geometry.Box
+  target: geometry.Box
+  soft_mask: Float[np.ndarray, 'h w']
+  canvas: geometry.Canvas
+
+  def files(self, made: Float[np.ndarray, 'H W 3']) -> dict[str, np.ndarray]:
+    """The arrays of an image by the keys of writer.FOLDERS; made: what the model made of the canvas."""
+    after = geometry.paste(self.photo, made, self.canvas, self.soft_mask)
+    left, top, width, height = self.crop
+    return {'file': after, 'mask': np.uint8(self.soft_mask > 0) * 255,
+            'crop_file': after[top:top + height, left:left + width],
+            'difference_file': geometry.difference(self.photo, after)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Placer:
+  """Draws placements.
+
+  Attributes:
+    settings: which part of a photo is worked on. kind: one of masks.KINDS. fixed: of sources.fixed_mask.
+    real: {defect: masks}, for the kind real. size, scale: of blobs, and of real masks, see masks.random and
+      masks.placed. moved: whether real masks are moved; else each stays where it lies in its own photo.
+    native, multiple: of the pipeline.
+  """
+  settings: geometry.Settings
+  kind: str
+  fixed: FixedMask | None
+  real: Mapping[str, Sequence[masks.RealMask]]
+  size: tuple[float, float]
+  scale: tuple[float, float]
+  moved: bool
+  native: int
+  multiple: int
+
+  def __call__(self, rng: np.random.Generator, photo: Shaped[np.ndarray, 'h w *c'], name: str, defect: str
+               ) -> Placement:
+    """A placement of a defect in the photo called `name`."""
+    shape = photo.shape[:2]
+    mask = self._in_photo(rng, shape, name, defect)
+    crop, target = geometry.place(shape, self.settings, rng, name, None if mask is None else masks.bounds(mask))
+    if mask is None:
+      mask = np.zeros(shape, bool)
+      mask[_slices(target)] = self._in_area(rng, (target[3], target[2]), defect)
+    inside = (target[0] - crop[0], target[1] - crop[1], *target[2:])
+    ends = (target[0] == 0, target[1] == 0, target[0] + target[2] == shape[1], target[1] + target[3] == shape[0])
+    soft_mask = np.zeros(shape, np.float32)
+    soft_mask[_slices(crop)] = masks.feathered(mask[_slices(crop)], inside, self.settings.feather, ends)
+    bounds = masks.bounds(soft_mask > 0)
+    canvas = geometry.Canvas.of(self.settings, crop, bounds, self.native, self.multiple)
+    return Placement(photo, crop, target, soft_mask, canvas)
+
+  @property
+  def canvas_size(self) -> tuple[int, int]:
+    """(width, height) of every canvas."""
+    sides = self.settings.crop[-2:] if self.settings.mode == 'crop' else (self.native,) * 2
+    return tuple(-(-side // self.multiple) * self.multiple for side in sides)
+
+  def _in_photo(self, rng, shape, name, defect):
+    """The mask of a photo, if it follows from the photo; None if it is drawn within the target area."""
+    if self.fixed:
+      return self.fixed(shape, name)
+    if self.moved:
+      return None
+    width, height = (side - 2 * self.settings.feather for side in self.settings.crop)
+    return masks.fixed(self._real(rng, defect), shape, (height, width))
+
+  def _in_area(self, rng, shape, defect):
+    if self.kind == 'box':
+      return np.ones(shape, bool)
+    if self.kind == 'random':
+      return masks.random(rng, shape, *self.size)
+    return masks.placed(rng, shape, self._real(rng, defect).mask, *self.scale)
+
+  def _real(self, rng, defect):
+    return self.real[defect][int(rng.integers(len(self.real[defect])))]
+
+
+def _slices(box):
+  left, top, width, height = box
+  return np.s_[top:top + height, left:left + width]

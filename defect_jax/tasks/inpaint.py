@@ -1,0 +1,93 @@
+"""New defect photos by inpainting: an image set with manifest and differences, measured against real defects."""
+
+import pathlib
+import time
+from typing import Any
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from defect_jax import parallel
+from defect_jax.augmentation import inpainting, production, selection
+from defect_jax.config import config_hash
+from defect_jax.data import prepared
+from defect_jax.data.sources import folder
+from defect_jax.diffusion import geometry, pipeline, prompts, sources
+from defect_jax.diffusion.placement import Placer
+from defect_jax.evaluation import generation
+from defect_jax.evaluation import inpainting as evaluation
+from defect_jax.imagesets import manifest, writer
+from defect_jax.report import inpaint as report
+from defect_jax.runs.folder import Stopped, Workdir
+from defect_jax.runs.progress import ProgressBar
+
+
+def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
+  """Makes `config.count` images, or this process's share, and returns the summary.
+
+  Raises UserError, Stopped or DiskFull.
+  """
+  part, seed, kind, drawn, sampling = config.part, config.seed, config.masks.kind, config.masks, config.sampler
+  settings = geometry.Settings(**config.geometry)
+  photo_folder = sources.folder_of(config.photos, config.weights)
+  records = folder.list(photo_folder, 'photos', plain=True)
+  fixed = sources.fixed_mask(kind, drawn.polygon, drawn.file)
+  wanted = -(-config.count // config.variants)
+  chosen, skipped = sources.choose(records, part, config.classes, wanted, seed, settings, fixed)
+  real = sources.real_masks(records, part, config.defects) if kind == 'real' else {}
+  select = selection.by_real_defects(records, part, config.defects, **config.filter, size=config.measure.size,
+                                     seed=seed, features_of=generation.features_of)
+  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  model = pipeline.load(config.weights, config.dtype, config.lora)
+  place = Placer(settings, kind, fixed, real, drawn.size, drawn.scale, drawn.moved, model.native, model.multiple)
+  sampler = model.sampler(place.canvas_size, config.batch, **sampling)
+  texts = prompts.pairs(config.prompts, config.defects)
+  _warn_of_long(model, {text for _, text in texts} | {config.negative_prompt or ''})
+  workdir.open()
+  for line in skipped:
+    logging.warning('%s', line)
+  print(f'{config.count} images of {len(chosen)} photos by {model.model}, {sampling.name}, {sampling.steps} steps, '
+        f'{sampler.canvas[0]} x {sampler.canvas[1]} px; {parallel.devices()} {jax.default_backend()} device(s)',
+        flush=True)
+  make = inpainting.InpaintProduction(
+      model, sampler, chosen, place, prompts=texts, negative_prompt=config.negative_prompt, seed=seed,
+      variants=config.variants, candidates=config.filter.candidates, places=config.filter.places, select=select,
+      about={'sampler': sampling.name} | {key: sampling[key] for key in ('steps', 'guidance', 'strength')})
+  root = workdir.path(writer.IMAGE_SET) if config.set is None else pathlib.Path(config.set)
+  photo_folder = pathlib.Path(photo_folder)
+  summary = {'steps': config.count, 'skipped': len(skipped), 'skipped_photos': [*map(str, skipped)]}
+  summary |= _produce(workdir, root, make, photo_folder, config.count, config.batch, config_hash(config), config.share)
+  made = manifest.read_manifest(root) if summary['whole'] else []
+  measure = config.measure
+  summary |= evaluation.measure(made, root, photo_folder, config.defects, part, measure.part, measure.size, seed)
+  filtered = [selection.passed(image.filter) for image in made if image.filter]
+  summary['passed'] = sum(filtered) if filtered else None
+  summary['changed_outside_mask'] = max((image.changed_outside_mask for image in made), default=None)
+  report.write(workdir.report_html, workdir.root.name, config, summary, root, photo_folder, made)
+  return summary
+
+
+def _warn_of_long(model, texts):
+  for text in texts:
+    if lost := model.cut_off(text):
+      logging.warning('the prompt %r is longer than the model reads; cut off: %r', text, lost)
+
+
+def _produce(workdir, root, make, photo_folder, count, batch, own, share) -> dict[str, Any]:
+  """Makes what is missing of the set; returns what the summary says of it. `own`: the config's hash."""
+  make.check(root, [image for image in production.recorded(root).values() if image.config_hash == own])
+  began = time.monotonic()
+  workdir.cut_back(-1)
+  compile_seconds = make.compile()
+  found = production.produce(root, count, batch, make, own, ProgressBar(workdir, 'image').record, share.process,
+                             share.processes, lambda: workdir.stop_requested, inpainting.inspector(photo_folder))
+  if found.done < found.total:
+    raise Stopped(f'stopped at image {found.done} of {found.total}; the same command goes on')
+  seconds = time.monotonic() - began
+  rate = found.made / max(seconds - compile_seconds, 1e-9)
+  if not found.whole:
+    print('this share is made; the set is whole once those of the other processes are', flush=True)
+  return {'seconds': seconds, 'compile_seconds': compile_seconds, 'images_per_second': rate,
+          'devices': parallel.devices(), 'platform': jax.default_backend(), 'images': found.total,
+          'whole': found.whole, 'seconds_per_image': 1 / rate if rate else None, 'model': make.model.model}
