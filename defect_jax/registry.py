@@ -59,7 +59,9 @@ LOSSES = Registry('loss', {
     'kld': 'defect_jax.losses:KLD', 'mse': 'defect_jax.losses:MSE', 'elbo': 'defect_jax.losses:ELBO',
     'lpips': 'defect_jax.models.lpips:LPIPS'})
 DETECTORS = Registry('detector', {
-    name: f'defect_jax.detectors.{name}' for name in ('vae', 'pca', 'mean_image', 'neighbours')})
+    'vae': 'defect_jax.detectors.reconstruction:Reconstruction', 'pca': 'defect_jax.detectors.pca:Pca',
+    'mean_image': 'defect_jax.detectors.mean_image:MeanImage',
+    'neighbours': 'defect_jax.detectors.neighbours:Neighbours'})
 
 
 def import_plugins(names: Iterable[str]) -> None:

@@ -22,13 +22,12 @@ from absl import flags
 from PIL import Image
 
 from configs import anomaly as config_of
-from defect_jax.data import tiles
+from defect_jax.data import samples
 from defect_jax.data.sources import elpv
-from defect_jax.detectors import residuals
 from defect_jax.report import heatmaps
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks import predictions
-from defect_jax.tasks.anomaly import predicting
+from defect_jax.tasks import anomaly, predict
+from defect_jax.trained import detector as trained
 from experiments import bench, command
 
 FLAGS = command.define(quick=True)
@@ -85,19 +84,19 @@ def _measure(folder, name, tiled, rounds):
   config.train.steps.total = config.train.steps.eval = config.train.steps.checkpoint = _STEPS
   workdir = Workdir(folder / f'run_{name}')
   workdir.check(config)
-  workdir.finish(predicting.run(config, workdir))
+  workdir.finish(anomaly.run(config, workdir))
   config.vae = str(workdir.root)
-  prepared = predicting.opened(config)
+  predictor = trained.open_detector(workdir.root)
   numbers = iter(range(10**6))
 
   def ours():
     again = Workdir(folder / f'again_{name}_{next(numbers)}')
     again.check(config)
     again.open()
-    predicting.predict(config, again, prepared, predictions.list_photos(config.photos, again))
+    predict.predict(again, predictor, predict.list_photos(config.photos, again), True)
     again.close('finished')
 
-  one = _one_by_one(prepared)
+  one, threshold = _one_by_one(predictor), predictor.threshold.value
 
   def peer():
     out = folder / f'peer_{name}_{next(numbers)}'
@@ -107,25 +106,21 @@ def _measure(folder, name, tiled, rounds):
       for path in sorted((folder / name).iterdir()):
         image = np.float32(Image.open(path).convert('L'))[..., None] / 255
         anomaly_map, score = one(image)
-        Image.fromarray(heatmaps.overlay(image, anomaly_map, prepared.scale)).save(out / f'{path.stem}.png')
-        rows.writerow([path.name, score, prepared.limit.value, score > prepared.limit.value])
+        Image.fromarray(heatmaps.overlay(image, anomaly_map, predictor.scale)).save(out / f'{path.stem}.png')
+        rows.writerow([path.name, score, threshold, score > threshold])
 
   seconds = bench.alternate({'ours': ours, 'peer': peer}, rounds, 1)
   bench.print_times({f'{name}, {who}': values for who, values in seconds.items()}, len(list((folder / name).iterdir())))
   return seconds
 
 
-def _one_by_one(prepared):
+def _one_by_one(predictor):
   """Function of a photo `[h, w, 1]` to (map `[h, w]`, score): its tiles go through the network one after the other."""
-  found, name = dataclasses.replace(prepared.found, chunk=1), prepared.score.map
-  single = found.maps_of((name,))
+  scorer = dataclasses.replace(predictor.setup, batch=1).scorer([predictor.detector], [predictor.setup.score])
 
   def one(image):
-    blend = tiles.Blend(found.view.geometry.size, image.shape[:2])
-    for start in found.view.starts(image.shape):
-      blend.add(start, {name: np.asarray(single(found.view.cut(image, start)[None])[name][0])})
-    anomaly_map = residuals.smooth(blend.maps()[name], prepared.settings['smooth'])
-    return anomaly_map, residuals.reduce(anomaly_map, prepared.score.reduction, prepared.settings['top'])
+    photo = next(scorer([samples.Sample(None, image, None)]))
+    return photo.maps[predictor.setup.score.map], photo.scores[predictor.setup.score.name]
 
   return one
 

@@ -2,14 +2,14 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent import futures
 
 import numpy as np
 import threadpoolctl
 from jaxtyping import Bool, Float
 
-from defect_jax.data import parts, photos, tiles
+from defect_jax.data import dataset, parts, photos, tiles
 
 _THREADS = 2
 
@@ -50,3 +50,19 @@ def read_all(records: Iterable[parts.Record], view: tiles.Tiling, ahead: int = 8
     finally:
       for future in waiting:
         future.cancel()
+
+
+def usable(records: Sequence[parts.Record], tiling: tiles.Tiling, skipped: list[dataset.Skipped],
+           max_broken: float) -> Iterator[Sample]:
+  """Samples that can be used, in order; the others are added to `skipped`.
+
+  Raises UserError if more than the share `max_broken` of the records cannot be used.
+  """
+  broken = []
+  for sample in read_all(records, tiling):
+    if not sample.reason:
+      yield sample
+      continue
+    broken.append(dataset.Skipped(sample.record.file, sample.reason))
+    skipped.append(broken[-1])
+    dataset.check_skipped(broken, len(records), max_broken)

@@ -1,21 +1,26 @@
 """Anomaly maps from a photo and what a model takes it for, and scores from maps."""
 
+from typing import Any
+
 import dm_pix as pix
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from scipy import ndimage
 
 from defect_jax.models import features
 
-REDUCTIONS = ('mean', 'max', 'top', 'peak')
+Images = Float[Array, 'n h w c']
+Maps = Float[Array, 'n h w']
+
 _WINDOW = 11  # px, of SSIM
 _LEAST_SPREAD = 0.1  # of the mean spread: where good photos never differ, noise would else be divided by about nothing
 
 
-def difference(image, recon, blur):
-  """image - recon `[B, H, W, C]`, blurred by a Gaussian of `blur` px, mirrored at the border; 0 leaves it sharp.
+def difference(image: Images, recon: Images, blur: float) -> Images:
+  """image - recon, blurred by a Gaussian of `blur` px, mirrored at the border; 0 leaves it sharp.
 
-  With its sign still there, noise averages out and what a defect has darkened or brightened stays.
+  The sign is kept, so that noise averages out and what a defect has darkened or brightened stays.
   """
   if not blur:
     return image - recon
@@ -24,18 +29,18 @@ def difference(image, recon, blur):
   return pix.gaussian_blur(padded, blur, 2 * half + 1, padding='VALID')
 
 
-def absolute(image, recon, blur=0.):
-  """Mean over the channels of the absolute `difference`: `[B, H, W, C]` twice to `[B, H, W]`."""
+def absolute(image: Images, recon: Images, blur: float = 0.) -> Maps:
+  """Mean over the channels of the absolute `difference`."""
   return jnp.mean(jnp.abs(difference(image, recon, blur)), -1)
 
 
-def normalised(image, recon, spread, blur=0.):
-  """`absolute` in units of `spread` `[H, W]`, the root of the mean squared difference of good photos at each pixel."""
+def normalised(image: Images, recon: Images, spread: Float[Array, 'h w'], blur: float = 0.) -> Maps:
+  """`absolute` in units of `spread`, the root of the mean squared difference of good photos at each pixel."""
   return absolute(image, recon, blur) / jnp.maximum(spread, _LEAST_SPREAD * jnp.mean(spread))
 
 
-def ssim(image, recon):
-  """1 - SSIM of the 11 px around each pixel, mirrored at the border: `[B, H, W, C]` twice to `[B, H, W]`.
+def ssim(image: Images, recon: Images) -> Maps:
+  """1 - SSIM of the 11 px around each pixel, mirrored at the border.
 
   Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity", by dm-pix.
   """
@@ -44,18 +49,18 @@ def ssim(image, recon):
   return jnp.mean(1 - pix.ssim(image, recon, filter_size=_WINDOW, return_map=True), -1)
 
 
-def lpips(params, image, recon, layers):
-  """LPIPS at each pixel by the first `layers` of VGG16's five; with all of them its mean is LPIPS: `[B, H, W]`."""
+def lpips(params: Any, image: Images, recon: Images, layers: int) -> Maps:
+  """LPIPS at each pixel by the first `layers` of VGG16's five; with all of them its mean is LPIPS."""
   return features.lpips_map(params, image, recon, layers)
 
 
-def smooth(anomaly_map, sigma):
-  """`[h, w]` blurred by a Gaussian of `sigma` px; 0 leaves it as it is."""
+def smooth(anomaly_map: Float[np.ndarray, 'h w'], sigma: float) -> Float[np.ndarray, 'h w']:
+  """The map blurred by a Gaussian of `sigma` px; 0 leaves it as it is."""
   return ndimage.gaussian_filter(anomaly_map, sigma, mode='reflect') if sigma else anomaly_map
 
 
-def reduce(anomaly_map, reduction, top):
-  """The score of a photo: a figure of its map `[h, w]`.
+def reduce(anomaly_map: Float[np.ndarray, 'h w'], reduction: str, top: float) -> float:
+  """The score of a photo by its map.
 
   Args:
     reduction: mean; max; top: mean of the share `top` of the pixels, the largest; peak: how far top stands above the

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -12,9 +13,8 @@ class Threshold:
   """Photos with a score above `value` are called defective.
 
   Attributes:
-    value: the threshold. source: where it comes from, in words.
-    false_alarm_rate: expected share of good photos above it; None where that is not known.
-    false_alarm_ci: (low, high), 95 %, of that share; None likewise.
+    source: where the value comes from, in words.
+    false_alarm_rate: expected share of good photos above it, None if unknown. false_alarm_ci: its 95 % interval.
   """
   value: float
   source: str
@@ -22,7 +22,7 @@ class Threshold:
   false_alarm_ci: tuple[float, float] | None
 
 
-def from_good(scores, quantile, what):
+def from_good(scores: Sequence[float], quantile: float, what: str) -> Threshold:
   """The threshold that leaves the share `quantile` of good photos below it.
 
   It is the k-th smallest of n scores, k = ceil(quantile (n + 1)), at most n. Whatever the distribution of the scores,
@@ -30,7 +30,7 @@ def from_good(scores, quantile, what):
   section 2.5): mean (n + 1 - k) / (n + 1).
 
   Args:
-    scores: `[n]` of good photos that nothing was trained on. quantile: in (0, 1). what: the photos, in words.
+    scores: of good photos that nothing was trained on. quantile: in (0, 1). what: the photos, in words.
   """
   count = len(scores)
   place = min(count, math.ceil(quantile * (count + 1)))
@@ -42,11 +42,8 @@ def from_good(scores, quantile, what):
                    tuple(float(side) for side in beta.ppf((0.025, 0.975))))
 
 
-def by_hand(value, scores):
-  """A threshold that a person sets; its false-alarm rate is that of good photos, where there are some.
-
-  The interval is Clopper and Pearson's.
-  """
+def by_hand(value: float, scores: Sequence[float]) -> Threshold:
+  """A threshold set by a person, with the false-alarm rate on the good photos (interval: Clopper and Pearson's)."""
   above, count = int(np.sum(np.asarray(scores) > value)), len(scores)
   if not count:
     return Threshold(value, 'set by hand', None, None)

@@ -1,19 +1,30 @@
 """How well anomaly scores tell defective photos from good ones, and anomaly maps defective pixels from sound ones."""
 
+import collections
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from jaxtyping import Bool, Float
 from scipy import ndimage
 from sklearn import metrics
+
+from defect_jax.data import samples
+from defect_jax.detectors.scores import Score, Scored
+from defect_jax.evaluation import classification
+
+Maps = Sequence[Float[np.ndarray, 'h w']]
+Masks = Sequence[Bool[np.ndarray, 'h w']]
 
 LARGEST_FPR = 0.3  # of AUPRO
 _BOOTSTRAPS = 200
 _EIGHT = np.ones((3, 3), int)  # pixels that touch by a corner are one region
 
 
-def of_images(defective, scores, seed=0):
+def of_images(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], seed: int = 0) -> dict[str, Any]:
   """AUROC and AUPR of scores, with 95 % intervals, and the best F1 that any threshold reaches.
 
-  Args:
-    defective: bool `[N]`. scores: `[N]`, higher for what is more anomalous. seed: of the bootstraps.
+  Scores are higher for what is more anomalous; `seed` is of the bootstraps.
 
   Returns {'image_auroc', 'image_auroc_ci', 'image_aupr', 'image_aupr_ci', 'image_f1_max', 'f1_max_threshold'}; all
   None where there are not both good and defective photos. The intervals are percentiles of 200 bootstraps, of good and
@@ -34,7 +45,7 @@ def of_images(defective, scores, seed=0):
   return dict(zip(names, (*result, f1, threshold), strict=True))
 
 
-def f1_max(defective, scores):
+def f1_max(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n']) -> tuple[float, float]:
   """(largest F1, its threshold) over all thresholds: chosen on the labels it is measured by, so optimistic."""
   precision, recall, thresholds = metrics.precision_recall_curve(defective, scores)
   f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
@@ -42,10 +53,11 @@ def f1_max(defective, scores):
   return float(f1[best]), float(thresholds[best])
 
 
-def at_threshold(defective, scores, threshold):
+def at_threshold(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], threshold: float,
+                 ) -> dict[str, float | None]:
   """{'f1', 'false_alarms': share of good photos above the threshold, 'found': share of defective ones}.
 
-  None where there are no photos of the kind that it takes.
+  None where there are no photos of the kind.
   """
   defective, above = np.asarray(defective, bool), np.asarray(scores) > threshold
   return {'f1': float(metrics.f1_score(defective, above, zero_division=0.)) if defective.any() else None,
@@ -53,11 +65,8 @@ def at_threshold(defective, scores, threshold):
           'found': float(above[defective].mean()) if defective.any() else None}
 
 
-def of_pixels(masks, maps):
-  """{'pixel_auroc', 'aupro'} of anomaly maps.
-
-  Args:
-    masks: list of bool `[h, w]`, empty for good photos. maps: list of `[h, w]`, each of its mask's shape.
+def of_pixels(masks: Masks, maps: Maps) -> dict[str, float | None]:
+  """{'pixel_auroc', 'aupro'} of anomaly maps; the masks of good photos are all False.
 
   Both are None where no pixel, or every pixel, is defective. Both come from one sorting of the pixels, which for some
   million of them is nearly all of the work.
@@ -69,7 +78,7 @@ def of_pixels(masks, maps):
   return {'pixel_auroc': float(np.trapezoid(tpr, fpr)), 'aupro': _below(fpr, overlap, LARGEST_FPR)}
 
 
-def aupro(masks, maps, limit=LARGEST_FPR):
+def aupro(masks: Masks, maps: Maps, limit: float = LARGEST_FPR) -> float:
   """Area under the per-region overlap against the false-positive rate from 0 to `limit`, divided by `limit`.
 
   The overlap is the share of a region that is above the threshold, averaged over all regions of all photos: a small
@@ -77,7 +86,7 @@ def aupro(masks, maps, limit=LARGEST_FPR):
   are 8-connected. Exact: the threshold takes every value of the maps; between them, and where it first passes `limit`,
   the curve is straight.
 
-  Args as `of_pixels`; there are defective and sound pixels.
+  There are defective and sound pixels.
   """
   fpr, _, overlap = _curves(masks, maps)
   return _below(fpr, overlap, limit)
@@ -91,14 +100,14 @@ def _curves(masks, maps):
     regions, count = ndimage.label(mask, _EIGHT)
     sizes = np.bincount(regions.ravel(), minlength=count + 1).astype(float)
     share.append(np.where(mask, 1 / np.maximum(sizes, 1)[regions], 0.).ravel())
-  share, scores = np.concatenate(share), np.concatenate([of.ravel() for of in maps])
+  share, scores = np.concatenate(share), np.concatenate([values.ravel() for values in maps])
   order = np.argsort(-scores)
   last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # pixels of one score pass together
   share = share[order]
-  found = np.cumsum(share > 0)[last]
-  sound = np.arange(1, len(order) + 1)[last] - found
+  defective = np.cumsum(share > 0)[last]
+  sound = np.arange(1, len(order) + 1)[last] - defective
   # A region's pixels add up to 1, so all of them to the number of regions.
-  return tuple(np.append(0., values / values[-1]) for values in (sound, found, np.cumsum(share)[last]))
+  return tuple(np.append(0., values / values[-1]) for values in (sound, defective, np.cumsum(share)[last]))
 
 
 def _below(fpr, overlap, limit):
@@ -106,3 +115,59 @@ def _below(fpr, overlap, limit):
   inside = fpr < limit
   return float(np.trapezoid(np.append(overlap[inside], np.interp(limit, fpr, overlap)),
                             np.append(fpr[inside], limit)) / limit)
+
+
+class Results:
+  """What photos were scored with, photo by photo.
+
+  Attributes:
+    samples: the photos. scores: {name of a score: one per photo}. largest: {name of a map: its maximum per photo}.
+    maps: {name of a map: one per photo}, of the maps in `keep`.
+  """
+
+  def __init__(self, keep: Sequence[str] = ()):
+    self.samples: list[samples.Sample] = []
+    self.scores, self.largest, self.maps = (collections.defaultdict(list) for _ in range(3))
+    self._keep, self._pixels = keep, {}
+
+  @property
+  def labels(self) -> list[str]:
+    return [sample.record.label for sample in self.samples]
+
+  def add(self, photo: Scored) -> None:
+    self.samples.append(photo.sample)
+    for name, value in photo.scores.items():
+      self.scores[name].append(value)
+    for name, values in photo.maps.items():
+      self.largest[name].append(values.max())
+      if name in self._keep:
+        self.maps[name].append(values)
+
+  def highest(self, score: Score, count: int) -> list[tuple]:
+    """(file, label, score, image, map, mask) of the photos with the highest scores; the map is among `keep`."""
+    rows = np.argsort(-np.array(self.scores[score.name]))[:count]
+    return [(self.samples[row].record.file, self.labels[row], self.scores[score.name][row], self.samples[row].image,
+             self.maps[score.map][row], self.samples[row].mask) for row in rows]
+
+  def figures(self, score: Score, threshold: float, seed: int = 0) -> dict[str, Any]:
+    """Figures of one score: of all photos, and by class against the good photos."""
+    labels, scores = np.array(self.labels), np.array(self.scores[score.name])
+    defective = labels != 'good'
+    row = of_images(defective, scores, seed) | at_threshold(defective, scores, threshold)
+    row |= {'threshold': threshold, **self._of_pixels(score, range(len(labels))), 'by_class': {}}
+    for label in sorted(set(labels) - {'good'}):
+      rows = np.flatnonzero(~defective | (labels == label))
+      row['by_class'][label] = {'photos': int(np.sum(labels == label)),
+                                'image_auroc': classification.auroc(defective[rows], scores[rows]),
+                                **self._of_pixels(score, rows)}
+    return row
+
+  def _of_pixels(self, score, rows):
+    """Figures of the pixels of good photos and of defective ones that have a mask."""
+    rows = tuple(row for row in rows if self.labels[row] == 'good' or self.samples[row].mask.any())
+    if not score.of_pixels or score.map not in self.maps:
+      return {'pixel_auroc': None, 'aupro': None}
+    key, maps = (score.map, rows), self.maps[score.map]
+    if key not in self._pixels:  # the same for every reduction of a map
+      self._pixels[key] = of_pixels([self.samples[row].mask for row in rows], [maps[row] for row in rows])
+    return self._pixels[key]

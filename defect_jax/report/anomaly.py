@@ -31,7 +31,12 @@ def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[st
     groups[words] = [score for score, label in zip(scores, labels, strict=True) if (label != 'good') == defective]
   pairs = [pair(f'{label}: {file}', score, image, anomaly_map, scale, summary, mask)
            for file, label, score, image, anomaly_map, mask in worst]
-  _write(path, title, config, summary, notes, pairs, groups, [*_measured(summary), *threshold_words(summary)], [
+  histogram = plots.histogram({name: values for name, values in groups.items() if len(values)}, summary['threshold'],
+                              label=f'score ({summary["score"]})')
+  page.write(path, title, [
+      page.Section('Scores and threshold', [page.Figures([page.figure(
+          'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
+          'less good and defective photos overlap, the better.')])]),
       page.Section('All scores and baselines', [
           page.Text('Sorted by AUROC. The line in bold is the score that the config names. PCA, mean image and knn '
                     '(nearest patches of good photos on frozen VGG16 features) are baselines: where one of them is on '
@@ -40,34 +45,13 @@ def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[st
           page.Table(list(_table(summary)), ('Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)',
                                              'pixel AUROC', 'AUPRO'))]),
       page.Section('By class, each against the good photos', [
-          page.Table(list(_classes(summary)), ('Class', 'Photos', 'AUROC', 'pixel AUROC', 'AUPRO'))])])
-
-
-def write_predictions(path: Path, *, title: str, config: Any, summary: Mapping[str, Any], notes: Sequence[str],
-                      scores: Sequence[float], good: Sequence[float], scale: float,
-                      worst: Sequence[tuple[str, float, Float[np.ndarray, 'h w c'], Float[np.ndarray, 'h w']]]) -> None:
-  """Writes the page of a run on a folder of photos; see `write_evaluation`, `worst` without labels and masks."""
-  words = (f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} above the threshold, '
-           f'{summary["skipped"]} that could not be read.')
-  pairs = [pair(file, score, image, anomaly_map, scale, summary) for file, score, image, anomaly_map in worst]
-  _write(path, title, config, summary, notes, pairs, {'good, for the threshold': good, 'these photos': scores},
-         [words, *threshold_words(summary)])
-
-
-def _write(path, title, config, summary, notes, pairs, groups, verdict, tables=()):
-  histogram = plots.histogram({name: scores for name, scores in groups.items() if len(scores)}, summary['threshold'],
-                              label=f'score ({summary["score"]})')
-  page.write(path, title, [
-      page.Section('Scores and threshold', [page.Figures([page.figure(
-          'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
-          'less good and defective photos overlap, the better.')])]),
-      *tables,
+          page.Table(list(_classes(summary)), ('Class', 'Photos', 'AUROC', 'pixel AUROC', 'AUPRO'))]),
       page.Section('Highest scores', [
           page.Text('Each photo (a defect mask outlined in green) and its heat map: clear where nothing is unusual, '
                     'yellow where the map is at least as high as the highest place of a typical good photo (the median '
                     'of those that the threshold comes from).'),
           page.Pairs(pairs, 'heat map')]),
-      page.Section('Not read', [page.Lines(notes)])], config, verdict=verdict)
+      page.Section('Not read', [page.Lines(notes)])], config, verdict=[*_measured(summary), *threshold_words(summary)])
 
 
 def _measured(summary):

@@ -140,7 +140,7 @@ def _write_heatmap(workdir, file, drawn):
 
 
 def _report(workdir, predictor, records, rows, summary):
-  scored = [row for row in rows if row['score']]
+  scored = [row for row in rows if row['verdict'] != 'error']
   worst = sorted(scored, key=lambda row: -float(row['score']))[:_SHOWN]
   record_of = {record.file: record for record in records}
   # A photo that was scored by a session before may be unreadable by now.

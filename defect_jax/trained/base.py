@@ -16,9 +16,11 @@ from defect_jax.data.samples import Sample
 from defect_jax.data.tiles import Tiling
 from defect_jax.detectors.threshold import Threshold
 from defect_jax.errors import UserError
+from defect_jax.registry import import_plugins
 from defect_jax.runs.folder import Workdir
 
-PREDICTORS = {'vae': 'defect_jax.trained.vae:open_vae', 'classifier': 'defect_jax.trained.classifier:open_classifier'}
+PREDICTORS = {'vae': 'defect_jax.trained.vae:open_vae', 'classifier': 'defect_jax.trained.classifier:open_classifier',
+              'anomaly': 'defect_jax.trained.detector:open_detector'}
 
 
 class Function(NamedTuple):
@@ -97,6 +99,7 @@ def read_run(root: Any, key: str, tasks: Iterable[str]) -> tuple[Workdir, Config
     raise UserError(f'{key}: {root} holds no run (no config.json); {what}')
   if config.get('task') not in tasks:
     raise UserError(f'{key}: {root} is a run of the task {config.get("task")!r}; {what}')
+  import_plugins(config.get('plugins', ()))
   return workdir, config
 
 

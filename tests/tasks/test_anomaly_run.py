@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from workdirs import rows_of, summary_of
 from defect_jax import main
 from defect_jax.data import parts
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks.anomaly import fitting
+from defect_jax.trained import detector
 from defect_jax.trained.vae import open_vae
 
 SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.model.linear=false',
@@ -146,10 +147,10 @@ def test_broken_photos_become_rows_and_another_threshold_other_verdicts(evaluate
 
 def test_the_vae_is_found_behind_runs_that_took_anothers(monkeypatch):
   runs = {'first': None, 'second': 'first', 'third': 'second'}
-  monkeypatch.setattr(fitting, '_anomaly_config',
+  monkeypatch.setattr(detector, '_anomaly_config',
                       lambda root: types.SimpleNamespace(vae=runs[root]) if root in runs else None)
-  assert [fitting.network_of(root) for root in runs] == [Workdir('first').root / 'vae'] * 3
-  assert fitting.network_of('a vae') == 'a vae'
+  assert [detector.vae_folder(root) for root in runs] == [Workdir('first').root / 'vae'] * 3
+  assert detector.vae_folder('a vae') == Path('a vae')
 
 
 def test_a_stopped_prediction_goes_on(evaluated, job, stopped, parts_photos, tmp_path):
@@ -213,7 +214,9 @@ def test_a_threshold_is_not_taken_from_photos_that_the_vae_has_not_seen(job, sto
   (['--config.vae=nowhere'], 'nowhere holds no run'),
   (['--config.data.defects=dint'], "data.defects: no class 'dint'"),
   (['--config.threshold.quantile=1.0'], 'threshold.quantile = 1.0'),
-  (['--config.score.map=knn'], "score.map = 'knn'")])
+  (['--config.score.map=knnn'], "score.map = 'knnn': must be one of"),
+  (['--config.detector=pca', '--config.score.map=knn'], "score.map = 'knn': the detector pca has pca, pca_normalised"),
+  (['--config.detector=vea'], "detector = 'vea': must be one of")])
 def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason):
   assert_refused(job(tmp_path / 'run', *arguments), tmp_path / 'run', reason)
 

@@ -1,5 +1,9 @@
 """Keys of a config that finds anomalies."""
 
+from ml_collections import ConfigDict
+
+from defect_jax import detectors
+from defect_jax.registry import DETECTORS
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text
 from defect_jax.schema import Key, Table, with_defaults
 from defect_jax.tasks.keys import common, vae
@@ -14,6 +18,10 @@ def table() -> Table:
                   text='evaluate: on photos of known classes. predict: on a folder of any photos.'),
       'vae': Key(None, Optional(Text()), path=True,
                  text='Workdir of a VAE or of an anomaly run; none: a VAE is trained in the folder vae/ of the run.'),
+      'detector': Key(detectors.DEFAULT[0], Choice(*DETECTORS), added=True,
+                      text='What photos are judged by; a score.map of another one chooses that.'),
+      'detectors': Key(detectors.COMPARED, Names(*DETECTORS, least=0), added=True,
+                       text='Measured beside it. A VAE is trained only if it is among them.'),
       'photos': Key(None, Optional(Text()), text='Of predict: the folder.', path=True),
       'data': data | {
           'part': Key('pool', Choice('pool'), text='Its good photos are trained on.'),
@@ -25,9 +33,9 @@ def table() -> Table:
           'overlap': Key(0.25, Number(0, 0.9), text='Of neighbouring tiles, as a share of their side.'),
           'most': Key(20000, Integer(2), 'tiles', 'Trained on, at most.')},
       'score': {
-          'map': Key('normalised', Choice('residual', 'normalised', 'ssim', 'lpips', 'kld'),
+          'map': Key(detectors.DEFAULT[1], Choice(*(name for kind in DETECTORS for name in detectors.maps_of(kind))),
                      text="residual: the thesis's, with reduce=mean. normalised: over each pixel's spread on good."),
-          'reduce': Key('top', Choice('mean', 'max', 'top', 'peak'), text='top: mean of the largest share score.top of '
+          'reduce': Key('top', Choice(*detectors.REDUCTIONS), text='top: mean of the largest share score.top of '
                         "the pixels. peak: top against the photo's own median."),
           'top': Key(0.01, Number(above=0, high=1), text='Share of the pixels.'),
           'blur': Key(1.0, Number(0, 16), 'px', 'Sigma of the Gaussian on image minus reconstruction, with its sign.'),
@@ -45,3 +53,8 @@ def table() -> Table:
       'heatmaps': Key(True, Boolean(), text='Whether predict writes one for each photo.'),
       'train': {key: network[key] for key in _TRAINING},
   }
+
+
+def check(config: ConfigDict) -> None:
+  """Raises UserError if the detector does not make the map."""
+  detectors.choose(config.detector, config.score.map)

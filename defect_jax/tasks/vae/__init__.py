@@ -10,7 +10,7 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import augment, dataset
-from defect_jax.detectors import baselines
+from defect_jax.detectors import pca
 from defect_jax.evaluation import forecast
 from defect_jax.models.normalization import Normalizer
 from defect_jax.registry import LOSSES
@@ -93,9 +93,9 @@ def _measured(photos):
 
 def _components(images, count, seed):
   """Principal components `[K, S * S * C]` of images, at most `count`, and the standard deviations `[K]` along them."""
-  fitted = baselines.Linear.fit(images, count, seed)
-  along = (images - images.mean(0)).reshape(len(images), -1) @ np.asarray(fitted.components).T
-  return fitted.components, jnp.asarray(np.maximum(along.std(0), 1e-6), jnp.float32)
+  components = pca.linear(images, count, seed).params['components']
+  along = (images - images.mean(0)).reshape(len(images), -1) @ np.asarray(components).T
+  return components, jnp.asarray(np.maximum(along.std(0), 1e-6), jnp.float32)
 
 
 def _targets(config, variance, count):

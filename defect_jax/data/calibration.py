@@ -1,0 +1,64 @@
+"""Which photos a detector is fitted to, which give its threshold, and which it is tested on."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from absl import logging
+
+from defect_jax.config import UserError
+from defect_jax.data import dataset, parts
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Records sorted by file; no group is in two of the lists."""
+  train: list[parts.Record]
+  calibrate: list[parts.Record]
+  test: list[parts.Record]
+
+
+def split(records: Sequence[parts.Record], *, defects: Sequence[str] = (), few_shot: int = 0, seed: int = 0,
+          measured: str | None = None) -> Split:
+  """Splits a listing by its parts.
+
+  Good photos of the pool are trained on, those of dev give the threshold. Tested are the good photos and the `defects`
+  of the part that is measured; while dev itself is measured, every other group of its good photos is tested.
+
+  Args:
+    defects: classes; none named: all but good. few_shot: how many photos to train on, drawn by `seed`; 0: all.
+    measured: 'dev', 'final', 'synthetic' (good photos of dev alone), or None: nothing is tested.
+
+  Raises UserError if there are too few photos or a class does not exist.
+  """
+  good = {part: [record for record in records if record.label == 'good' and record.part == part]
+          for part in parts.PARTS}
+  defective = [record for record in records if record.label != 'good']
+  dataset.check_classes(defects, defective)
+  train, calibrate, test = good['pool'], good['dev'], good['final']
+  if len(train) < 2 or not calibrate:
+    raise UserError(f'data: {len(train)} good photos in part pool, to train on, and {len(calibrate)} in part dev, for '
+                    'the threshold; at least 2 and 1 are needed')
+  if few_shot:
+    drawn = set(parts.choose_few(train, few_shot, seed))
+    train = [record for record in train if record.file in drawn]
+  if measured is None:
+    return Split(train, calibrate, [])
+  if measured != 'final':
+    calibrate, test = _halves(calibrate)
+  if measured != 'synthetic':
+    test = test + [record for record in defective
+                   if record.part == measured and (not defects or record.label in defects)]
+  if len(test) < 2:
+    raise UserError(f'data: {len(test)} photos to test in part {measured}; set measure.part')
+  return Split(train, calibrate, sorted(test, key=lambda record: record.file))
+
+
+def _halves(records):
+  """Every other group, in the order of their names' digests; a set of one group is split photo by photo."""
+  groups = sorted({record.group for record in records}, key=parts.digest)
+  if len(groups) == 1:
+    logging.warning('all good photos of the part dev belong to one group, so its photos are on both sides')
+    return records[::2], records[1::2]
+  first = set(groups[::2])
+  return ([record for record in records if record.group in first],
+          [record for record in records if record.group not in first])

@@ -1,0 +1,102 @@
+"""What a detector is, and one compiled program for the maps of several."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from defect_jax.models import features
+
+Tiles = Float[np.ndarray, 'n s s c']
+Maps = Mapping[str, Float[Array, 'n s s']]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A trained network that reconstructs images.
+
+  reconstruct: pure function of params and images `[n, s, s, c]` to the reconstructions and to the KLD `[n]` of their
+  posteriors, None for a network without posteriors.
+  """
+  params: Any
+  reconstruct: Callable[[Any, Float[Array, 'n s s c']], tuple[Float[Array, 'n s s c'], Float[Array, 'n'] | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """What detectors are fitted with.
+
+  Attributes:
+    seed: of draws. blur: px, of the difference of image and reconstruction, see residuals.difference.
+    layers: of VGG16, for the map `lpips`. components: of a PCA, at most. bank: patches of good photos, for the nearest
+    neighbours. features: whether maps on VGG16's features are wanted. network: for the kinds with NEEDS_NETWORK.
+  """
+  seed: int = 0
+  blur: float = 0.
+  layers: int = 3
+  components: int = 32
+  bank: int = 4000
+  features: bool = False
+  network: Network | None = None
+
+
+class Detector(Protocol):
+  """Makes anomaly maps of tiles.
+
+  It is a flax.struct.dataclass, so a tree of arrays: these are arguments of the compiled program, not constants in it.
+
+  Attributes:
+    MAPS: names of its maps. NEEDS_NETWORK: whether Settings.network is used.
+  """
+  MAPS: ClassVar[Sequence[str]]
+  NEEDS_NETWORK: ClassVar[bool]
+
+  @classmethod
+  def fit(cls, good: Tiles, settings: Settings) -> Self:
+    """Fits to tiles of good photos, intensities in [0, 1]."""
+
+  def maps(self, tiles: Float[Array, 'n s s c'], names: Sequence[str]) -> Maps:
+    """The maps of these names; pure, used inside jit."""
+
+  def state(self) -> dict[str, np.ndarray]:
+    """What `restore` needs beside the settings."""
+
+  @classmethod
+  def restore(cls, state: Mapping[str, np.ndarray], settings: Settings) -> Self:
+    """The detector with that state."""
+
+
+def maps_function(detectors: Sequence[Detector], names: Sequence[str]) -> Callable[[Tiles], Maps]:
+  """Function of tiles to the maps of these names: one program of all detectors.
+
+  Arrays that detectors share are one argument, so that XLA computes what follows from them (VGG16's features of a
+  tile) once.
+  """
+  leaves, tree = jax.tree.flatten(tuple(detectors))
+  shared = {id(leaf): leaf for leaf in leaves}
+  places = [list(shared).index(id(leaf)) for leaf in leaves]
+
+  @jax.jit
+  def program(arrays, tiles):
+    maps = {}
+    for detector in jax.tree.unflatten(tree, [arrays[place] for place in places]):
+      maps |= detector.maps(tiles, [name for name in names if name in detector.MAPS])
+    return maps
+
+  return functools.partial(program, list(shared.values()))
+
+
+def draw(good: Tiles, most: int, seed: int) -> Tiles:
+  """At most so many of the tiles, in their order."""
+  chosen = np.random.default_rng(seed).permutation(len(good))[:most]
+  return good[np.sort(chosen)]
+
+
+@functools.cache
+def vgg16() -> Any:
+  """VGG16's parameters on the device, the same arrays for every detector."""
+  return jax.device_put(features.load('vgg16'))

@@ -1,0 +1,193 @@
+"""Finds anomalies by detectors of good photos: measures them on photos of known classes, or predicts a folder."""
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from defect_jax import parallel
+from defect_jax.data import calibration, dataset, samples, tiles
+from defect_jax.detectors import base, scores
+from defect_jax.errors import UserError
+from defect_jax.evaluation import synthetic
+from defect_jax.evaluation.anomaly import Results
+from defect_jax.registry import DETECTORS
+from defect_jax.report import anomaly as report
+from defect_jax.runs.artefacts import REPORT
+from defect_jax.runs.folder import Workdir
+from defect_jax.runs.progress import ProgressBar
+from defect_jax.tasks import predict
+from defect_jax.tasks import vae as vae_task
+from defect_jax.trained import detector as trained
+from defect_jax.trained.detector import DetectorPredictor, Setup
+from defect_jax.trained.vae import open_vae
+
+_HELD_OUT = 512  # tiles that a training watches, at most
+_SHOWN = 24  # photos on the page, the highest scores
+
+
+def run(config: ConfigDict, workdir: Workdir) -> dict:
+  """Evaluates or predicts as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  return _predict(config, workdir) if config.mode == 'predict' else _evaluate(config, workdir)
+
+
+@dataclasses.dataclass
+class _Photos:
+  """The photos of a job, and those that were skipped."""
+  split: calibration.Split
+  tiling: tiles.Tiling
+  max_broken: float
+  skipped: list[dataset.Skipped] = dataclasses.field(default_factory=list)
+
+  def usable(self, records: Sequence) -> Iterator[samples.Sample]:
+    """Samples that can be used; raises UserError if too many cannot."""
+    return samples.usable(records, self.tiling, self.skipped, self.max_broken)
+
+  def tiles(self, records: Sequence, most: int, seed: int) -> base.Tiles:
+    return tiles.draw((sample.image for sample in self.usable(records)), self.tiling, most, seed)
+
+
+def _open_photos(config, setup, measured):
+  data = config.data
+  listed = dataset.list_photos(data.source, data.path, cell_type=data.cell_type)
+  split = calibration.split(listed, defects=data.defects, few_shot=data.few_shot, seed=config.seed, measured=measured)
+  return _Photos(split, setup.tiling, data.max_broken)
+
+
+def _fit(config, workdir, setup, photos, maps):
+  """{kind: detector} for {kind: names of maps}; opens the workdir once all that can be refused has been."""
+  needs_network = any(DETECTORS[kind].NEEDS_NETWORK for kind in maps)
+  network = trained.open_network(config) if needs_network else None
+  good = photos.tiles(photos.split.train, config.tiles.most, config.seed)
+  held_out = photos.tiles(photos.split.calibrate, _HELD_OUT, config.seed)
+  workdir.open()
+  if needs_network and network is None:
+    network = trained.network_of(_train(config, workdir, good, held_out))
+  settings = setup.settings(itertools.chain(*maps.values()), network)
+  return {kind: DETECTORS[kind].fit(good, settings) for kind in maps}
+
+
+def _train(config, workdir, good, held_out):
+  """The VAE of good tiles in workdir.vae: an ordinary run, trained or found there."""
+  data = config.data.to_dict() | {'defects': ('good',)}
+  wanted = ConfigDict(config.train.to_dict() | {'task': 'vae', 'seed': config.seed, 'data': data})
+  inner, photos = Workdir(workdir.path(trained.NETWORK), workdir), dataset.InMemory(dataset.as_uint16(good))
+  inner.check(wanted)
+  if inner.finished():
+    vae = open_vae(inner.root)
+    dataset.check_same(photos, None, vae.normalizer.mean)
+    return vae
+  print(f'training a VAE on {len(good)} tiles of good photos, in {inner.root}', flush=True)
+  with inner.running():
+    inner.finish(vae_task.train(wanted, inner, photos, dataset.InMemory(dataset.as_uint16(held_out))))
+  return open_vae(inner.root)
+
+
+def _evaluate(config, workdir):
+  """Scores photos of known classes by all that is compared."""
+  setup, part = Setup.of(config), config.measure.part
+  photos, made = _open_photos(config, setup, part), part == 'synthetic'
+  split = photos.split
+  _check_masks(split.test, setup.tiling)
+  maps = setup.maps()
+  fitted = _fit(config, workdir, setup, photos, maps)
+  workdir.cut_back(-1)
+  print(f'{len(split.train)} good photos trained on, {len(split.calibrate)} for the threshold, {len(split.test)} '
+        f'tested, of the part {part}', flush=True)
+  every = scores.all_scores(itertools.chain(*maps.values()))
+  scorer = setup.scorer(fitted.values(), every)
+  marked = made or any(record.annotation for record in split.test)  # else no figure of pixels asks for their maps
+  calibrate, test = Results(), Results(keep=[score.map for score in every if marked or score == setup.score])
+  progress, total = ProgressBar(workdir, 'photo'), len(split.calibrate) + len(split.test) * (1 + made)
+  began = time.monotonic()
+  tested = photos.usable(split.test)
+  for results, usable in ((calibrate, photos.usable(split.calibrate)),
+                          (test, _with_made_defects(tested, config.seed) if made else tested)):
+    for photo in scorer(usable):
+      results.add(photo)
+      progress.count(total)
+  seconds = time.monotonic() - began
+  print('measuring', flush=True)
+  notes = [str(skipped) for skipped in dict.fromkeys(photos.skipped)]  # some photos are read twice
+  for note in notes:
+    print(f'note: {note}', flush=True)
+  predictor = _predictor(config, workdir, setup, fitted, calibrate)
+  thresholds = {score.name: setup.by_quantile(calibrate.scores[score.name]) for score in every}
+  thresholds[setup.score.name] = predictor.threshold
+  table = {score.name: test.figures(score, thresholds[score.name].value, config.seed) for score in every}
+  summary = {
+      **{key: value for key, value in table[setup.score.name].items() if key not in ('threshold', 'f1_max_threshold')},
+      **_threshold(predictor), 'score': setup.score.name, 'part': part, 'scores': table,
+      'steps': progress.done, 'seconds': workdir.seconds_spent() + _training_seconds(workdir),
+      'compile_seconds': None,  # not told apart from scoring
+      'images_per_second': progress.done / seconds, 'skipped': len(notes),
+      'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.samples)},
+      **parallel.machine()}
+  report.write_evaluation(
+      workdir.path(REPORT), title=f'{workdir.root.name}: anomalies', config=config, summary=summary, notes=notes,
+      labels=test.labels, scores=test.scores[setup.score.name], good=predictor.good_scores, scale=predictor.scale,
+      worst=test.highest(setup.score, _SHOWN))
+  return summary
+
+
+def _check_masks(records, tiling):
+  """A mask of another size is refused before anything is trained."""
+  for record in records:
+    if record.annotation and (sample := samples.read(record, tiling)).reason and 'mask' in sample.reason:
+      raise UserError(f'{record.file}: {sample.reason}; put the right mask there or remove it')
+
+
+def _with_made_defects(photos: Iterable[samples.Sample], seed: int) -> Iterator[samples.Sample]:
+  """Every good photo, and the same with a made defect and its mask."""
+  for number, sample in enumerate(photos):
+    yield sample
+    image, mask, kind = synthetic.paste(sample.image, np.random.default_rng((seed, number)))
+    yield samples.Sample(dataclasses.replace(sample.record, label=kind), image, mask)
+
+
+def _predictor(config, workdir, setup, fitted: Mapping[str, base.Detector], calibrate: Results) -> DetectorPredictor:
+  """The detector that counts, with the scores of good photos; saved as the run's."""
+  scale = float(np.median(calibrate.largest[setup.score.map]))
+  predictor = DetectorPredictor(workdir, config, setup, fitted[setup.detector], calibrate.scores[setup.score.name],
+                                scale)
+  predictor.save()
+  return predictor
+
+
+def _threshold(predictor):
+  threshold = predictor.threshold
+  return {'threshold': threshold.value, 'threshold_source': threshold.source,
+          'false_alarm_rate': threshold.false_alarm_rate, 'false_alarm_ci': threshold.false_alarm_ci}
+
+
+def _training_seconds(workdir):
+  """Seconds that the training in workdir.vae took; 0 where there was none."""
+  summary = Workdir(workdir.path(trained.NETWORK)).read_summary()
+  return summary['seconds'] if summary else 0.
+
+
+def _predict(config, workdir):
+  """Scores a folder of photos, by the detector of the run that `vae` names or by one that is fitted first."""
+  records = predict.list_photos(config.photos, workdir)
+  if config.vae and trained.is_anomaly(config.vae):
+    predictor = trained.open_detector(config.vae, threshold=config.threshold.value,
+                                      quantile=config.threshold.quantile, at_once=config.batch)
+    workdir.open()
+    print(f'data, tiles and score are those of {config.vae}', flush=True)
+  else:
+    predictor = _prepare(config, workdir)
+  summary = predict.predict(workdir, predictor, records, config.heatmaps)
+  return summary | {'seconds': summary['seconds'] + _training_seconds(workdir)}
+
+
+def _prepare(config, workdir):
+  """The detector of good photos, saved as the run's."""
+  setup = Setup.of(config)
+  photos, calibrate = _open_photos(config, setup, None), Results()
+  fitted = _fit(config, workdir, setup, photos, {setup.detector: [setup.score.map]})
+  for photo in setup.scorer(fitted.values(), [setup.score])(photos.usable(photos.split.calibrate)):
+    calibrate.add(photo)
+  return _predictor(config, workdir, setup, fitted, calibrate)

@@ -1,0 +1,240 @@
+"""The detector of an anomaly run: fitted to good photos, saved, and opened to score photos."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+from ml_collections import ConfigDict
+
+from defect_jax import detectors, losses
+from defect_jax.data import parts, regions
+from defect_jax.data.samples import Sample
+from defect_jax.data.tiles import Tiling
+from defect_jax.detectors import base as kinds
+from defect_jax.detectors import scores
+from defect_jax.detectors import threshold as thresholds
+from defect_jax.errors import UserError
+from defect_jax.registry import DETECTORS
+from defect_jax.runs.artefacts import Artefact
+from defect_jax.runs.atomic import plain, write_atomic
+from defect_jax.runs.folder import Workdir
+from defect_jax.trained import base
+from defect_jax.trained.vae import VaePredictor, open_vae
+
+DETECTOR = Artefact('detector.json')
+STATE = Artefact('detector.safetensors')  # arrays of detectors without a VAE
+NETWORK = Artefact('vae')  # workdir of the VAE that the run trained
+_FIGURES = ('image_auroc', 'image_auroc_ci', 'image_aupr', 'image_f1_max', 'pixel_auroc', 'aupro')
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+  """What a config says of detectors: the only place that reads these keys.
+
+  Attributes:
+    detector, score: by which photos are judged. compared: the kinds that are measured.
+    tiling, batch, smooth, top: see scores.Scorer. fit: see `settings`. features: whether maps on VGG16 are compared.
+    quantile: of the scores of good photos, which is the threshold; threshold: set by hand instead.
+  """
+  detector: str
+  compared: tuple[str, ...]
+  score: scores.Score
+  tiling: Tiling
+  batch: int
+  smooth: float
+  top: float
+  fit: kinds.Settings
+  features: bool
+  quantile: float
+  threshold: float | None
+
+  @classmethod
+  def of(cls, config: ConfigDict) -> Self:
+    cut, score = config.tiles, config.score
+    detector, map_name = detectors.choose(config.get('detector', detectors.DEFAULT[0]), score.map)
+    compared = tuple(config.get('detectors', detectors.COMPARED))
+    features = score.features or map_name in detectors.ON_FEATURES
+    tiling = Tiling(regions.Geometry.of(config.data), cut.on, cut.reduce, cut.overlap)
+    return cls(
+        detector, compared if detector in compared else (detector, *compared), scores.Score.of(map_name, score.reduce),
+        tiling, config.batch, score.smooth, score.top,
+        kinds.Settings(config.seed, score.blur, score.layers, config.baselines.pca, config.baselines.bank), features,
+        config.threshold.quantile, config.threshold.value)
+
+  def maps(self) -> dict[str, list[str]]:
+    """{kind: names of its maps} of all that is compared, without kinds whose maps are all switched off."""
+    maps = {kind: [name for name in detectors.maps_of(kind) if self.features or name not in detectors.ON_FEATURES]
+            for kind in self.compared}
+    return {kind: names for kind, names in maps.items() if names}
+
+  def settings(self, maps: Iterable[str], network: kinds.Network | None) -> kinds.Settings:
+    """What detectors that make these maps are fitted with."""
+    return dataclasses.replace(self.fit, network=network, features=not set(maps).isdisjoint(detectors.ON_FEATURES))
+
+  def limit(self, good_scores: Sequence[float]) -> thresholds.Threshold:
+    """The threshold, by the scores of good photos that nothing was trained on."""
+    if self.threshold is not None:
+      return thresholds.by_hand(self.threshold, good_scores)
+    return self.by_quantile(good_scores)
+
+  def by_quantile(self, good_scores: Sequence[float]) -> thresholds.Threshold:
+    """The threshold that a score has by itself."""
+    return thresholds.from_good(good_scores, self.quantile, 'good photos of the part dev')
+
+  def scorer(self, fitted: Iterable[kinds.Detector], wanted: Sequence[scores.Score]) -> scores.Scorer:
+    """Gives photos these scores by detectors that make their maps."""
+    names = tuple(dict.fromkeys(score.map for score in wanted))
+    return scores.Scorer(kinds.maps_function(fitted, names), self.tiling, self.batch, wanted, self.smooth, self.top)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectorPredictor:
+  """A detector with its threshold.
+
+  Attributes:
+    setup: what it was fitted with. detector: fitted. good_scores: of the good photos that the threshold comes from.
+    scale: value of the map that heat maps show at full strength: the median of the good photos' maxima.
+  """
+  workdir: Workdir
+  config: ConfigDict
+  setup: Setup
+  detector: kinds.Detector
+  good_scores: Sequence[float]
+  scale: float
+
+  kind: ClassVar[str] = 'anomaly'
+  step: ClassVar[int] = 0
+  classes = notes = ()
+
+  @property
+  def threshold(self) -> thresholds.Threshold:
+    return self.setup.limit(self.good_scores)
+
+  @property
+  def tiling(self) -> Tiling:
+    return self.setup.tiling
+
+  @property
+  def about(self) -> dict[str, Any]:
+    """The score, and nulls for figures that take labels."""
+    return dict.fromkeys(_FIGURES) | {'score': self.setup.score.name, 'scores': {}}
+
+  @functools.cached_property
+  def digest(self) -> str:
+    """A text that tells detectors apart, by what they say of their good photos."""
+    return parts.digest(' '.join(f'{score:.5g}' for score in self.good_scores)).hex()
+
+  def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
+    """Scores of photos of any size, with their maps."""
+    del heatmaps  # the score needs the map anyway
+    score = self.setup.score
+    for photo in self._scorer(samples):
+      yield base.Prediction(photo.sample, photo.scores[score.name], None, photo.maps[score.map], self.scale)
+
+  def functions(self) -> dict[str, base.Function]:
+    """anomaly_map: of tiles, not smoothed."""
+    name, shape = self.setup.score.map, self.tiling.geometry
+    return {'anomaly_map': base.Function(
+        lambda detector, tiles: detector.maps(tiles, [name])[name], self.detector,
+        jax.ShapeDtypeStruct((shape.size, shape.size, shape.channels), jnp.float32))}
+
+  def save(self) -> None:
+    """Writes detector.json; the arrays of detectors without a VAE go into detector.safetensors beside it."""
+    state, kept = self.detector.state(), {'good_scores': sorted(self.good_scores)}
+    if self.detector.NEEDS_NETWORK:
+      kept |= state
+    else:
+      write_atomic(self.workdir.path(STATE), safetensors.numpy.save(state))
+    write_atomic(self.workdir.path(DETECTOR), json.dumps(plain(kept | {'scale': self.scale}), allow_nan=False) + '\n')
+
+  @functools.cached_property
+  def _scorer(self):
+    return self.setup.scorer([self.detector], [self.setup.score])
+
+
+def open_detector(root: Any, *, key: str = 'vae', threshold: float | None = None, quantile: float | None = None,
+                  at_once: int | None = None) -> DetectorPredictor:
+  """The detector of an anomaly run.
+
+  Args:
+    key: the config's key that messages name. threshold: set by hand. quantile, at_once: instead of the run's own
+      threshold.quantile and batch.
+
+  Raises UserError if the run has no detector yet.
+  """
+  workdir, config = base.read_run(root, key, ('anomaly',))
+  setup = Setup.of(config)
+  setup = dataclasses.replace(setup, threshold=threshold, quantile=quantile or setup.quantile,
+                              batch=at_once or setup.batch)
+  kind = DETECTORS[setup.detector]
+  try:
+    kept = json.loads(workdir.path(DETECTOR).read_text())
+    state = {'spread': np.float32(kept['spread'])} if kind.NEEDS_NETWORK else safetensors.numpy.load_file(
+        workdir.path(STATE))
+  except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
+    raise UserError(f'{key}: {root} has no usable detector.json ({error}); run it to its end first') from error
+  network = network_of(open_vae(vae_folder(root))) if kind.NEEDS_NETWORK else None
+  detector = kind.restore(state, setup.settings([setup.score.map], network))
+  return DetectorPredictor(workdir, config, setup, detector, kept['good_scores'], kept['scale'])
+
+
+def is_anomaly(root: Any) -> bool:
+  """Whether a folder is the workdir of an anomaly run."""
+  return _anomaly_config(root) is not None
+
+
+def vae_folder(root: Any) -> Path:
+  """The workdir of the VAE of an anomaly run, which may have taken another run's; any other folder as it is."""
+  config = _anomaly_config(root)
+  if config is None:
+    return Path(root)
+  return vae_folder(config.vae) if config.vae else Workdir(root).path(NETWORK)
+
+
+def network_of(vae: VaePredictor) -> kinds.Network:
+  """A VAE as detectors take it: it reconstructs from the posterior mean."""
+  def reconstruct(params, tiles):
+    # The constants of standardising are compiled in: XLA divides by a constant another way than by an argument.
+    posterior = vae.vae.encode(params['encoder'], vae.normalizer, tiles)
+    return vae.vae.decode(params['decoder'], vae.normalizer, posterior.mean), losses.kld(*posterior)
+
+  return kinds.Network(vae.params, reconstruct)
+
+
+def open_network(config: ConfigDict) -> kinds.Network | None:
+  """The VAE that `config.vae` names (its own workdir or that of an anomaly run), None where it names none.
+
+  Raises UserError if the VAE was trained for other images, or on photos that it must not have seen.
+  """
+  if not config.vae:
+    return None
+  saved, vae, data = _anomaly_config(config.vae), open_vae(vae_folder(config.vae)), config.data
+  for key in ('on', 'reduce') if saved else ():
+    if saved.tiles[key] != config.tiles[key]:
+      raise UserError(f'tiles.{key} = {config.tiles[key]}: {config.vae} was trained with {saved.tiles[key]}; set it so')
+  if (vae.vae.size, vae.vae.channels) != (data.size, data.channels):
+    raise UserError(f'vae: {config.vae} takes images of {vae.vae.size} px and {vae.vae.channels} channels, data.size = '
+                    f'{data.size} and data.channels = {data.channels}; set them alike')
+  for key in ('region', 'box', 'fit'):
+    if vae.config.data[key] != data[key]:
+      raise UserError(f'data.{key} = {data[key]}: {config.vae} was trained with {vae.config.data[key]}; set it so')
+  if vae.config.data.part != 'pool':
+    raise UserError(f'vae: {config.vae} was trained on photos of the part {vae.config.data.part}, which the threshold '
+                    'or the test is about; train it on pool')
+  if tuple(vae.config.data.defects) != ('good',):
+    raise UserError(f'vae: {config.vae} was trained on photos of {", ".join(vae.config.data.defects)}, so takes them '
+                    'for normal; train it with --config.data.defects=good')
+  return network_of(vae)
+
+
+def _anomaly_config(root):
+  """The config of an anomaly run; None for the workdir of anything else."""
+  config = Workdir(root).read_config()
+  return config if config is not None and config.get('task') == 'anomaly' else None
