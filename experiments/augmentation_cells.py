@@ -145,7 +145,7 @@ class Cell:
 
   @functools.cached_property
   def _masked(self):
-    return any(record.mask for records in self._records() for record in records)
+    return any(record.annotation for records in self._records() for record in records)
 
   def _cut_and_paste(self):
     size = 32 if self.tiny else self.data.get('size', 64)

@@ -116,9 +116,9 @@ def _difference(row):
 
 
 def _points(row):
-  if not (of := _difference(row)):
+  if not (difference := _difference(row)):
     return '–'
-  return '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * value for value in (of['mean'], *of['interval'])))
+  return '{:+.1f} ({:+.1f} to {:+.1f})'.format(*(100 * x for x in (difference['mean'], *difference['interval'])))
 
 
 def _arm(row):
@@ -129,10 +129,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
   """A PNG of the differences of balanced accuracy."""
   shown = {}
   for row in rows:
-    if of := _difference(row):
-      low, high = of['interval']
+    if difference := _difference(row):
+      low, high = difference['interval']
       ratio = '' if row['ratio'] is None else f', ratio {row["ratio"]:g}'
-      shown[f'{_arm(row)}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * of['mean'], 100 * high
+      shown[f'{_arm(row)}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * difference['mean'], 100 * high
   if shown:
     figure = plots.intervals(shown, label='points of balanced accuracy', level=(0, 'no difference'))
     write_atomic(path, plots.png(figure))

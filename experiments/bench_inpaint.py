@@ -6,7 +6,7 @@
 All sides have the same random weights, DDIM, steps, guidance and starting noise, and must make the same pixels, in
 float32 at least; each goes through the images in lots of the size that is fastest for it. diffusers' pipelines are
 called as shipped. PyTorch takes part where it is installed (the extra `torch`), on the device that JAX computes on.
-Compile time is left out, and told beside.
+Compile time is left out and printed beside.
 """
 
 import copy

@@ -7,7 +7,7 @@
 Both sides have the same architecture (diffusers' modules), latents of areas that are encoded once, a loss weighted to
 the mask, gradients clipped by their norm, AdamW, running means of the parameters, and all threads. Of Stable Diffusion
 the UNet alone learns. PyTorch takes part where it is installed (the extra `torch`), on the device that JAX computes on.
-Compile time is left out, and told beside.
+Compile time is left out and printed beside.
 """
 
 import os

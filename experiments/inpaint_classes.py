@@ -4,17 +4,24 @@
   python -m experiments.inpaint_classes --weights=runs/inpaint_train/pipeline
   python -m experiments.inpaint_classes --large                                   on a GPU
 
-On magnetic tiles with masks, three classes: trains a pipeline from scratch, where --weights are given goes on from them
-for as many steps, and by --large trains the larger one of configs/inpaint_train.py:large; trains a classifier (a head
-on VGG16) on real areas of the pool, good ones and the three classes; lets it name areas in which each pipeline has made
-a defect by its prompt. The masks are those of real defects of the asked class, each in that of --among good areas whose
-surroundings are most like the defect's own. Further rows ask with masks of the other classes, where only the prompt can
-tell. Others show the best of --candidates, as the filter of configs/inpaint.py chooses it by areas that were trained
-on, of all places, and of those where one passes. Others make real defects of the pool anew where they lie, once more by
-the text of good areas: what is named as the defect then is told by its surroundings alone. Controls: the real areas of
-the part dev; real ones of the pool as they are, as the pipeline's autoencoder gives them back, and cut and pasted; good
-areas as they are. A figure is the share that is named as asked, of as many as are told in brackets; by chance it is 1 /
-4. Finished jobs are not run again. Writes classes.json and classes.png to --root.
+The data are magnetic tiles with masks, three classes of defects. Pipelines: one is trained from scratch; with --weights
+another goes on from those for as many steps; with --large the larger one of configs/inpaint_train.py:large is trained
+too. The judge is a classifier (a head on VGG16) that is trained on real areas of the pool, good ones and the three
+classes. It names areas in which each pipeline has made a defect by its prompt.
+
+Rows of each pipeline:
+- masks of real defects of the asked class, each in that of --among good areas whose surroundings are most like the
+  defect's own;
+- the best of --candidates, chosen as the filter of configs/inpaint.py does by areas that were trained on: of all
+  places, and of those where one passes;
+- masks of the other classes, where only the prompt says which class is asked for;
+- real defects of the pool, made anew where they lie, and once more by the text of good areas: what is named as the
+  defect then follows from the surroundings alone;
+- real ones of the pool as the pipeline's autoencoder gives them back.
+Controls: the real areas of the part dev; real ones of the pool as they are, and cut and pasted; good areas as they are.
+
+A figure is the share that is named as asked, with the number of areas in brackets; by chance it is 1 / 4. Finished jobs
+are not run again. Writes classes.json and classes.png to --root.
 """
 
 import csv
@@ -134,13 +141,13 @@ class Kind(typing.NamedTuple):
 
 def fill(runs: Mapping[str, inpaint_runs.Finished], classes: Sequence[str], candidates: int) -> dict[str, Kind]:
   """All that is to be named; `runs`: of the same places."""
-  found, kinds = next(iter(runs.values())).places, {}
-  every, labels = np.arange(len(found.labels)), np.array(found.labels)
+  places, kinds = next(iter(runs.values())).places, {}
+  every, labels = np.arange(len(places.labels)), np.array(places.labels)
 
-  def add(name, images, places=every, asked=found.labels):
-    kinds[name] = Kind(asked, images, places)
+  def add(name, images, indices=every, asked=places.labels):
+    kinds[name] = Kind(asked, images, indices)
 
-  others = [classes[(classes.index(label) + 1) % len(classes)] for label in found.labels]
+  others = [classes[(classes.index(label) + 1) % len(classes)] for label in places.labels]
   for name, run in runs.items():
     best, passed = run.selected(candidates)
     add(name, run.filled())
@@ -150,10 +157,10 @@ def fill(runs: Mapping[str, inpaint_runs.Finished], classes: Sequence[str], cand
     add(f'{name}, masks of others', run.filled(others), asked=others)
     add(f'{name}, where real ones lie', run.refilled())
     add(f'{name}, where real ones lie, by the text of good areas', run.refilled([areas.GOOD] * len(every)))
-    add(f'{name}, real ones by its autoencoder', run.reconstructed(found.donors))
-  add('real ones of the pool', found.donors)
-  add('cut and paste', found.pasted())
-  add('good areas as they are', found.images)
+    add(f'{name}, real ones by its autoencoder', run.reconstructed(places.donors))
+  add('real ones of the pool', places.donors)
+  add('cut and paste', places.pasted())
+  add('good areas as they are', places.images)
   return kinds
 
 
@@ -191,12 +198,12 @@ def _share(row, name):
   return '–' if share is None else f'{share:.2f} ({row["count"][name]})'
 
 
-def draw(kinds: Mapping[str, Kind], found: measures.Places, classes: Sequence[str], path: Path) -> None:
+def draw(kinds: Mapping[str, Kind], places: measures.Places, classes: Sequence[str], path: Path) -> None:
   """Writes what was made: the masks greyed out above a row for each kind; a block of columns a class."""
-  columns = [index for name in classes for index in np.flatnonzero(np.array(found.labels) == name)[:_EACH]]
-  shown = {'asked for': np.where(found.marks[..., None], 0.5, found.images)}
+  columns = [index for name in classes for index in np.flatnonzero(np.array(places.labels) == name)[:_EACH]]
+  shown = {'asked for': np.where(places.marks[..., None], 0.5, places.images)}
   shown |= {name: kind.images for name, kind in kinds.items()
-            if len(kind.places) == len(found.labels) and not name.startswith('good')}
+            if len(kind.places) == len(places.labels) and not name.startswith('good')}
   grids.write_png(path, grids.with_names(grids.grid([images[columns] for images in shown.values()]), list(shown)))
 
 
@@ -217,13 +224,13 @@ def rates(kinds: Mapping[str, Kind], first: inpaint_runs.Finished, names: Mappin
   """{kind: {'named', 'count', 'kid', 'kid_ci'}}; `confusion`: of the classifier on held-out real areas, good first."""
   of_class, against = dict(zip(classes, confusion[1:], strict=True)), first.against()
   right = {name: float(of_class[name][row] / of_class[name].sum()) for row, name in enumerate(classes, 1)}
-  found = {'real ones, held out': {'named': right, 'count': {name: int(of_class[name].sum()) for name in classes},
+  rows = {'real ones, held out': {'named': right, 'count': {name: int(of_class[name].sum()) for name in classes},
                                    'kid': None, 'kid_ci': None}}
   for name, kind in kinds.items():
     kid, interval = against.kid(kind.images, first.places.marks[kind.places])
-    found[name] = {'named': shares(kind.asked, names[name], classes),
+    rows[name] = {'named': shares(kind.asked, names[name], classes),
                    'count': {label: kind.asked.count(label) for label in classes}, 'kid': kid, 'kid_ci': interval}
-  return found
+  return rows
 
 
 def main(flags: flags.FlagValues) -> None:
@@ -238,12 +245,12 @@ def main(flags: flags.FlagValues) -> None:
   confusion = np.array(execute([judge])[judge.workdir]['confusion'])
   kinds = fill(runs, setup.classes, flags.candidates)
   names = named(kinds, judge.workdir, root, execute)
-  found = rates(kinds, first, names, confusion, setup.classes)
-  print(table(found, setup.classes).markdown())
+  rows = rates(kinds, first, names, confusion, setup.classes)
+  print(table(rows, setup.classes).markdown())
   draw(kinds, first.places, setup.classes, root / 'classes.png')
-  write_atomic(root / 'classes.json', json.dumps(found, indent=2) + '\n')
+  write_atomic(root / 'classes.json', json.dumps(rows, indent=2) + '\n')
   if flags.publish:
-    results.publish('inpaint_classes', table(found, setup.classes), found)
+    results.publish('inpaint_classes', table(rows, setup.classes), rows)
 
 
 if __name__ == '__main__':

@@ -46,15 +46,15 @@ def fillings(run: inpaint_runs.Finished) -> dict[str, Float[np.ndarray, 'n s s 3
 def kids(run: inpaint_runs.Finished, images: Mapping[str, Float[np.ndarray, 'n s s 3']]) -> dict[str, Kid]:
   """KID and its interval of each filling, and of what there is to compare with."""
   against = run.against()
-  found = {name: against.kid(made, run.places.marks) for name, made in images.items()}
-  return found | {'the pipeline before any training': (run.summary['kid_before'], None),
+  figures = {name: against.kid(made, run.places.marks) for name, made in images.items()}
+  return figures | {'the pipeline before any training': (run.summary['kid_before'], None),
                   'real defects that were trained on': (against.kid_of_training, None)}
 
 
-def table(found: Mapping[str, Kid], count: int) -> results.Table:
+def table(figures: Mapping[str, Kid], count: int) -> results.Table:
   """A row per filling."""
-  rows = [[name, '–' if kid is None else f'{kid:.3f}' + (
-      '' if interval is None else ' ({:.2f} to {:.2f})'.format(*interval))] for name, (kid, interval) in found.items()]
+  rows = [[name, '–' if kid is None else f'{kid:.3f}' + (' ({:.2f} to {:.2f})'.format(*interval) if interval else '')]
+          for name, (kid, interval) in figures.items()]
   return results.Table(['areas filled by', f'KID (95 %) against {count} held-out areas of defects'], rows)
 
 
@@ -71,15 +71,15 @@ def main(flags: flags.FlagValues) -> None:
   command.check_installed('skimage', 'study')
   run = inpaint_runs.Finished(flags.run)
   images = fillings(run)
-  found = kids(run, images)
-  shown = table(found, run.against().count)
+  figures = kids(run, images)
+  shown = table(figures, run.against().count)
   print(f'{len(run.places.labels)} areas, real defects of the part {run.config.measure.part}\n{shown.markdown()}')
   folder = Path(flags.run) / 'fillings'
   folder.mkdir(exist_ok=True)
   grids.write_png(folder / 'fillings.png', picture(run, images))
-  write_atomic(folder / 'fillings.json', json.dumps(found, indent=2) + '\n')
+  write_atomic(folder / 'fillings.json', json.dumps(figures, indent=2) + '\n')
   if flags.publish:
-    results.publish(f'inpaint_fillings_{run.config.data.source}', shown, found)
+    results.publish(f'inpaint_fillings_{run.config.data.source}', shown, figures)
 
 
 if __name__ == '__main__':

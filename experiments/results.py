@@ -90,8 +90,8 @@ def _line(cells):
 
 
 def _command(argv):
-  told = [word for word in argv[1:] if word.lstrip('-').partition('=')[0] not in _PRIVATE]
-  return ' '.join(['python -m', f'experiments.{Path(argv[0]).stem}', *told])
+  public = [word for word in argv[1:] if word.lstrip('-').partition('=')[0] not in _PRIVATE]
+  return ' '.join(['python -m', f'experiments.{Path(argv[0]).stem}', *public])
 
 
 def _processors() -> Iterator[str]:

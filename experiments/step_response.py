@@ -88,14 +88,14 @@ def read(workdir: Workdir) -> tuple[list[Row], list[int]]:
 def responses(rows: Sequence[Row], first_steps: Sequence[int]) -> list[int | None]:
   """Steps from each change until both losses stand at the targets for the rest of its stretch; None if never."""
   last = [*first_steps[1:], rows[-1]['step']]
-  found = []
+  taken = []
   for start, end in zip(first_steps, last, strict=True):
     stretch = [row for row in rows if start < row['step'] <= end]
     # A row is the mean of the steps since the row before, so repeating it keeps the means of 50 steps.
     series = [np.repeat([row[key] for row in stretch], _LOG)
               for key in ('train/kld', 'train/mse', 'target/kld', 'target/mse')]
-    found.append(latent.steps_to_targets(*series))
-  return found
+    taken.append(latent.steps_to_targets(*series))
+  return taken
 
 
 def draw(rows: Sequence[Row], changes: Sequence[int]) -> Figure:

@@ -121,14 +121,14 @@ def run(seeds: int, budget: Budget, execute: Executor) -> dict[str, dict[str, An
   on_dev = tried(budget).run(execute)
   settings = {cell: chosen(on_dev[cell]) for cell in on_dev}
   measured = final(settings, seeds, budget).run(execute)
-  found = {', '.join(cell): {
+  outcomes = {', '.join(cell): {
       'setting': settings[cell], 'tried_on_dev': on_dev[cell],
       'final': {name: interval([each[name] for each in measured[cell]]) for name in _MEASURES}} for cell in on_dev}
   first = [job(method, SAMPLERS[0], settings[method, SAMPLERS[0]], 0, 'final', budget).needs[0].workdir
            for method in METHODS]
   grids.write_png(budget.root / 'figure3.png', figure(first))
-  write_atomic(budget.root / 'figure3.json', json.dumps(found, indent=2) + '\n')
-  return found
+  write_atomic(budget.root / 'figure3.json', json.dumps(outcomes, indent=2) + '\n')
+  return outcomes
 
 
 def figure(workdirs: Sequence[Path]) -> UInt8[np.ndarray, 'h w c']:
@@ -143,29 +143,29 @@ def figure(workdirs: Sequence[Path]) -> UInt8[np.ndarray, 'h w c']:
   return grids.grid(rows)
 
 
-def table(found: Mapping[str, Mapping[str, Any]]) -> results.Table:
+def table(outcomes: Mapping[str, Mapping[str, Any]]) -> results.Table:
   """A row for each method and sampler, with all its figures."""
   return results.Table(['method, sampler', 'setting', *(name.replace('_', ' ') for name in _MEASURES)], [
-      [name, f'{of["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*of['final'][key]) for key in _MEASURES)]
-      for name, of in found.items()])
+      [name, f'{outcome["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*outcome['final'][key]) for key in _MEASURES)]
+      for name, outcome in outcomes.items()])
 
 
-def published(found: Mapping[str, Mapping[str, Any]]) -> results.Table:
+def published(outcomes: Mapping[str, Mapping[str, Any]]) -> results.Table:
   """The table of docs/results.md."""
   shown = {'kid': ('KID', 2), 'novelty': ('novelty', 2), 'memorised_fraction': ('memorised', 2),
            'held_out_mse': ('MSE of held-out photos', 4)}
-  rows = [[name.replace('proposed', 'split'), f'{"KLD" if "proposed" in name else "beta"} {of["setting"]:g}',
-           *('{0:.{2}f} ± {1:.{2}f}'.format(*of['final'][key], digits) for key, (_, digits) in shown.items())]
-          for name, of in found.items()]
+  rows = [[name.replace('proposed', 'split'), f'{"KLD" if "proposed" in name else "beta"} {outcome["setting"]:g}',
+           *('{0:.{2}f} ± {1:.{2}f}'.format(*outcome['final'][key], digits) for key, (_, digits) in shown.items())]
+          for name, outcome in outcomes.items()]
   return results.Table(['method, sampler', 'setting', *(words for words, _ in shown.values())], rows)
 
 
 def main(flags: flags.FlagValues) -> None:
-  found = run(flags.seeds, Budget(Path(flags.root), flags.count, flags.tiny), command.executor(flags.at_once))
-  print(table(found).markdown())
+  outcomes = run(flags.seeds, Budget(Path(flags.root), flags.count, flags.tiny), command.executor(flags.at_once))
+  print(table(outcomes).markdown())
   print('figure3.png: photos; reconstructions and prior samples of the conventional VAE; the same of the proposed one')
   if flags.publish:
-    results.publish('thesis_figure3', published(found), found)
+    results.publish('thesis_figure3', published(outcomes), outcomes)
 
 
 if __name__ == '__main__':

@@ -47,25 +47,25 @@ def augmented(job: Job, model: str) -> Iterator[page.Figure]:
     yield page.Figure(made.source, page.png(drawn), caption)
 
 
-def vaes(found: Mapping[str, Mapping[str, Any]], root: Path) -> tuple[page.Figure, page.Table]:
+def vaes(outcomes: Mapping[str, Mapping[str, Any]], root: Path) -> tuple[page.Figure, page.Table]:
   """The figure and the table of the conventional and the proposed VAE."""
-  names = list(next(iter(found.values()))['final'])
-  rows = [(name, f'{of["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*of['final'][key]) for key in names))
-          for name, of in found.items()]
+  names = list(next(iter(outcomes.values()))['final'])
+  rows = [(name, f'{outcome["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*outcome['final'][key]) for key in names))
+          for name, outcome in outcomes.items()]
   figure = page.Figure('Conventional and proposed VAE', page.png_file(root / 'figure3.png'), 'Photos; reconstructions '
                        'and prior samples of the conventional VAE; the same of the proposed.')
   return figure, page.Table(rows, ['method, sampler', 'setting', *_words(names)])
 
 
-def classifiers(found: Sequence[Mapping[str, Any]], root: Path, part: str) -> tuple[list[page.Figure], page.Table]:
+def classifiers(arms: Sequence[Mapping[str, Any]], root: Path, part: str) -> tuple[list[page.Figure], page.Table]:
   """The figures and the table of the study of classifiers."""
-  names = list(found[0]['figures'])
+  names = list(arms[0]['figures'])
   rows = [(f'{row["set"]}, {row["photos"] or "all"} photos, {row["arm"]}',
            *(f'{row["figures"][key]:.3f}' for key in names),
            row['differences']['balanced_accuracy']['verdict'] if 'differences' in row else '–')
-          for row in found]
+          for row in arms]
   figures = [page.Figure(f'Against classic augmentation: {name}', page.png_file(root / f'{part}_{name}.png'))
-             for name in dict.fromkeys(row['set'] for row in found)]
+             for name in dict.fromkeys(row['set'] for row in arms)]
   return figures, page.Table(rows, ['set and arm', *_words(names), 'against +classic'])
 
 

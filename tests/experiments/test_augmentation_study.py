@@ -70,14 +70,14 @@ def test_arms_are_compared_with_classic_augmentation():
 
 def test_more_real_photos_are_compared_with_fewer():
   arms = [('+classic', None), ('+vae_split', 1.), ('+vae_split', 2.)]
-  found = list(comparison.compare('elpv', {
+  compared = list(comparison.compare('elpv', {
       asked(arm, photos, ratio): measured(BETTER if (photos, arm) == (50, '+classic') else FAIR)
       for photos in (25, 50) for arm, ratio in arms}))
-  assert [(row['photos'], row['arm'], row['ratio'], row.get('against')) for row in found] == [
+  assert [(row['photos'], row['arm'], row['ratio'], row.get('against')) for row in compared] == [
       (25, '+classic', None, None), (25, '+vae_split', 1., '+classic, 25 photos'),
       (25, '+vae_split', 2., '+classic, 25 photos'), (50, '+classic', None, '+classic, 25 photos'),
       (50, '+vae_split', 1., '+classic, 50 photos'), (50, '+vae_split', 2., '+classic, 50 photos')]
-  gains = [row['differences']['balanced_accuracy']['mean'] for row in found[1:]]
+  gains = [row['differences']['balanced_accuracy']['mean'] for row in compared[1:]]
   assert gains == pytest.approx([0, 0, 1 / 4, -1 / 4, -1 / 4])
 
 

@@ -45,9 +45,9 @@ def test_a_share_is_of_those_that_were_asked_for():
 
 def test_what_is_asked_of_each_kind():
   labels = ['dent', 'scratch', 'hole']
-  found = types.SimpleNamespace(labels=labels, pasted=lambda: 'pasted', images='good ones', donors='real ones')
+  places = types.SimpleNamespace(labels=labels, pasted=lambda: 'pasted', images='good ones', donors='real ones')
   best = np.array(['first', 'second', 'third'])
-  run = types.SimpleNamespace(places=found, filled=lambda asked=None: asked,
+  run = types.SimpleNamespace(places=places, filled=lambda asked=None: asked,
                               selected=lambda count: (best, np.array([True, False, count == 3])),
                               refilled=lambda asked=None: f'in its own area: {asked}',
                               reconstructed=lambda images: f'{images} again')
@@ -69,7 +69,7 @@ def test_areas_keep_the_part_of_their_photo(tmp_path):
   groups = [f'group {number}' for number in range(40)]
   lots = []
   for part in ('pool', 'dev'):
-    of = [group for group in groups if parts.part_of(group) == part for _ in range(2)]  # two areas a photo
+    of = [group for group in groups if parts.part_of(group) == part for _ in range(2)]  # two areas per photo
     lots.append(dataset.InMemory(np.zeros((len(of), 4, 4, 3), np.uint8), ['dent'] * len(of), of, of))
   config = types.SimpleNamespace(measure=types.SimpleNamespace(part='dev'), data=types.SimpleNamespace(part='pool'))
   study.export_real(types.SimpleNamespace(train=lots[0], dev=lots[1], config=config), tmp_path / 'areas')
@@ -83,9 +83,9 @@ def test_areas_keep_the_part_of_their_photo(tmp_path):
 
 def test_a_table_has_as_many_columns_in_each_row():
   named, count = {'dent': 1, 'scratch': 0.5, 'hole': None}, {'dent': 8, 'scratch': 4, 'hole': 0}
-  found = {'real': {'named': named, 'count': count, 'kid': None, 'kid_ci': None},
+  rows = {'real': {'named': named, 'count': count, 'kid': None, 'kid_ci': None},
            'made': {'named': named, 'count': count, 'kid': 0.5, 'kid_ci': (0.25, 0.75)}}
-  lines = study.table(found, CLASSES).markdown().splitlines()
+  lines = study.table(rows, CLASSES).markdown().splitlines()
   assert len({line.count('|') for line in lines}) == 1
   assert lines[3] == '| made | 1.00 (8) | 0.50 (4) | – | 0.500 (0.25 to 0.75) |'
 
@@ -96,8 +96,8 @@ def test_the_shares_of_real_areas_are_the_diagonal_of_the_confusion():
   first = types.SimpleNamespace(places=places, against=lambda: reference)
   kinds = {'made': study.Kind(['dent', 'hole'], 'images', np.arange(2))}
   confusion = np.array([[9, 0, 0, 0], [1, 3, 0, 0], [0, 1, 1, 0], [0, 0, 4, 1]])
-  found = study.rates(kinds, first, {'made': ['dent', 'dent']}, confusion, CLASSES)
-  assert found['real ones, held out']['named'] == {'dent': 0.75, 'scratch': 0.5, 'hole': 0.2}
-  assert found['real ones, held out']['count'] == {'dent': 4, 'scratch': 2, 'hole': 5}
-  assert found['made'] == {'named': {'dent': 1.0, 'scratch': None, 'hole': 0.0},
+  rows = study.rates(kinds, first, {'made': ['dent', 'dent']}, confusion, CLASSES)
+  assert rows['real ones, held out']['named'] == {'dent': 0.75, 'scratch': 0.5, 'hole': 0.2}
+  assert rows['real ones, held out']['count'] == {'dent': 4, 'scratch': 2, 'hole': 5}
+  assert rows['made'] == {'named': {'dent': 1.0, 'scratch': None, 'hole': 0.0},
                            'count': {'dent': 1, 'scratch': 0, 'hole': 1}, 'kid': 0.5, 'kid_ci': (0.25, 0.75)}

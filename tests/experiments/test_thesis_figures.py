@@ -15,8 +15,8 @@ def root(tmp_path):
 
 
 def test_the_vaes(root):
-  found = {'proposed, mosaic': {'setting': 32.0, 'final': {'kid': (0.5, 0.125), 'novelty': (0.25, 0.0625)}}}
-  figure, table = figures.vaes(found, root)
+  outcomes = {'proposed, mosaic': {'setting': 32.0, 'final': {'kid': (0.5, 0.125), 'novelty': (0.25, 0.0625)}}}
+  figure, table = figures.vaes(outcomes, root)
   assert table.names == ['method, sampler', 'setting', 'kid', 'novelty']
   assert table.rows == [('proposed, mosaic', '32', '0.5 ± 0.12', '0.25 ± 0.062')]
   assert figure.source.startswith('data:image/png;base64,')
