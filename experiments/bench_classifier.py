@@ -21,7 +21,7 @@ from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import dataset
 from defect_jax.models import cnn
-from defect_jax.tasks.classifier import learning
+from defect_jax.training import classifier as training
 from defect_jax.training.feeds import ResidentFeed
 from experiments import bench, command
 
@@ -55,9 +55,9 @@ class Ours:
 
   def __init__(self, config, model, params, normalizer, images, labels, augment=False):
     light = config.data.augment.to_dict() if augment else {}
-    trainer = learning.trainer_of(config, model, normalizer, light, jax.random.key(0), params)
+    trainer = training.trainer_of(model, normalizer, light, jax.random.key(0), params, **config.optimizer)
     self._feed = ResidentFeed(trainer, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
-                              learning.rows, in_turn(config.batch, len(labels)))
+                              training.gather, in_turn(config.batch, len(labels)))
     self._state, self.losses = parallel.replicate(trainer.init(params)), []
     self._inputs = jnp.asarray(images[:config.batch])
     self._logits = parallel.compiled(jax.jit(lambda of: model.logits(params, normalizer, of)).lower(self._inputs))
@@ -112,7 +112,7 @@ def main(flags):
   bench.print_load()
   images, labels = photos(config)
   model = cnn.Classifier('resnet', 2, images.shape[1:], config.model.widths, config.model.blocks)
-  shared = config, model, jax.device_get(model.init(jax.random.key(0))), learning.normalizer_of('resnet', images), \
+  shared = config, model, jax.device_get(model.init(jax.random.key(0))), training.normalizer_of('resnet', images), \
       images, labels
   sides, peers = {'ours': Ours(*shared)}, {}
   if flags.augment:

@@ -12,7 +12,7 @@ os.environ['XLA_FLAGS'] = f'{_XLA_FLAGS or ""} --xla_force_host_platform_device_
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import pytest  # noqa: E402
-from made_photos import make_photos  # noqa: E402
+from made_photos import make_dents, make_photos, make_set  # noqa: E402
 from workdirs import SMALL  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +73,19 @@ def photos(tmp_path_factory):
   root = tmp_path_factory.mktemp('photos')
   make_photos(root)
   return root
+
+
+@pytest.fixture(scope='session')
+def dents(tmp_path_factory):
+  root = tmp_path_factory.mktemp('dents') / 'photos'
+  make_dents(root)
+  return root
+
+
+@pytest.fixture(scope='session')
+def made(tmp_path_factory):
+  """make_set in a folder of its own."""
+  return lambda *count, **changes: make_set(tmp_path_factory.mktemp('made') / 'set', *count, **changes)
 
 
 @pytest.fixture(scope='session')

@@ -3,7 +3,6 @@
 import numpy as np
 from PIL import Image
 
-from defect_jax.config import load
 from defect_jax.data import parts
 from defect_jax.imagesets import writer
 from defect_jax.imagesets.manifest import Made
@@ -62,13 +61,6 @@ def make_set(root, count=12, **changes):
                          'source_sha256': None, 'source_part': 'pool', 'config_hash': 'c0ffee'} | changes).line())
   (root / 'manifest.jsonl').write_text(''.join(lines))
   return root
-
-
-def config_of(root):
-  """The config of a small classifier of a folder, as far as its photos go."""
-  config = load('configs/classifier.py:tiny')
-  config.data.update(source='folder', path=str(root), few_shot=0, good=0, defects=())
-  return config
 
 
 def regrouped(root, file, group):

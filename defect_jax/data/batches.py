@@ -10,6 +10,7 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
 from defect_jax.data import dataset
 
@@ -60,6 +61,15 @@ def balanced(key, step, batch, members, counts):
   keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, step), slot)
   place = jax.vmap(lambda key, count: jax.random.randint(key, (), 0, count))(keys, counts[which])
   return members[which, place], jnp.ones(batch, jnp.float32)
+
+
+def members_of(labels: Int[np.ndarray, 'n']) -> tuple[Int[Array, 'k m'], Int[Array, 'k']]:
+  """Members and counts of `balanced`, by class."""
+  by_class = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
+  members = np.zeros((len(by_class), max(map(len, by_class))), np.int32)
+  for label, own in enumerate(by_class):
+    members[label, :len(own)] = own
+  return jnp.asarray(members), jnp.asarray([len(own) for own in by_class], jnp.int32)
 
 
 def gather(images, indices, weights):

@@ -28,14 +28,12 @@ from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import base
 from defect_jax.training import checkpoint
+from defect_jax.training import classifier as training
 
 CLASSIFIER = Artefact('classifier.json')
-_CHUNK_PIXELS = 2**18  # of one call of a network
 _BRIGHT = 0.99  # quantile of a saliency map that is shown at full strength
 _BLUR = 1.5  # px, of saliency maps
 _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
-
-_pooled_features = jax.jit(features.pooled_features)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +70,7 @@ class ClassifierPredictor:
 
     at_once: images a call, at most; by default all that memory allows. Calls of one number share a program.
     """
-    logits, size = functools.partial(self._logits, *self._learnt), _chunk(images, at_once or len(images))
+    logits, size = functools.partial(self._logits, *self._learnt), training.chunk_of(images, at_once or len(images))
     return np.mean([parallel.in_chunks(logits, np.flip(images, axes), size) for axes in self.tta_axes], 0)
 
   def probabilities(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None
@@ -127,7 +125,7 @@ class ClassifierPredictor:
   @functools.cached_property
   def _learnt(self):
     """What `_logits` takes first: as arguments, since XLA compiles them into the program otherwise, each time anew."""
-    return self.params, self.normalizer, frozen_of(self.model.kind)
+    return self.params, self.normalizer, training.frozen_of(self.model.kind)
 
   @functools.cached_property
   def _logits(self):
@@ -154,11 +152,6 @@ class ClassifierPredictor:
         'scale': np.asarray(self.normalizer.std), 'seen': sorted(self.seen)}), allow_nan=False) + '\n')
 
 
-def frozen_of(kind: str) -> dict | None:
-  """Parameters of the network before a classifier of a kind, on the device: VGG16's, None where it takes images."""
-  return None if kind == 'resnet' else jax.device_put(features.load('vgg16'))
-
-
 def prior_of(prevalence: float | None, classes: int) -> Float[np.ndarray, 'k']:
   """How frequent classes are where a share `prevalence` of photos is defective, of each defect as many; None: all
   classes alike."""
@@ -174,14 +167,14 @@ def tta_axes_of(augment: ConfigDict, on: bool) -> tuple[tuple[int, ...], ...]:
   return tuple(chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count))
 
 
-def model_of(config: ConfigDict, classes: int) -> cnn.Classifier:
-  """cnn.Classifier of a config; `classes`: how many."""
-  data, model = config.data, config.model
-  if model.kind == 'vgg16' and data.size < features.SMALLEST['vgg16']:
-    raise UserError(f'data.size = {data.size}: vgg16 needs {features.SMALLEST["vgg16"]} px a side')
-  shape = (data.size, data.size, data.channels) if model.kind == 'resnet' else (features.POOLED_FEATURES,)
-  return cnn.Classifier(model.kind, classes, shape, model.widths, model.blocks, model.hidden, model.dropout,
-                        config.dtype)
+def model_of(classes: int, *, size: int, channels: int, dtype: str, kind: str, views: int = 0, **layers: Any
+             ) -> cnn.Classifier:
+  """The classifier that the values of a config describe; `layers`: keywords of cnn.Classifier."""
+  del views
+  if kind == 'vgg16' and size < features.SMALLEST['vgg16']:
+    raise UserError(f'data.size = {size}: vgg16 needs {features.SMALLEST["vgg16"]} px a side')
+  shape = (size, size, channels) if kind == 'resnet' else (features.POOLED_FEATURES,)
+  return cnn.Classifier(kind, classes, shape, dtype=dtype, **layers)
 
 
 def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | None = None, mirrored: bool = False,
@@ -205,7 +198,8 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
                     'train it anew') from error
   if workdir.read_summary() is None:
     raise UserError(f'{key}: {root} is not at its end; run its command again first')
-  model, saved = model_of(config, len(classes)), checkpoint.read(workdir)
+  model, saved = model_of(len(classes), size=config.data.size, channels=config.data.channels, dtype=config.dtype,
+                          **config.model), checkpoint.read(workdir)
   if saved is None:
     raise UserError(f'{key}: {root} has no usable checkpoint; train it with the same command again')
   step, tree = saved
@@ -231,14 +225,3 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
 def scale_of(saliency: Float[np.ndarray, 'h w']) -> float:
   """The value of a saliency map that is shown at full strength."""
   return max(float(np.quantile(saliency, _BRIGHT)), 1e-12)
-
-
-def embedded(images: Float[np.ndarray, 'n h w c']) -> Float[np.ndarray, 'n 2560']:
-  """VGG16's features of images."""
-  network = functools.partial(_pooled_features, frozen_of('vgg16'))
-  return parallel.in_chunks(network, images, _chunk(images, len(images)))
-
-
-def _chunk(images, most):
-  """How many images `[N, S, S, C]` a network takes at once, at most `most`."""
-  return max(1, min(most, _CHUNK_PIXELS // (images.shape[1] * images.shape[2])))

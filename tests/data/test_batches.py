@@ -103,3 +103,8 @@ def test_a_balanced_slot_depends_on_key_step_and_slot_alone():
   few, many = (batches.balanced(jax.random.key(1), 3, batch, members, counts)[0] for batch in (4, 8))
   assert few.tolist() == many[:4].tolist()
   assert few.tolist() != batches.balanced(jax.random.key(2), 3, 4, members, counts)[0].tolist()
+
+
+def test_members_are_listed_by_class():
+  members, counts = batches.members_of(np.array([1, 0, 1, 1]))
+  assert counts.tolist() == [1, 3] and members[1].tolist() == [0, 2, 3] and members[0, 0] == 1

@@ -6,7 +6,7 @@ import pytest
 
 from configs import classifier
 from defect_jax.models import cnn
-from defect_jax.tasks.classifier import learning
+from defect_jax.training import classifier as training
 from experiments import bench_classifier
 
 torch = pytest.importorskip('torch', reason='PyTorch, the extra `torch`, is not installed')
@@ -20,7 +20,7 @@ def test_logits_agree_on_odd_sides_and_several_blocks():
   params = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32) * 0.3,
                         jax.eval_shape(model.init, jax.random.key(0)))
   images = rng.uniform(size=(4, 21, 21, 3)).astype(np.float32)
-  normalizer = learning.normalizer_of('resnet', images)
+  normalizer = training.normalizer_of('resnet', images)
   scaled = (images - np.asarray(normalizer.mean)) / np.asarray(normalizer.std)
   theirs = torch_classifier.Classifier(model).load(params)(torch.tensor(scaled.transpose(0, 3, 1, 2).copy()))
   ours = np.asarray(model.logits(params, normalizer, images))
@@ -34,7 +34,7 @@ def test_five_steps_come_to_the_same_losses():
   model = cnn.Classifier('resnet', 2, shape, (4, 8), 1)
   rng = np.random.default_rng(0)
   images, labels = rng.uniform(size=(10, *shape)).astype(np.float32), np.int32([0, 1] * 5)
-  params, normalizer = jax.device_get(model.init(jax.random.key(0))), learning.normalizer_of('resnet', images)
+  params, normalizer = jax.device_get(model.init(jax.random.key(0))), training.normalizer_of('resnet', images)
   shared = config, model, params, normalizer, images, labels
   sides = bench_classifier.Ours(*shared), bench_classifier.Peer(*shared, torch.device('cpu'), channels_last=False)
   for side in sides:

@@ -4,24 +4,10 @@ import signal
 
 import pytest
 from absl import flags
-from made_photos import make_dents, make_set
 from workdirs import SMALL
 
 from defect_jax import main
 from defect_jax.runs.folder import Workdir
-
-
-@pytest.fixture(scope='session')
-def dents(tmp_path_factory):
-  root = tmp_path_factory.mktemp('dents') / 'photos'
-  make_dents(root)
-  return root
-
-
-@pytest.fixture(scope='session')
-def made(tmp_path_factory):
-  """make_set in a folder of its own."""
-  return lambda *count, **changes: make_set(tmp_path_factory.mktemp('made') / 'set', *count, **changes)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from made_photos import config_of, group_of, regrouped
+from classifier_photos import config_of, open_photos
+from made_photos import group_of, regrouped
 from sklearn import metrics
 from workdirs import rows_of, summary_of
 
@@ -18,7 +19,6 @@ from defect_jax import main
 from defect_jax.data import dataset, parts
 from defect_jax.errors import UserError
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks.classifier.material import open_material
 from defect_jax.trained import classifier as trained
 
 SMALL = ('--config.model.widths=4,8', '--config.data.few_shot=0', '--config.data.good=0', '--config.data.defects=()',
@@ -110,7 +110,7 @@ def test_an_opened_classifier_needs_no_photos_to_train_on(evaluated, job, dents,
 
 def test_photos_that_a_classifier_was_trained_on_do_not_measure_it(evaluated, job, dents, tmp_path, assert_refused):
   """They may have come into another part by an index.csv of a later day."""
-  found = open_material(config_of(dents))
+  found = open_photos(config_of(dents))
   for number, file in enumerate((found.real.files[0], found.validation.files[0])):
     shutil.copytree(dents, tmp_path / f'photos{number}')
     regrouped(tmp_path / f'photos{number}', file, group_of('final'))
@@ -235,7 +235,7 @@ def test_without_held_out_photos_there_is_no_temperature(job, tmp_path):
 
 def test_a_made_image_of_a_tested_photo_is_refused(job, dents, made, tmp_path, capsys):
   """The leak test: the very set that passes is refused once its source stands among the tested photos."""
-  source = next(file for file in open_material(config_of(dents)).real.files if 'dent' in file)
+  source = next(file for file in open_photos(config_of(dents)).real.files if 'dent' in file)
   leaky = made(source=source)
   assert job(tmp_path / 'fine', f'--config.made.sets={leaky}', '--config.made.ratio=0.1') == 0
   shutil.copytree(dents, tmp_path / 'photos')

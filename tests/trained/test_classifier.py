@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from defect_jax.data.samples import Sample
 from defect_jax.trained import classifier as trained
+from defect_jax.training import classifier as training
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_saliency_is_the_magnitude_of_the_gradient_of_the_log_odds_blurred(linea
 
 def test_logits_are_those_of_the_model_whatever_the_number_of_images(linear, monkeypatch):
   found, weights = linear
-  monkeypatch.setattr(trained, '_CHUNK_PIXELS', 2 * 8 * 8)  # pieces of two
+  monkeypatch.setattr(training, '_CHUNK_PIXELS', 2 * 8 * 8)  # pieces of two
   images = np.random.default_rng(1).random((5, 8, 8, 1)).astype(np.float32)
   np.testing.assert_allclose(found.logits(images)[:, 1], ((images - 0.5) * weights).sum((1, 2, 3)), rtol=1e-4)
 

@@ -1,0 +1,231 @@
+"""Classifies photos by a CNN trained on few real photos and made ones: measures it, or predicts a folder of photos."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+from scipy import special
+
+from defect_jax import parallel
+from defect_jax.augmentation import made
+from defect_jax.config import config_hash
+from defect_jax.data import batches, dataset, prepared, splits
+from defect_jax.data.dataset import InMemory
+from defect_jax.data.splits import Splits
+from defect_jax.errors import UserError
+from defect_jax.evaluation import classification
+from defect_jax.imagesets import manifest
+from defect_jax.models.cnn import Classifier
+from defect_jax.models.normalization import Normalizer
+from defect_jax.report import classifier as report
+from defect_jax.runs import predictions
+from defect_jax.runs.artefacts import REPORT
+from defect_jax.runs.folder import Workdir
+from defect_jax.tasks import predict
+from defect_jax.trained.classifier import ClassifierPredictor, model_of, open_classifier, prior_of, tta_axes_of
+from defect_jax.training import classifier as training
+from defect_jax.training import fit, loop
+from defect_jax.training.callbacks import EarlyStopping
+
+# Held-out photos of each class that a temperature takes: of 5 defects that were all found it made probabilities of 0.99
+# that were right in 9 of 10 cases.
+_CALIBRATING = 10
+_NAMED = 3  # files that a refusal names
+_WRONG = 12  # photos on the page that it gets wrong
+_LOOKED_AT = 6  # photos whose saliency is on the page
+
+
+def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
+  """Trains or opens a classifier and measures it, or predicts; returns the summary.
+
+  Raises UserError, Stopped, Diverged or DiskFull.
+  """
+  root, data = config.classifier, config.data.to_dict()
+  usage = {'prevalence': config.prevalence, 'mirrored': config.mirrored}
+  if config.mode == 'predict':
+    return _predict(workdir, root, config.photos, config.heatmaps, threshold=config.threshold, **usage)
+  predictor = open_classifier(root, **usage) if root else None
+  photos = splits.split(part=config.measure.part, share=config.validation.share, seed=config.seed,
+                        test_only=bool(root), **data)
+  made_images = photos.train if root else made.load(config.made.sets, config.made.ratio, photos, seed=config.seed,
+                                                    **data)
+  splits.check_resident((photos.train, photos.validation, photos.test, made_images), config.data.resident_mb)
+  digest = dataset.digest(photos.train, made_images, photos.validation)
+  if predictor:
+    _check_opened(predictor, photos, config.measure.part, data)
+  else:
+    fit.check_finished(workdir, digest)
+    model = model_of(len(photos.classes), size=config.data.size, channels=config.data.channels, dtype=config.dtype,
+                     **config.model)
+  counts = _counts(photos, made_images, predictor)
+  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  workdir.open()
+  lines = dataset.lines(photos, made_images)
+  _print_opening(lines, counts, config.measure.part, bool(predictor))
+  began = time.monotonic()
+  if predictor:
+    speed = {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
+    workdir.cut_back(-1)
+  else:
+    params, normalizer, speed = _train(
+        workdir, model, photos, made_images, digest, seed=config.seed, batch=config.batch, copies=config.model.views,
+        augmentation=data['augment'], schedule=loop.Schedule(**config.steps), patience=config.validation.patience,
+        optimizer=config.optimizer.to_dict())
+    predictor = _calibrated(ClassifierPredictor(
+        photos.classes, model, params, normalizer, prior_of(config.prevalence, len(photos.classes)),
+        tta_axes_of(config.data.augment, config.mirrored), seen=_seen(photos, made_images)), photos.validation)
+    predictor.save(workdir)
+  test = photos.test
+  probabilities = predictor.probabilities(test.images())
+  if root:
+    speed['images_per_second'] = len(test) / (time.monotonic() - began)
+    workdir.append_metrics({'step': 0, 'seconds': time.monotonic() - began})
+  _write_rows(workdir, photos, probabilities, config.threshold)
+  summary = speed | {
+      'seconds': workdir.seconds_spent(),
+      **classification.measure(test.labels, probabilities, config.seed, test.groups),
+      'part': config.measure.part, 'classes': photos.classes, 'temperature': predictor.temperature,
+      'calibration_error': classification.calibration_error(test.labels, probabilities, predictor.prior),
+      'photos': counts, 'config_hash': config_hash(config, made_sets=[*map(manifest.digest, config.made.sets)]),
+      'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
+  report.write_evaluation(
+      workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=config, summary=summary,
+      metrics=workdir.read_metrics(), notes=lines, defective=test.labels > 0, scores=1 - probabilities[:, 0],
+      made=made_images.images(), **_looked_at(predictor, photos, probabilities, config.seed))
+  print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
+        flush=True)
+  return summary
+
+
+def _predict(workdir, root, photos, heatmaps, **usage):
+  """Predicts photos; figures that take labels are null."""
+  records = predict.list_photos(photos, workdir)
+  predictor = open_classifier(root, **usage)
+  workdir.open()
+  print(f'classes and geometry are those of {root}: {", ".join(predictor.classes)}', flush=True)
+  return dict.fromkeys((*classification.NAMES, 'confusion', 'ci', 'part')) | predict.predict(
+      workdir, predictor, records, heatmaps)
+
+
+def _check_opened(predictor: ClassifierPredictor, photos: Splits, part: str, data: Mapping[str, Any]) -> None:
+  """Refuses photos of other classes or geometry than the classifier's, and those that it was trained on."""
+  root = predictor.workdir.root
+  if predictor.classes != photos.classes:
+    raise UserError(f'classifier: {root} knows {", ".join(predictor.classes)}, these photos are '
+                    f'{", ".join(photos.classes)}; name the same classes in data.defects')
+  known = [file for file, sha256 in zip(photos.test.files, photos.test.sha256, strict=True) if sha256 in predictor.seen]
+  if known:
+    raise UserError(f'measure.part: {", ".join(known[:_NAMED])}{" and more" * (len(known) > _NAMED)} of the part '
+                    f'{part} were trained on by {root}, or its made images come from them; train it anew with these '
+                    'parts')
+  for key in ('size', 'channels', 'region', 'box', 'fit'):
+    if predictor.config.data[key] != data[key]:
+      raise UserError(f'data.{key} = {data[key]}: {root} was trained with {predictor.config.data[key]}; set it so')
+
+
+def _counts(photos, made_images, predictor):
+  """{what photos are for: {class: count}}: of the tested ones, and of those that are trained on, now or before."""
+  sets = {'real': photos.train, 'made': made_images, 'validation': photos.validation, 'test': photos.test}
+  counts = {purpose: {name: int(np.sum(photos_of.labels == label)) for label, name in enumerate(photos.classes)}
+            for purpose, photos_of in sets.items()}
+  return predictor.workdir.read_summary()['photos'] | {'test': counts['test']} if predictor else counts
+
+
+def _print_opening(lines: Sequence[str], counts: Mapping[str, Mapping[str, int]], part: str, opened: bool) -> None:
+  for line in lines:
+    print(f'note: {line}', flush=True)
+  for purpose, words in (('real', 'real photos to train on'), ('made', 'made ones'), ('validation', 'held out'),
+                         ('test', f'tested, of the part {part}')):
+    if not opened or purpose == 'test':
+      print(f'{words}: {", ".join(f"{count} {label}" for label, count in counts[purpose].items())}', flush=True)
+  print(f'{parallel.devices()} {jax.default_backend()} device(s)', flush=True)
+
+
+def _seen(photos, made_images):
+  """SHA-256 of what is trained on, or chosen by, and of what such images were made from."""
+  return frozenset(sha256 for photos_of in (photos.train, made_images, photos.validation)
+                   for sha256 in photos_of.sha256 if sha256)
+
+
+def _train(workdir: Workdir, model: Classifier, photos: Splits, made_images: InMemory, digest: str, *, seed: int,
+           batch: int, copies: int, augmentation: Mapping[str, Any], schedule: loop.Schedule, patience: int,
+           optimizer: Mapping[str, float]) -> tuple[Any, Normalizer, dict[str, Any]]:
+  """Trains on class-balanced batches, and stops early by the held-out photos.
+
+  Returns the parameters, the constants of the inputs, and what the summary says of it.
+  """
+  keys = dict(zip(('params', 'order', 'train', 'views'), jax.random.split(jax.random.key(seed), 4), strict=True))
+  train = InMemory.joined([photos.train, made_images])
+  inputs, labels = train.images(), train.labels
+  if model.kind == 'resnet':
+    normalizer = training.normalizer_of(model.kind, inputs[:len(photos.train)])  # of the real photos
+  else:
+    inputs, labels = training.augmented_features(train, copies, augmentation, keys['views'])
+    normalizer = training.normalizer_of(model.kind, inputs)
+  params = jax.device_get(model.init(keys['params']))
+  trainer = training.trainer_of(model, normalizer, augmentation, keys['train'], params, **optimizer)
+  stopping = _early_stopping(model, normalizer, photos.validation, patience, params)
+  members, counts = batches.members_of(labels)
+  result = fit.fit(
+      workdir, schedule, trainer, trainer.init(params), {'image': inputs, 'label': labels}, digest, batch,
+      keys['order'], stopping, gather=training.gather,
+      draw=functools.partial(batches.balanced, members=members, counts=counts))
+  step, loss, params = (stopping[0].step, stopping[0].loss, stopping[0].params) if stopping else (
+      None, None, result.state.result)
+  return jax.device_get(params), normalizer, result.speed | {'best_step': step, 'validation_loss': loss}
+
+
+def _early_stopping(model, normalizer, validation, patience, params) -> list[EarlyStopping]:
+  """By the loss on held-out photos, each class counting the same; none where nothing is held out."""
+  if not len(validation):
+    return []
+  inputs, labels = training.inputs_of(model.kind, validation.images()), validation.labels
+  logits_of = jax.jit(lambda params, inputs: model.logits(params, normalizer, inputs))
+
+  def measure(params):
+    logits = np.asarray(logits_of(params, inputs))
+    loss = classification.log_loss(logits, labels, classification.balanced_weights(labels))
+    figures = classification.figures(labels, special.softmax(logits, -1))
+    return loss, {'eval/loss': loss, 'eval/balanced_accuracy': figures['balanced_accuracy']}
+
+  return [EarlyStopping(measure, params, patience)]
+
+
+def _calibrated(predictor, validation):
+  """The predictor with the temperature of held-out photos, where these are enough."""
+  if not len(validation) or np.bincount(validation.labels, minlength=len(predictor.classes)).min() < _CALIBRATING:
+    return predictor
+  logits = predictor.logits(validation.images())
+  return dataclasses.replace(predictor, temperature=classification.temperature(logits, validation.labels))
+
+
+def _write_rows(workdir, photos, probabilities, threshold):
+  """Writes a row of every tested photo."""
+  names = photos.classes
+  predictions.write(workdir, [
+      predictions.row(file, 1 - float(row[0]), threshold, **{'class': names[int(row.argmax())], 'truth': names[label]})
+      for file, label, row in zip(photos.test.files, photos.test.labels, probabilities, strict=True)],
+                    ('class', 'truth'))
+
+
+def _looked_at(predictor: ClassifierPredictor, photos: Splits, probabilities: Float[np.ndarray, 'n k'], seed: int
+               ) -> dict[str, list[report.Looked]]:
+  """Photos on the page, with words and saliency: the surest mistakes, and defective ones drawn by the seed."""
+  test, names = photos.test, photos.classes
+  images, wrong = test.images(), np.flatnonzero(probabilities.argmax(1) != test.labels)
+  wrong = wrong[np.argsort(probabilities[wrong, test.labels[wrong]])][:_WRONG]
+  defective = np.random.default_rng(seed).permutation(np.flatnonzero(test.labels > 0))[:_LOOKED_AT]
+
+  def looked(index, saliency):
+    words = (f'{names[test.labels[index]]}, taken for {names[probabilities[index].argmax()]}'
+             f' ({probabilities[index].max():.2f}): {test.files[index]}')
+    return words, images[index], saliency
+
+  return {purpose: [looked(*pair) for pair in zip(indices, predictor.saliency(images[indices]), strict=True)]
+          if len(indices) else [] for purpose, indices in (('wrong', wrong), ('looked_at', defective))}
