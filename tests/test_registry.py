@@ -13,8 +13,9 @@ from defect_jax.registry import LOSSES, Registry, import_plugins
 from defect_jax.schema import check
 
 PLUGIN = """
+from types import SimpleNamespace
 from defect_jax.registry import LOSSES
-LOSSES.add('ssim', len)
+LOSSES.add('ssim', SimpleNamespace(is_sum=False))
 """
 
 
@@ -45,7 +46,7 @@ def test_a_name_belongs_to_one_entry():
     names.add('b', 3)
 
 
-@pytest.mark.parametrize('name', ['TASKS', 'KEYS', 'SOURCES'])
+@pytest.mark.parametrize('name', ['TASKS', 'KEYS', 'SOURCES', 'LOSSES'])
 def test_what_the_package_registers_is_there(name):
   entries = getattr(registry, name)
   assert all(entries[key] is not None for key in entries)
@@ -69,7 +70,7 @@ def test_a_loss_without_its_plugin_is_refused():
 
 def test_a_plugin_is_imported_once(plugin):
   import_plugins([plugin, plugin])
-  assert LOSSES['ssim'] is len
+  assert LOSSES['ssim'].is_sum is False
 
 
 @pytest.mark.parametrize(('name', 'part'), [

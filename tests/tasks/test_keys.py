@@ -47,3 +47,26 @@ def test_keys_are_read_without_numpy_and_jax():
   code = ('import sys; from defect_jax.registry import KEYS; [KEYS[name].table() for name in KEYS]; '
           'print([m for m in ("numpy", "jax", "tensorflow") if m in sys.modules])')
   assert subprocess.run([sys.executable, '-c', code], text=True, capture_output=True).stdout == '[]\n'
+
+
+@pytest.mark.parametrize(('arguments', 'line'), [
+    (['configs/inpaint.py', '--config.part=all'], "part = 'all': must be one of pool, dev"),
+    (['configs/inpaint.py', '--config.prompts={x}'], "prompts: '{x}' is no template"),
+    (['configs/inpaint.py', '--config.masks.size=0.4,0.1'], 'masks.size = (0.4, 0.1): give two numbers'),
+    (['configs/inpaint_train.py', '--config.optimizer.warmup=2600'], 'optimizer.warmup = 2600: must be below'),
+    (['configs/vae_split.py', '--config.targets.mse_of_variance=none'], 'targets.mse, targets.mse_of_variance: one'),
+    (['configs/vae_perceptual.py', '--config.targets.lpips=none'], 'targets.lpips: is needed'),
+    (['configs/anomaly.py', '--config.train.targets.mse_of_variance=none'], 'targets.mse, targets.mse_of_variance'),
+    (['configs/anomaly.py', '--config.mode=predict'], 'photos: is not set'),
+    (['configs/classifier.py', '--config.mode=predict'], 'classifier: is not set'),
+    (['configs/predict.py'], 'run: is not set'),
+    (['configs/generate.py'], 'vae: is not set'),
+])
+def test_a_mistake_is_refused_before_anything_heavy_is_imported(tmp_path, arguments, line):
+  code = ('import sys; from defect_jax import main; status = main.main(sys.argv[1:]); '
+          'print(status, [m for m in ("numpy", "jax", "tensorflow") if m in sys.modules])')
+  done = subprocess.run([sys.executable, '-c', code, f'--config={arguments[0]}', *arguments[1:],
+                         f'--workdir={tmp_path / "run"}'], text=True, capture_output=True)
+  assert done.stdout == '2 []\n'
+  assert done.stderr.startswith(f'error: {line}')
+  assert list(tmp_path.iterdir()) == []

@@ -56,5 +56,8 @@ def table() -> Table:
 
 
 def check(config: ConfigDict) -> None:
-  """Raises UserError if the detector does not make the map."""
+  """Raises UserError for values that do not go together."""
+  if config.mode == 'predict':
+    common.check_named(config, 'photos')
+  vae.check(config.train)
   detectors.choose(config.detector, config.score.map)

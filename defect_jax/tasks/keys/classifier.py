@@ -60,6 +60,12 @@ def table() -> Table:
   }
 
 
+def check(config: ConfigDict) -> None:
+  """Raises UserError for what is not named."""
+  if config.mode == 'predict':
+    common.check_named(config, 'classifier', 'photos')
+
+
 def fixed_steps(config: ConfigDict) -> tuple[str, ...]:
   """Early stopping chooses among the steps at which it looks at held-out photos."""
   return ('steps.eval',) if config.validation.share else ()

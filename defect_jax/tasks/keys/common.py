@@ -1,9 +1,21 @@
-"""Keys that several tasks have."""
+"""Keys that several tasks have, and checks of them."""
 
+from collections.abc import Iterable
+
+from ml_collections import ConfigDict
+
+from defect_jax.diffusion import prompts
+from defect_jax.errors import UserError
 from defect_jax.registry import SOURCES
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
 
+_HELP = {
+    'vae': 'name the workdir of a trained VAE, such as --config.vae=runs/vae_split',
+    'classifier': 'name the workdir of a trained classifier, such as --config.classifier=runs/classifier',
+    'run': 'name the workdir of a finished run, such as --config.run=runs/anomaly',
+    'photos': 'name the folder of the photos that are to be predicted',
+}
 FRACTION = Number(above=0, below=1)
 
 
@@ -62,3 +74,16 @@ def augment(flip: bool, shift: int, brightness: float) -> Table:
       'shift': Key(shift, Integer(0, 31), 'px', 'Largest shift, along either side.'),
       'brightness': Key(brightness, Number(0, 1), text='Largest change of the intensities, which are 0 to 1.'),
   }
+
+
+def check_named(config: ConfigDict, *keys: str) -> None:
+  """Raises UserError for the first of `keys` that is not set."""
+  for key in keys:
+    if config[key] is None:
+      raise UserError(f'{key}: is not set; {_HELP[key]}')
+
+
+def check_prompts(templates: Iterable[str]) -> None:
+  """Raises UserError for what is no template."""
+  for template in templates:
+    prompts.fill(template, 'defect')

@@ -1,5 +1,7 @@
 """Keys of a config that makes images by a VAE."""
 
+from ml_collections import ConfigDict
+
 from defect_jax.rules import Choice, Integer, Names, Number, Optional, Text
 from defect_jax.schema import Key, Table
 from defect_jax.tasks.keys import common
@@ -22,3 +24,8 @@ def table() -> Table:
                           text='Of elpv: classes of the real photos for KID, which takes 100 of them; no part has '
                           'as many cells of one type that are surely defective.')},
   }
+
+
+def check(config: ConfigDict) -> None:
+  """Raises UserError if no VAE is named."""
+  common.check_named(config, 'vae')

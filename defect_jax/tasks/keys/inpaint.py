@@ -68,6 +68,7 @@ def table() -> Table:
 
 def check(config: ConfigDict) -> None:
   """Raises UserError for values that do not go together."""
+  common.check_prompts(config.prompts)
   g, m, s = config.geometry, config.masks, config.share
   if s.process >= s.processes:
     raise UserError(f'share.process = {s.process}: there are {s.processes} processes, counted from 0')

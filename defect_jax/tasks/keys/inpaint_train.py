@@ -90,6 +90,7 @@ def table() -> Table:
 
 def check(config: ConfigDict) -> None:
   """Raises UserError for values that do not go together."""
+  common.check_prompts(config.prompts)
   for key, pair in (('masks.size', config.masks.size), ('masks.dilate', config.masks.dilate)):
     if len(pair) != 2 or pair[0] > pair[1]:
       raise UserError(f'{key} = {pair}: give two numbers, the smaller first')

@@ -1,5 +1,7 @@
 """Keys of a config that predicts a folder of photos by a finished run."""
 
+from ml_collections import ConfigDict
+
 from defect_jax.rules import Boolean, Number, Optional, Text
 from defect_jax.schema import Key, Table
 from defect_jax.tasks.keys import common
@@ -12,3 +14,8 @@ def table() -> Table:
       'threshold': {'value': Key(None, Optional(Number()), text="A threshold of your own; none: the run's.")},
       'heatmaps': Key(True, Boolean(), text='Whether one is written for each photo.'),
   }
+
+
+def check(config: ConfigDict) -> None:
+  """Raises UserError for what is not named."""
+  common.check_named(config, 'run', 'photos')

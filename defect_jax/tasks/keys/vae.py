@@ -1,5 +1,8 @@
 """Keys of a VAE's config."""
 
+from ml_collections import ConfigDict
+
+from defect_jax.errors import UserError
 from defect_jax.registry import LOSSES
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Named, Table
@@ -12,13 +15,12 @@ _TARGETS = {
     'mse_of_variance': Key(0.015, Optional(Number(above=0)),
                            text="The same as a share of the training photos' variance about their mean image."),
 }
-_BEFORE = ('kld', 'mse', 'lpips')  # losses that configs of all versions have
 
 
 def table() -> Table:
-  """Has a weight, a speed and a target for each registered loss; the weighted sum elbo has none of its own."""
-  names = [name for name in LOSSES if name != 'elbo']
-  new = {name: name not in _BEFORE for name in names}
+  """Has a weight, a speed and a target for each registered loss that is no weighted sum of others."""
+  names = list(filter(_has_target, LOSSES))
+  new = {name: name not in LOSSES.built_in for name in names}
   return common.head('vae', 25, 'Photos per step; a batch larger than the set is padded.') | {
       'dtype': common.dtype(),
       'average': Key(0.0, Number(0, below=1), text='Decay per step of the running mean of the parameters, which '
@@ -76,3 +78,18 @@ def data() -> Table:
                                                   "the decoder's target, for anomaly detection."),
           'grain': Key(8, Integer(1, 128), 'px', 'Size of the spots of that noise.')},
   }
+
+
+def _has_target(loss: str) -> bool:
+  """A weighted sum of other losses has none."""
+  return loss != 'elbo' if loss in LOSSES.built_in else not LOSSES[loss].is_sum
+
+
+def check(config: ConfigDict) -> None:
+  """Raises UserError if a target is missing."""
+  targets = config.targets
+  if targets.mse is None and targets.mse_of_variance is None:
+    raise UserError('targets.mse, targets.mse_of_variance: one of them is needed')
+  for loss in {stream.loss for stream in config.streams.values()} - {'kld', 'mse'}:
+    if _has_target(loss) and targets[loss] is None:
+      raise UserError(f'targets.{loss}: is needed, since a stream has the loss {loss}; set it, such as 0.02')

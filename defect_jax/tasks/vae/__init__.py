@@ -101,8 +101,6 @@ def _components(images, count, seed):
 def _targets(config, variance, count):
   """{loss: target}, absolute, of KLD, MSE and the other losses of streams. Says what cannot be reached as stated."""
   chosen = config.targets
-  if chosen.mse is None and chosen.mse_of_variance is None:
-    raise UserError('targets.mse, targets.mse_of_variance: one of them is needed')
   if chosen.mse is not None and chosen.mse_of_variance is not None:
     logging.warning('targets.mse = %g is used, targets.mse_of_variance = %g is not', chosen.mse, chosen.mse_of_variance)
   mse = chosen.mse if chosen.mse is not None else chosen.mse_of_variance * variance
@@ -114,11 +112,8 @@ def _targets(config, variance, count):
                     'not come down', chosen.kld, count, math.log(count))
   targets = {'kld': chosen.kld, 'mse': mse}
   for name in sorted({stream.loss for stream in config.streams.values()} - targets.keys()):
-    if LOSSES[name].is_sum:
-      continue
-    if chosen.get(name) is None:
-      raise UserError(f'targets.{name}: is needed, since a stream has the loss {name}; set it, such as 0.02')
-    targets[name] = chosen[name]
+    if not LOSSES[name].is_sum:
+      targets[name] = chosen[name]
   return targets
 
 
