@@ -196,11 +196,6 @@ def test_targets_are_absolute_or_a_share_of_the_variance(caplog):
   assert targets(caplog, kld=16., mse=3e-4, mse_of_variance=None) == ({'kld': 16., 'mse': 3e-4}, [])
 
 
-def test_no_mse_target(caplog):
-  with pytest.raises(UserError, match=r'targets\.mse, targets\.mse_of_variance: one of them is needed'):
-    targets(caplog, kld=16., mse=None, mse_of_variance=None)
-
-
 def test_both_mse_targets(caplog):
   found, (warning,) = targets(caplog, kld=16., mse=3e-4, mse_of_variance=0.02)
   assert found['mse'] == 3e-4 and 'targets.mse = 0.0003 is used, targets.mse_of_variance = 0.02 is not' in warning
