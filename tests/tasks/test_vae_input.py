@@ -10,7 +10,6 @@ from made_photos import bumps, make_photos, names, write
 from ml_collections import ConfigDict
 
 from configs import vae_split
-from defect_jax.config import UserError
 from defect_jax.tasks import vae
 
 
