@@ -46,7 +46,7 @@ def test_a_name_belongs_to_one_entry():
     names.add('b', 3)
 
 
-@pytest.mark.parametrize('name', ['TASKS', 'KEYS', 'SOURCES', 'LOSSES'])
+@pytest.mark.parametrize('name', ['TASKS', 'KEYS', 'SOURCES', 'LOSSES', 'DETECTORS'])
 def test_what_the_package_registers_is_there(name):
   entries = getattr(registry, name)
   assert all(entries[key] is not None for key in entries)

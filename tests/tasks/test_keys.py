@@ -5,14 +5,13 @@ import sys
 
 import pytest
 
-from defect_jax import schema
+from defect_jax import detectors, schema
 from defect_jax.augmentation import samplers
 from defect_jax.data import regions
 from defect_jax.data.sources import elpv
-from defect_jax.detectors import reconstruction, residuals
 from defect_jax.diffusion import finetune, geometry, masks, schedulers
 from defect_jax.models import cnn, vae
-from defect_jax.registry import KEYS
+from defect_jax.registry import DETECTORS, KEYS
 from defect_jax.training import control, routing
 
 
@@ -20,14 +19,18 @@ from defect_jax.training import control, routing
     ('vae', 'data.cell_type', elpv.CELL_TYPES), ('vae', 'data.region', regions.REGIONS),
     ('vae', 'data.fit', regions.FITS), ('vae', 'model.activation', vae.ACTIVATIONS),
     ('vae', 'streams.E.optimizer', routing.OPTIMIZERS), ('vae', 'control.policy', control.POLICIES),
-    ('generate', 'sampler.name', samplers.NAMES), ('anomaly', 'score.map', reconstruction.OF_VAE),
-    ('anomaly', 'score.reduce', residuals.REDUCTIONS), ('classifier', 'model.kind', cnn.KINDS),
+    ('generate', 'sampler.name', samplers.NAMES),
+    ('classifier', 'model.kind', cnn.KINDS),
     ('inpaint', 'geometry.mode', geometry.MODES), ('inpaint', 'masks.kind', masks.KINDS),
     ('inpaint', 'sampler.name', schedulers.NAMES),
 ])
 def test_choices_are_the_names_that_the_code_has(task, key, names):
   keys = schema.flat_keys(KEYS[task].table(), {'streams': {'E': {}}})
   assert keys[key].rule.values == tuple(names)
+
+
+def test_the_maps_of_a_detector_are_those_that_it_makes():
+  assert [detectors.maps_of(kind) for kind in DETECTORS] == [tuple(DETECTORS[kind].MAPS) for kind in DETECTORS]
 
 
 def test_a_batch_has_an_area_of_each_range_of_timesteps():
