@@ -78,7 +78,7 @@ def _train(config, workdir, good, held_out):
   inner.check(wanted)
   if inner.finished():
     vae = open_vae(inner.root)
-    dataset.check_same(photos, None, vae.normalizer.mean)
+    vae.check_photos(photos)
     return vae
   print(f'training a VAE on {len(good)} tiles of good photos, in {inner.root}', flush=True)
   with inner.running():

@@ -10,7 +10,6 @@ from absl import logging
 from defect_jax import parallel
 from defect_jax.augmentation import production, samplers, selection
 from defect_jax.config import UserError, config_hash
-from defect_jax.data import dataset
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
@@ -27,7 +26,7 @@ def run(config, workdir):
   for_kid = real_photos(vae, config.measure.part, defects=kid_classes(config, vae))
   _check_model(workdir.path(writer.IMAGE_SET), config_hash(config), model_of(vae))
   images = photos.images()
-  dataset.check_same(photos, None, vae.normalizer.mean)
+  vae.check_photos(photos)
   sampler, select = sampler_of(config, vae.encode(images), images), _selector(config, vae, images)
   workdir.open()
   print(f'{config.count} images by the sampler {config.sampler.name} of {config.vae}, step {vae.step}, '

@@ -22,7 +22,7 @@ from defect_jax.models import vae as models
 from defect_jax.models.normalization import Normalizer
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import base
-from defect_jax.training import checkpoint
+from defect_jax.training import checkpoint, layouts
 
 _CHUNK = 128  # images encoded at once
 
@@ -31,8 +31,8 @@ _CHUNK = 128  # images encoded at once
 class VaePredictor:
   """A trained VAE; alone it scores a photo by the mean difference of input and output (the thesis's anomaly score).
 
-  params: {'encoder', 'decoder'}. threshold: set by hand, None where it is not: a VAE has none of its own.
-  at_once: photos per call of `predict`.
+  params: {'encoder', 'decoder'}. trained_on: digest of its photos, None where its version kept none. threshold: set by
+  hand, None where it is not: a VAE has none of its own. at_once: photos per call of `predict`.
   """
   workdir: Workdir
   config: ConfigDict
@@ -40,6 +40,7 @@ class VaePredictor:
   vae: models.Vae
   normalizer: Normalizer
   params: dict
+  trained_on: str | None = None
   threshold: thresholds.Threshold | None = None
   at_once: int = 32
 
@@ -97,6 +98,10 @@ class VaePredictor:
     """The photos that the VAE was trained on; `changes` to config.data, such as part='dev', few_shot=0."""
     return photos_of(self.config, **changes)
 
+  def check_photos(self, photos: dataset.Dataset) -> None:
+    """Raises UserError if these are not the photos that the VAE was trained on."""
+    dataset.check_same(photos, self.trained_on, self.normalizer.mean)
+
   def _in_chunks(self, function, network, arrays, size):
     encode_or_decode = functools.partial(function, self.vae, self.params[network], self.normalizer)
     return parallel.in_chunks(encode_or_decode, arrays, size)
@@ -126,7 +131,7 @@ def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None, at_
     raise UserError(f'{key}: {workdir.checkpoint(step)} was saved by another version of defect_jax; train the VAE anew '
                     'with this one') from error
   return VaePredictor(workdir, config, step, model, normalizer, jax.tree.map(jnp.asarray, params),
-                      None if threshold is None else thresholds.by_hand(threshold, ()), at_once)
+                      layouts.data_of(tree), None if threshold is None else thresholds.by_hand(threshold, ()), at_once)
 
 
 def model_of(config: ConfigDict) -> models.Vae:

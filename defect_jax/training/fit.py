@@ -54,14 +54,13 @@ def check_finished(workdir: Workdir, data: str, state: TrainState | None = None)
   """
   if workdir.read_summary() is not None and (newest := checkpoint.read(workdir)):
     kept = newest[1]
-    _check_same(kept['data'], data, kept['state'].get('normalizer'), state)
+    _check_same(layouts.data_of(kept), data, kept['state'].get('normalizer'), state)
 
 
 def _check_same(before, data, normalizer, state):
-  if np.array_equal(before, layouts.UNKNOWN):  # a version that kept the mean image of the photos alone
+  same = before == data
+  if before is None:  # a version that kept the mean image of the photos alone
     same = state is None or np.allclose(normalizer['mean'], state.normalizer.mean, rtol=0, atol=1e-6)
-  else:
-    same = np.asarray(before, np.uint8).tobytes().hex() == data
   if not same:
     raise UserError('data: the photos, made images or weights are others than those that the run began with; put them '
                     'back, or begin another run by another --workdir')
@@ -83,7 +82,7 @@ def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: Trai
     return {'state': state.state_dict(), 'callbacks': kept, 'data': np.frombuffer(bytes.fromhex(data), np.uint8)}
 
   kept, first, history, request = loop.resume(workdir, to_host(state), trainer.recorded(state))
-  _check_same(kept['data'], data, kept['state']['normalizer'], state)
+  _check_same(layouts.data_of(kept), data, kept['state']['normalizer'], state)
   for callback in callbacks:
     callback.restore(kept['callbacks'])
   feed = feeds.open_feed(trainer, images, batch, key, first, gather, draw, resident_mb)

@@ -31,6 +31,11 @@ def current(saved: Mapping[str, Any]) -> dict[str, Any]:
   return dict(saved)
 
 
+def data_of(saved: Mapping[str, Any]) -> str | None:
+  """The digest of the data that a checkpoint of today's layout is of, hex; None where its version kept none."""
+  return None if np.array_equal(saved['data'], UNKNOWN) else np.asarray(saved['data'], np.uint8).tobytes().hex()
+
+
 def _by_stream(node, networks):
   """An optimizer's state where trees like the parameters become {network: {path: array}}."""
   if not isinstance(node, dict):

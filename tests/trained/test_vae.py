@@ -1,5 +1,6 @@
 """Opening finished workdirs, on the small job of tests/tasks."""
 
+import dataclasses
 import json
 import shutil
 
@@ -39,6 +40,17 @@ def test_a_run_with_a_running_mean_is_opened_at_that(run, monkeypatch):
   tree['state']['average'] = jax.tree.map(lambda leaf: leaf + 1, tree['state']['params'])
   monkeypatch.setattr(checkpoint, 'read', lambda workdir: (step, tree))
   jax.tree.map(lambda mean, p: np.testing.assert_array_equal(mean, p + 1), open_vae(run).params, last)
+
+
+def test_the_photos_are_known_by_their_digest_or_by_the_mean_image_where_a_version_kept_that_alone(run):
+  vae = open_vae(run)
+  photos = vae.photos()
+  vae.check_photos(photos)
+  others = dataclasses.replace(photos, rows=photos.rows[::-1])  # of the same mean image
+  dataclasses.replace(vae, trained_on=None).check_photos(others)
+  for known in (vae, dataclasses.replace(vae, trained_on=None)):
+    with pytest.raises(UserError, match='the photos are others than those that the run began with'):
+      known.check_photos(others if known.trained_on else vae.photos(few_shot=3))
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_left_alone(run):
