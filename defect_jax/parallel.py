@@ -3,26 +3,28 @@
 import operator
 import re
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Int
 
+Tree = Any  # of arrays
 AXIS = 'devices'
 _STATUS = Path('/proc/self/status')
-# XLA's own kernels for all but sums: on 2 cores a tenth faster than what jaxlib 0.10 takes by default.
+# XLA's own kernels for all but sums: on 2 cores a tenth faster than jaxlib 0.10's default.
 _OPTIONS = {'cpu': {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_REDUCE'}}
 
 
-def devices():
+def devices() -> int:
   """How many local devices take part."""
   return jax.local_device_count()
 
 
-def pmap(function, *, donate=()):
+def pmap(function: Callable[..., Any], *, donate: Sequence[int] = ()) -> Any:
   """`function` on every device; its arguments and results have a leading device axis.
 
   donate: which arguments may be overwritten. None are on the CPU, where XLA first copies what is read once more: a
@@ -31,24 +33,24 @@ def pmap(function, *, donate=()):
   return jax.pmap(function, axis_name=AXIS, donate_argnums=() if jax.default_backend() == 'cpu' else donate)
 
 
-def compiled(lowered):
+def compiled(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
   """The program of what jax.pmap or jax.jit lowered, by the fastest kernels known."""
   return lowered.compile(_OPTIONS.get(jax.default_backend()))
 
 
-def sum_over_devices(tree):
+def sum_over_devices(tree: Tree) -> Tree:
   """Inside pmap: the sum of every leaf over all devices."""
   return jax.lax.psum(tree, AXIS)
 
 
-def replicate(tree):
+def replicate(tree: Tree) -> Tree:
   """A copy of every leaf on every device, with a leading device axis."""
   mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
   by_device = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
   return jax.tree.map(lambda leaf: jax.device_put(np.broadcast_to(leaf, (devices(), *np.shape(leaf))), by_device), tree)
 
 
-def first(tree):
+def first(tree: Tree) -> Tree:
   """The first device's copy of a replicated tree.
 
   Taken from that device alone: an index over the device axis would be a program of all of them with a sum between them,
@@ -57,23 +59,23 @@ def first(tree):
   return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
 
-def padded(batch):
+def padded(batch: int) -> int:
   """`batch` rounded up to a multiple of the device count."""
   return -(-batch // devices()) * devices()
 
 
-def own_slots(batch):
-  """Inside pmap: the global slots `[padded(batch) / devices]` of this device."""
+def own_slots(batch: int) -> Int[Array, 'b']:
+  """Inside pmap: the global slots of this device, padded(batch) / devices of them."""
   share = padded(batch) // devices()
   return jax.lax.axis_index(AXIS) * share + jnp.arange(share)
 
 
-def shard(tree):
+def shard(tree: Tree) -> Tree:
   """Cuts the leading axis of every leaf, a multiple of the device count, into one piece a device."""
   return jax.tree.map(lambda leaf: leaf.reshape(devices(), -1, *leaf.shape[1:]), tree)
 
 
-def chunks(function: Callable[[Any], Any], arrays: Any, size: int) -> Iterator[Any]:
+def chunks(function: Callable[[Tree], Tree], arrays: Tree, size: int) -> Iterator[Tree]:
   """NumPy results of `function` for `size` rows of `arrays` after another, so that memory stays bounded.
 
   The last rows are padded with zeros, so that the program is compiled once; results of the padding are left out.
@@ -93,13 +95,13 @@ def _padded_call(function, arrays, size):
   return jax.tree.map(lambda leaf: leaf[:rows], jax.device_get(function(padded_arrays)))
 
 
-def in_chunks(function: Callable[[Any], Any], arrays: Any, size: int) -> Any:
+def in_chunks(function: Callable[[Tree], Tree], arrays: Tree, size: int) -> Tree:
   """The results of `chunks` joined: a tree of `[n, ...]`; n is at least 1."""
   return jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks(function, arrays, size))
 
 
-def keep_compiled(folder):
-  """Has programs that took a second or more to compile kept in `folder`, unless JAX was told of another."""
+def keep_compiled(folder: str | Path) -> None:
+  """Has programs that took a second or more to compile kept in `folder`, unless JAX is set to another."""
   if jax.config.jax_compilation_cache_dir is None:
     jax.config.update('jax_compilation_cache_dir', str(folder))
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import jax
@@ -70,7 +70,7 @@ class Detector(Protocol):
     """The detector with that state."""
 
 
-def maps_function(detectors: Sequence[Detector], names: Sequence[str]) -> Callable[[Tiles], Maps]:
+def maps_function(detectors: Iterable[Detector], names: Sequence[str]) -> Callable[[Tiles], Maps]:
   """Function of tiles to the maps of these names: one program of all detectors.
 
   Arrays that detectors share are one argument, so that XLA computes what follows from them (VGG16's features of a

@@ -7,12 +7,16 @@ BatchNorm, gives an image the same logits whatever else is in its batch.
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 from defect_jax.models import normalization, pooling
+from defect_jax.models.normalization import Normalizer
 
 KINDS = ('resnet', 'vgg16')
 _GROUPS = 8
@@ -25,7 +29,7 @@ class Block(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x):  # [B, H, W, C] to [B, H / stride, W / stride, width]
+  def __call__(self, x: Float[Array, 'b h w c']) -> Float[Array, 'b h2 w2 width']:
     y = nn.Conv(self.width, (3, 3), (self.stride,) * 2, use_bias=False, dtype=self.dtype, name='conv_0')(x)
     y = nn.relu(_norm(self.width, self.dtype, 'norm_0')(y))
     y = nn.Conv(self.width, (3, 3), use_bias=False, dtype=self.dtype, name='conv_1')(y)
@@ -36,13 +40,13 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-  """Normalized image `[B, S, S, C]` to features `[B, 2 widths[-1]]`: means and maxima over all positions."""
+  """Normalized images to features: means and maxima over all positions."""
   widths: tuple[int, ...]
   blocks: int
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: Float[Array, 'b s s c']) -> Float[Array, 'b f']:
     x = nn.Conv(self.widths[0], (3, 3), (2, 2), use_bias=False, dtype=self.dtype, name='stem')(x)
     x = nn.relu(_norm(self.widths[0], self.dtype, 'stem_norm')(x))
     for stage, width in enumerate(self.widths):
@@ -52,12 +56,12 @@ class ResNet(nn.Module):
 
 
 class Head(nn.Module):
-  """Features `[B, F]` to logits `[B, K]`, by a hidden layer where `hidden` is above 0."""
+  """Features to logits, by a hidden layer if `hidden` is above 0."""
   classes: int
   hidden: int
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: Float[Array, 'b f']) -> Float[Array, 'b k']:
     if self.hidden:
       x = nn.relu(nn.Dense(self.hidden, name='hidden')(x))
     # Zeros: a new classifier finds all classes equally likely.
@@ -66,11 +70,11 @@ class Head(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """A classifier of images `[B, S, S, C]` (resnet) or of features of them `[B, F]` (vgg16).
+  """A classifier of images (resnet) or of features of them (vgg16).
 
   Attributes:
     kind: one of KINDS. classes: how many. shape: of one input. widths, blocks: of the residual network, channels by
-      stage and blocks a stage. hidden: of the head. dropout: share of the head's inputs that a training step leaves
+      stage and blocks per stage. hidden: of the head. dropout: share of the head's inputs that a training step leaves
       out. dtype: of the convolutions.
   """
   kind: str
@@ -82,7 +86,7 @@ class Classifier:
   dropout: float = 0.
   dtype: str = 'float32'
 
-  def init(self, key):
+  def init(self, key: Key[Array, '']) -> dict[str, Any]:
     """Parameters {'head'}, and for resnet 'network'."""
     for_network, for_head = jax.random.split(key)
     params, x = {}, jnp.zeros((1, *self.shape))
@@ -91,8 +95,9 @@ class Classifier:
       x = jnp.zeros((1, 2 * self.widths[-1]))
     return params | {'head': self._head.init(for_head, x)['params']}
 
-  def logits(self, params, normalizer, inputs, keys=None):
-    """Logits `[B, K]` of inputs; `keys` `[B]`: of a training step's dropout."""
+  def logits(self, params: Mapping[str, Any], normalizer: Normalizer, inputs: Float[Array, 'b ...'],
+             keys: Key[Array, 'b'] | None = None) -> Float[Array, 'b k']:
+    """Logits; `keys`: of a training step's dropout."""
     x = normalizer(inputs)
     if self.kind == 'resnet':
       with nn.intercept_methods(normalization.by_channel):

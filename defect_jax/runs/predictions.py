@@ -46,7 +46,7 @@ class Predictions:
   """
 
   def __init__(self, workdir: Workdir, photos: Mapping[str, Path], model: str, threshold: float,
-               more: Sequence[str] = ()):
+               more: Sequence[str] = ()) -> None:
     """photos: by file. model: a text that says by what they are scored. more: columns after COLUMNS."""
     self._workdir, self._more, self._columns = workdir, more, (*COLUMNS, *more)
     # A photo that is gone since an earlier session is left out, another of the same name is scored anew.

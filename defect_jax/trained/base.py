@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -16,11 +15,13 @@ from defect_jax.data.samples import Sample
 from defect_jax.data.tiles import Tiling
 from defect_jax.detectors.threshold import Threshold
 from defect_jax.errors import UserError
-from defect_jax.registry import import_plugins
+from defect_jax.registry import Registry, import_plugins
 from defect_jax.runs.folder import Workdir
 
-PREDICTORS = {'vae': 'defect_jax.trained.vae:open_vae', 'classifier': 'defect_jax.trained.classifier:open_classifier',
-              'anomaly': 'defect_jax.trained.detector:open_detector'}
+# How the runs of a task are opened; tasks that train nothing are not here.
+PREDICTORS = Registry('trained run', {
+    'vae': 'defect_jax.trained.vae:open_vae', 'classifier': 'defect_jax.trained.classifier:open_classifier',
+    'anomaly': 'defect_jax.trained.detector:open_detector'})
 
 
 class Function(NamedTuple):
@@ -84,8 +85,7 @@ def open(root: str, **own: Any) -> Predictor:
   Raises UserError for a folder without a run, a run that trained nothing, and one that is not at its end.
   """
   workdir, config = read_run(root, 'run', PREDICTORS)
-  module, name = PREDICTORS[config.task].split(':')
-  return getattr(importlib.import_module(module), name)(workdir.root, key='run', **own)
+  return PREDICTORS[config.task](workdir.root, key='run', **own)
 
 
 def read_run(root: Any, key: str, tasks: Iterable[str]) -> tuple[Workdir, ConfigDict]:

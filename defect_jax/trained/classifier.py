@@ -56,7 +56,7 @@ class ClassifierPredictor:
   temperature: float = 1.
   seen: frozenset[str] = frozenset()
   workdir: Workdir | None = None
-  config: ConfigDict | None = None
+  config: ConfigDict = dataclasses.field(default_factory=ConfigDict)
   step: int = 0
   threshold: Threshold | None = None
   notes: tuple[str, ...] = ()
@@ -212,7 +212,8 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
     raise UserError(f'{key}: {root} was saved by another version of defect_jax; train it anew with this one') from error
   prevalence = config.get('prevalence') if prevalence is None else prevalence
   threshold = config.threshold if threshold is None else threshold
-  prior, notes = prior_of(prevalence, len(classes)), ()
+  prior = prior_of(prevalence, len(classes))
+  notes: tuple[str, ...] = ()
   if prevalence is None and (share := 1 - prior[0]) > threshold:
     notes = (f'{len(classes) - 1} classes of defects count as {share:.0%} of all photos, above threshold = '
              f'{threshold:g}; set prevalence to the share that is defective',)
