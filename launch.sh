@@ -14,7 +14,7 @@ else the CPU (some 2 GB). Later calls start at once. It needs Python 3.11 or 3.1
 
   --cpu       use the CPU, whatever accelerator is there (before python)
   CONFIG      FILE.py[:arg], looked for here and beside this script
-  flags       --workdir=FOLDER, --config.key=value; python -m defect_jax.main --help says more
+  flags       --workdir=FOLDER, --config.key=value; CONFIG --help lists all keys with their meaning
 
 The same call goes on with a run that stopped. Exit status of a job: 0 done, 2 the command or the data need a change,
 3 stopped and can go on, 1 anything else.
