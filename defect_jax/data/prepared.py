@@ -6,7 +6,6 @@ TensorFlow.
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import itertools
 import json
@@ -17,6 +16,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from concurrent import futures
 
+import filelock
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
@@ -116,7 +116,7 @@ def prepare(sources: Sequence[Source], geometry: regions.Geometry, cache: str | 
   root = cache_folder(cache)
   key = _key(sources, geometry)
   try:
-    with _locked(root / Photos.name / key), _quiet():
+    with filelock.FileLock(root / Photos.name / key / 'lock'), _quiet():
       return _prepared(PhotoConfig(name=key, sources=tuple(sources), geometry=geometry), root)
   except OSError as error:
     raise UserError(f'cache folder {root}: {error.strerror or error}; free space there or name another folder by '
@@ -196,15 +196,6 @@ def _key(sources, geometry):
 
 def _sha256(data):
   return hashlib.sha256(data).hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(folder):
-  """One process at a time prepares or opens a set; the lock of a killed process is free again."""
-  folder.mkdir(parents=True, exist_ok=True)
-  with open(folder / 'lock', 'w') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 @contextlib.contextmanager
