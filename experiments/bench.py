@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from ml_collections import ConfigDict
 
 from defect_jax import parallel
 from defect_jax.data import dataset
@@ -23,7 +24,7 @@ from defect_jax.training import routing
 from defect_jax.training.autoencoder import Autoencoder
 from defect_jax.training.control import Control
 from defect_jax.training.feeds import ResidentFeed
-from defect_jax.training.trainer import Trainer
+from defect_jax.training.trainer import Trainer, TrainState
 from experiments import results
 
 Times = dict[str, Float[np.ndarray, ' rounds']]  # seconds of every call
@@ -31,18 +32,18 @@ Times = dict[str, Float[np.ndarray, ' rounds']]  # seconds of every call
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A config's training: vae, initial params, normalizer, images `[N, S, S, C]`, targets, streams and control."""
+  """A config's training; params: initial ones."""
   vae: Vae
   params: dict
   normalizer: Normalizer
-  images: np.ndarray
+  images: Float[np.ndarray, 'n s s c']
   targets: dict
   streams: dict
   control: Control
   batch: int
 
   @classmethod
-  def of(cls, config, seed=0):
+  def of(cls, config: ConfigDict, seed: int = 0) -> 'Job':
     """The job of a config such as configs/vae_split.py's, with photos of ELPV and initial parameters by `seed`."""
     data = config.data
     images = dataset.load(**data.to_dict() | {'source': 'elpv', 'path': None, 'region': 'full'}).images()
@@ -54,7 +55,7 @@ class Job:
     normalizer = Normalizer(jnp.asarray(images.mean(0)), jnp.float32(variance ** 0.5))
     return cls(vae, params, normalizer, images, targets, streams, Control(**config.control.to_dict()), config.batch)
 
-  def feed(self, seed=0):
+  def feed(self, seed: int = 0) -> tuple[TrainState, ResidentFeed]:
     """(state, feed) as the default job has them on a CPU: `state, metrics = feed.advance(state, steps)`."""
     names = dict.fromkeys([*self.targets, *(stream.loss for stream in self.streams.values())])
     trainer = Trainer(Autoencoder(self.vae), {name: LOSSES[name] for name in names}, self.streams, jax.random.key(seed),

@@ -41,7 +41,7 @@ _STEPS = 50
 _GOAL_CELLS, _GOAL_SECONDS = 300, 2.0
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   bench.print_load()
   with tempfile.TemporaryDirectory(dir=flags.folder) as folder:
     folder = Path(folder)

@@ -10,17 +10,21 @@ the extra `torch`, ours alone is timed. --augment times ours with the config's a
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jaxtyping import Float, Int
+from ml_collections import ConfigDict
 
 from configs import classifier
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import dataset
 from defect_jax.models import cnn
+from defect_jax.models.normalization import Normalizer
 from defect_jax.training import classifier as training
 from defect_jax.training.feeds import ResidentFeed
 from experiments import bench, command
@@ -31,18 +35,19 @@ flags.DEFINE_integer('per_turn', 5, 'Steps a turn.', lower_bound=1, flag_values=
 flags.DEFINE_integer('size', 64, 'Side of the images.', lower_bound=32, flag_values=FLAGS)
 flags.DEFINE_boolean('augment', False, 'Whether to time ours with augmentation too.', flag_values=FLAGS)
 
+Images, Labels = Float[np.ndarray, 'n s s 1'], Int[np.ndarray, ' n']
 _APART = 0.01  # losses of the first steps, at most
 
 
-def photos(config):
-  """(images `[N, S, S, 1]`, labels `[N]`) of the pool, good ones and as many defective ones."""
+def photos(config: ConfigDict) -> tuple[Images, Labels]:
+  """Images and labels of the pool, good ones and as many defective ones."""
   data = config.data
   good, bad = (dataset.load(source='elpv', part='pool', defects=(label,), few_shot=config.batch, size=data.size,
                             channels=data.channels).images() for label in ('good', 'defective'))
   return np.concatenate([good, bad]), np.repeat([0, 1], [len(good), len(bad)]).astype(np.int32)
 
 
-def in_turn(batch, count):
+def in_turn(batch: int, count: int) -> Callable:
   """`draw` of feeds.ResidentFeed that both sides can follow: rows one after the other."""
   def draw(key, step, size):
     del key
@@ -53,7 +58,8 @@ def in_turn(batch, count):
 class Ours:
   """Our loop from some parameters; `losses` of its steps."""
 
-  def __init__(self, config, model, params, normalizer, images, labels, augment=False):
+  def __init__(self, config: ConfigDict, model: cnn.Classifier, params: dict, normalizer: Normalizer, images: Images,
+               labels: Labels, augment: bool = False):
     light = config.data.augment.to_dict() if augment else {}
     trainer = training.trainer_of(model, normalizer, light, jax.random.key(0), params, **config.optimizer)
     self._feed = ResidentFeed(trainer, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
@@ -75,7 +81,8 @@ class Ours:
 class Peer:
   """PyTorch's loop on the same batches."""
 
-  def __init__(self, config, model, params, normalizer, images, labels, device, channels_last):
+  def __init__(self, config: ConfigDict, model: cnn.Classifier, params: dict, normalizer: Normalizer, images: Images,
+               labels: Labels, device: str, channels_last: bool):
     import torch
 
     from experiments import torch_classifier
@@ -104,7 +111,7 @@ class Peer:
         float(self._network(self._images[:self._batch])[0, 0])
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   config = classifier.get_config('tiny' if flags.quick else None)
   config.data.size, config.model.dropout = 32 if flags.quick else flags.size, 0.
   if flags.quick:

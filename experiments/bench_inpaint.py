@@ -13,13 +13,15 @@ import copy
 import os
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from absl import flags
 from flax.jax_utils import replicate
+from jaxtyping import Float
 
 from defect_jax import parallel
 from defect_jax.diffusion import pipeline, random_model, vocabulary
@@ -80,11 +82,15 @@ class Task:
     self.mask[side // 4:side // 2, side // 4:3 * side // 4] = True
     self.noise = rng.standard_normal((count, 2, side // 8, side // 8, 4)).astype(np.float32)
 
-  def lots(self, size):
+  def lots(self, size: int) -> list[slice]:
     return [slice(first, first + size) for first in range(0, self.setting.images, size)]
 
 
-def ours(model, setting, size, compiled):
+Fill = Callable[[Task], Float[np.ndarray, 'n s s 3']]
+Compiled = dict[str, float]  # seconds
+
+
+def ours(model: pipeline.Pipeline, setting: Setting, size: int, compiled: Compiled) -> Fill:
   """Function of a Task to images: text once, each distinct photo once, lots of `size`."""
   sampler = model.sampler((setting.side,) * 2, size, 'ddim', setting.steps, setting.guidance, 1.0, 'noise')
   context = model.encode_text([_PROMPT, ''])
@@ -101,7 +107,7 @@ def ours(model, setting, size, compiled):
   return run
 
 
-def flax_peer(model, setting, size, compiled):
+def flax_peer(model: pipeline.Pipeline, setting: Setting, size: int, compiled: Compiled) -> Fill:
   """diffusers' Flax pipeline as shipped, one device."""
   from diffusers import FlaxDDIMScheduler, FlaxStableDiffusionInpaintPipeline
   scheduler = FlaxDDIMScheduler.from_config(random_model.SCHEDULER)
@@ -124,7 +130,7 @@ def flax_peer(model, setting, size, compiled):
   return _warmed(run, setting, f'Flax, lots of {size}', compiled)
 
 
-def torch_peer(pipe, setting, size, compiled):
+def torch_peer(pipe: Any, setting: Setting, size: int, compiled: Compiled) -> Fill:
   """diffusers' PyTorch pipeline as shipped, all threads."""
   import torch
 
@@ -151,7 +157,7 @@ def _warmed(run, setting, name, compiled):
   return run
 
 
-def build_torch(setting, folder, device):
+def build_torch(setting: Setting, folder: str, device: str) -> Any:
   """PyTorch's pipeline of the model on a device, saved to `folder` before; the masked photo's latents have no width, so
   nothing is drawn for them and all sides compute the same."""
   os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
@@ -176,7 +182,8 @@ def build_torch(setting, folder, device):
   return pipe.to(device, getattr(torch, setting.dtype))
 
 
-def fastest(build, sizes, task, compiled):
+def fastest(build: Callable[[int, Compiled], Fill], sizes: Sequence[int], task: Task,
+            compiled: Compiled) -> tuple[Fill, int]:
   """The function of the lot size that is fastest by one call after a first one, and that size."""
   best = None
   for size in sizes:
@@ -190,7 +197,7 @@ def fastest(build, sizes, task, compiled):
   return best[1:]
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   rounds = 1 if flags.quick else flags.rounds
   side, images, steps = (64, 2, 2) if flags.quick else (flags.side, flags.images, flags.steps)
   setting = Setting(flags.model, side, images, steps, flags.guidance, flags.dtype)

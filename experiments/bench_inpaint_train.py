@@ -12,12 +12,14 @@ Compile time is left out and printed beside.
 
 import os
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
 import optax
 from absl import flags
+from jaxtyping import Array, Shaped
 
 from configs import inpaint_train
 from defect_jax import parallel
@@ -44,6 +46,8 @@ _BANK = 64  # areas
 _WARM = 8  # steps of each side before the clock: memory settles only after some
 _TOKENS = 600  # of the small vocabulary
 _RANK = 8  # of LoRA
+
+Bank = dict[str, Shaped[np.ndarray, 'n ...']]
 
 
 class Setting(NamedTuple):
@@ -74,7 +78,7 @@ def configs(setting: Setting, side: int, quick: bool) -> dict[str, dict]:
       {'width': 768, 'blocks': 12, 'heads': 12}, 49408, 77)
 
 
-def material(parts):
+def material(parts: dict[str, dict]) -> Bank:
   """A bank of drawn latents, as stages.bank makes it of photos."""
   rng, unet = np.random.default_rng(0), parts['unet']
   shape = (_BANK, unet['sample_size'], unet['sample_size'], unet['out_channels'])
@@ -84,7 +88,7 @@ def material(parts):
           'text': np.zeros(_BANK, np.int32)}
 
 
-def ours(setting, parts, bank):
+def ours(setting: Setting, parts: dict[str, dict], bank: Bank) -> tuple[Callable[[], Array], float]:
   """(function that makes a step, seconds it took to compile)."""
   model, settings = pipeline.random(parts, setting.dtype), inpaint_train.get_config().optimizer
   params = {part: random_model.init(like, 0) for part, like in pipeline.shapes(parts).items()}
@@ -117,7 +121,7 @@ class TorchPeer:
   """The same steps in PyTorch, by diffusers' modules as its training scripts use them: eager, autocast for bfloat16,
   PEFT's adapters for LoRA; `parameters`: of the UNet, its adapters among them."""
 
-  def __init__(self, setting, parts, bank, device):
+  def __init__(self, setting: Setting, parts: dict[str, dict], bank: Bank, device: str):
     os.environ.setdefault('DIFFUSERS_VERBOSITY', 'error')
     import diffusers
     import torch
@@ -185,7 +189,7 @@ class TorchPeer:
     return loss.item()
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   rounds, batch = (2, 4) if flags.quick else (flags.rounds, flags.batch)
   setting = Setting(flags.model, batch, flags.dtype, flags.lora, flags.again)
   bench.print_load()

@@ -8,13 +8,14 @@ call as such. Last line: `overhead` = split / joint of 64 px; ours is the split 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from configs import vae_split
@@ -37,7 +38,8 @@ def config_of(size: int, joint: bool, quick: bool) -> ConfigDict:
   return config
 
 
-def two_passes(outputs, losses, streams, params, batch, weight):
+def two_passes(outputs: Callable, losses: Mapping, streams: Mapping, params: dict, batch: dict,
+               weight: Float[Array, ' b']) -> tuple[dict, dict]:
   """routing.gradients by a full forward and backward pass for each loss; only for streams by kld and mse."""
   def total(params, factors):
     every = {**batch, **outputs(params)}
@@ -88,7 +90,7 @@ def call_times(rounds: int, calls: int = 50) -> bench.Times:
   return {f'an empty call by {name}': values / calls for name, values in times.items()}
 
 
-def main(flags):
+def main(flags: flags.FlagValues) -> None:
   if flags.quick:
     flags.sizes, flags.rounds, flags.per_turn = [32], 2, 1
   bench.print_load()

@@ -4,15 +4,21 @@ All is computed on the mirror image: there PyTorch pads 3 x 3 convolutions of st
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from flax import traverse_util
+from jaxtyping import Float
 from torch import nn
 from torch.nn import functional
 
 from defect_jax.models import vae as models_vae
+from defect_jax.models.normalization import Normalizer
+from defect_jax.models.vae import Vae
+from defect_jax.training.control import Control
 
+Tensors = Sequence[torch.Tensor]  # like the parameters of a network
 _ACTIVATIONS = {'silu': functional.silu, 'gelu': lambda x: functional.gelu(x, approximate='tanh'),
                 'relu': functional.relu, 'elu': functional.elu, 'tanh': torch.tanh}
 _LOGVAR_CENTER, _LOGVAR_REACH = -3.0, 5.0
@@ -23,19 +29,19 @@ _LARGEST_ERROR, _LARGEST_INTEGRAL = 1.0, 12.0
 class Block(nn.Module):
   """models.vae.Block."""
 
-  def __init__(self, width, act):
+  def __init__(self, width: int, act: Callable):
     super().__init__()
     self.Conv_0, self.Conv_1 = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
     self._act = act
 
-  def forward(self, x):
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
     return x + self.Conv_1(self._act(self.Conv_0(self._act(x))))
 
 
 class Encoder(nn.Module):
   """models.vae.Encoder; modules have the names of Flax's."""
 
-  def __init__(self, vae):
+  def __init__(self, vae: Vae):
     super().__init__()
     self._vae, self._act = vae, _ACTIVATIONS[vae.activation]
     befores = (vae.patch**2 * vae.channels, *vae.widths[1:-1])
@@ -46,7 +52,7 @@ class Encoder(nn.Module):
     features = vae.widths[-1] * _coarsest(vae)**2
     self.mean, self.logvar = nn.Linear(features, vae.latent), nn.Linear(features, vae.latent)
 
-  def forward(self, x):  # [B, C, S, S]
+  def forward(self, x: torch.Tensor) -> torch.Tensor:  # [B, C, S, S]
     x = functional.pixel_unshuffle(x, self._vae.patch)
     for stage in range(len(self._vae.widths) - 1):
       x = self._act(getattr(self, f'down_{stage}')(x))
@@ -59,7 +65,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
   """models.vae.Decoder."""
 
-  def __init__(self, vae):
+  def __init__(self, vae: Vae):
     super().__init__()
     self._vae, self._act = vae, _ACTIVATIONS[vae.activation]
     self._side = _coarsest(vae)
@@ -70,7 +76,7 @@ class Decoder(nn.Module):
       self.add_module(f'up_{stage}', nn.Conv2d(before, 4 * width, 3, padding=1))
     self.patches = nn.Conv2d(vae.widths[0], vae.patch**2 * vae.channels, 3, padding=1)
 
-  def forward(self, z):  # [B, Z]
+  def forward(self, z: torch.Tensor) -> torch.Tensor:  # [B, Z]
     x = self._act(self.spread(z)).reshape(-1, self._vae.widths[-1], self._side, self._side)
     for stage in range(len(self._vae.widths) - 1):
       for block in range(self._vae.blocks):
@@ -114,11 +120,10 @@ def _channel_first(array, axis, side):
 class Model(nn.Module):
   """Encoder and decoder with a copy of Flax parameters.
 
-  Args:
-    vae: models.vae.Vae, float32. params: its parameters. channels_last: memory layout of images and kernels.
+  channels_last: memory layout of images and kernels.
   """
 
-  def __init__(self, vae, params, channels_last):
+  def __init__(self, vae: Vae, params: dict, channels_last: bool):
     super().__init__()
     if len(vae.widths) < 2:
       raise ValueError('the peer needs at least two widths')
@@ -133,16 +138,16 @@ class Model(nn.Module):
         own[_torch_name(path)].copy_(torch.tensor(_reordered(path, np.asarray(leaf), self._vae).copy()))
     self.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
-  def as_flax(self, prefix, tensors):
+  def as_flax(self, prefix: str, tensors: Tensors) -> dict[str, np.ndarray]:
     """{path: NumPy array} in Flax's order of `tensors`, one for each parameter of `prefix` ('encoder', 'decoder')."""
     names = [f'{prefix}.{name}' for name, _ in getattr(self, prefix).named_parameters()]
-    found = dict(zip(names, tensors, strict=True))
+    by_name = dict(zip(names, tensors, strict=True))
     arrays = {}
     for path, shape in self._shapes.items():
       if path.startswith(prefix):
         places = _reordered(path, np.arange(math.prod(shape)).reshape(shape), self._vae)
         arrays[path] = np.empty(math.prod(shape), np.float32)
-        arrays[path][places.ravel()] = found[_torch_name(path)].detach().contiguous().numpy().ravel()
+        arrays[path][places.ravel()] = by_name[_torch_name(path)].detach().contiguous().numpy().ravel()
         arrays[path] = arrays[path].reshape(shape)
     return arrays
 
@@ -151,20 +156,18 @@ def _torch_name(path):
   return path.replace('/', '.').replace('.kernel', '.weight')
 
 
-def mirrored(images):
-  """`[N, S, S, C]`, NumPy, to a tensor `[N, C, S, S]` of the mirror images, or back."""
+def mirrored(images: Float[np.ndarray, 'b h w c'] | torch.Tensor) -> torch.Tensor | Float[np.ndarray, 'b h w c']:
+  """NumPy images to a tensor `[B, C, H, W]` of the mirror images, or back."""
   if isinstance(images, torch.Tensor):
     return np.flip(images.detach().numpy().transpose(0, 2, 3, 1), (1, 2))
   return torch.tensor(np.flip(np.asarray(images, np.float32), (1, 2)).transpose(0, 3, 1, 2).copy())
 
 
-def gradients(model, x, noise, scale):
+def gradients(model: Model, x: torch.Tensor, noise: torch.Tensor,
+              scale: float) -> tuple[dict[str, float], dict[str, Tensors]]:
   """Losses and the gradients of E1, E2 and D from one forward pass; the decoder is passed back once.
 
-  Args:
-    model: Model. x: standardised images `[B, C, S, S]`. noise: `[B, Z]`. scale: of the standardisation, a number.
-
-  Returns values {'kld', 'mse'}, numbers, and grads {stream: list of tensors like its parameters}.
+  x: standardised images `[B, C, S, S]`. noise: `[B, Z]`. scale: of the standardisation.
   """
   encoder, decoder = list(model.encoder.parameters()), list(model.decoder.parameters())
   mean, logvar = posterior = model.encoder(x)
@@ -182,15 +185,14 @@ def gradients(model, x, noise, scale):
 class Pi:
   """Policy `pi` of training.control for the streams E1, E2 and D, in Python's numbers, which is fastest on a CPU.
 
-  Args:
-    control: training.control.Control. targets: {'kld', 'mse'}, numbers that stay, so that there is no slew.
+  The targets stay, so there is no slew.
   """
 
-  def __init__(self, control, targets):
+  def __init__(self, control: Control, targets: dict[str, float]):
     self._control, self.targets, self._integral, self._smooth_mse = control, targets, 0.0, _LARGEST_ERROR
 
-  def __call__(self, values):
-    """(weights {'kld', 'mse'}, gains {stream}) after losses `values`."""
+  def __call__(self, values: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Weights of the losses and gains of the streams after losses `values`."""
     control, targets = self._control, self.targets
     error = {name: math.log(values[name] / target) for name, target in targets.items()}
     error = {name: min(max(e, -_LARGEST_ERROR), _LARGEST_ERROR) for name, e in error.items()}
@@ -209,19 +211,16 @@ class AdamShared:
 
   Parameters of a network become views of one vector, and so do the moments: on a CPU a few long operations are faster
   than torch._foreach_*, which goes through the tensors one by one.
-
-  Args:
-    model: Model. lr: {stream: rate}.
   """
 
-  def __init__(self, model, lr):
+  def __init__(self, model: Model, lr: Mapping[str, float]):
     self._lr, self._count = lr, 0
     self._vectors = {'E': _flattened(model.encoder), 'D': _flattened(model.decoder)}
     self._moments = {name: [torch.zeros_like(self._vectors[name[0]]) for _ in range(3)] for name in ('E1', 'E2', 'D')}
 
   @torch.no_grad()
-  def step(self, grads, weights, gains):
-    """Moves the parameters by grads {stream: list of tensors}."""
+  def step(self, grads: Mapping[str, Tensors], weights: Mapping[str, float], gains: Mapping[str, float]) -> None:
+    """Moves the parameters."""
     self._count += 1
     for name, tensors in grads.items():
       first, second, recent = self._moments[name]
@@ -273,13 +272,12 @@ def _flattened(module):
 class Peer:
   """A training run on photos that lie ready in memory; standardised once, not in every step.
 
-  Args:
-    vae: models.vae.Vae. params: its initial parameters. normalizer: Normalizer. images: `[N, S, S, C]`.
-    batch: photos a step; at most N. lr: {stream: rate}. control: training.control.Control, policy pi.
-    targets: {'kld', 'mse'}, numbers. channels_last: memory layout.
+  params: initial ones. batch: photos per step; at most all. lr: of each stream. control: policy pi. channels_last:
+  memory layout.
   """
 
-  def __init__(self, vae, params, normalizer, images, batch, lr, control, targets, channels_last):
+  def __init__(self, vae: Vae, params: dict, normalizer: Normalizer, images: Float[np.ndarray, 'n h w c'], batch: int,
+               lr: Mapping[str, float], control: Control, targets: dict[str, float], channels_last: bool):
     if control.policy != 'pi':
       raise ValueError(f'{control.policy}: the peer has the policy pi only')
     self.model = Model(vae, params, channels_last)
@@ -289,8 +287,8 @@ class Peer:
     self._control = Pi(control, targets)
     self._optimizer = AdamShared(self.model, lr)
 
-  def step(self, noise=None):
-    """One step; returns {'kld', 'mse'}, numbers."""
+  def step(self, noise: torch.Tensor | None = None) -> dict[str, float]:
+    """One step; returns its losses."""
     x = self._x
     if self._batch < len(x):
       x = x[torch.randperm(len(x))[:self._batch]]
