@@ -43,11 +43,17 @@ class Settings:
   features: bool = False
   network: Network | None = None
 
+  def trained_network(self) -> Network:
+    if self.network is None:
+      raise ValueError('this detector needs a network')
+    return self.network
+
 
 class Detector(Protocol):
   """Makes anomaly maps of tiles.
 
-  It is a flax.struct.dataclass, so a tree of arrays: these are arguments of the compiled program, not constants in it.
+  It is a dataclass registered with jax.tree_util.register_dataclass, so a tree of arrays: these are arguments of the
+  compiled program, not constants in it.
 
   Attributes:
     MAPS: names of its maps. NEEDS_NETWORK: whether Settings.network is used.

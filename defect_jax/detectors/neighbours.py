@@ -1,10 +1,10 @@
 """Distance to the nearest of a bank of patches of good tiles, on frozen features."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +21,8 @@ _MOST = 512  # tiles that patches come from
 _patch_features = jax.jit(features.patch_features)
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Neighbours:
   """PatchCore's idea (Roth et al. 2022) on VGG16, with patches drawn at random instead of its greedy coreset."""
   MAPS: ClassVar[Sequence[str]] = ('knn',)

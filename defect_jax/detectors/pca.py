@@ -1,9 +1,10 @@
 """Reconstruction by principal components of good tiles."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -13,7 +14,8 @@ from defect_jax.detectors import base, reconstruction
 from defect_jax.detectors.base import Network, Settings, Tiles
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Pca(reconstruction.Reconstruction):
   """Maps by at most `Settings.components` principal components."""
   MAPS: ClassVar[Mapping[str, str]] = {'pca': 'residual', 'pca_normalised': 'normalised'}

@@ -1,9 +1,9 @@
 """Anomaly maps by the difference of tiles and their reconstructions."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +17,8 @@ _CHUNK = 128  # tiles per call
 MOST = 2048  # tiles that spread and components come from
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Reconstruction:
   """Maps by a trained network; other ways to reconstruct derive from it.
 
@@ -31,14 +32,15 @@ class Reconstruction:
   params: Any
   vgg16: Any
   spread: Float[Array, 's s']
-  reconstruct: Callable = flax.struct.field(pytree_node=False)
-  blur: float = flax.struct.field(pytree_node=False)
-  layers: int = flax.struct.field(pytree_node=False)
+  reconstruct: Callable = dataclasses.field(metadata={'static': True})
+  blur: float = dataclasses.field(metadata={'static': True})
+  layers: int = dataclasses.field(metadata={'static': True})
 
   @classmethod
   def fit(cls, good: Tiles, settings: Settings) -> Self:
     good = base.draw(good, MOST, settings.seed)
-    return cls.by(settings.network, spread(settings.network, good, settings.blur), settings)
+    network = settings.trained_network()
+    return cls.by(network, spread(network, good, settings.blur), settings)
 
   @classmethod
   def by(cls, network: Network, spread: Float[np.ndarray, 's s'], settings: Settings) -> Self:
@@ -61,7 +63,7 @@ class Reconstruction:
 
   @classmethod
   def restore(cls, state: Mapping[str, np.ndarray], settings: Settings) -> Self:
-    return cls.by(settings.network, state['spread'], settings)
+    return cls.by(settings.trained_network(), state['spread'], settings)
 
 
 def spread(network: Network, good: Tiles, blur: float) -> Float[np.ndarray, 's s']:

@@ -38,8 +38,8 @@ def from_good(scores: Sequence[float], quantile: float, what: str) -> Threshold:
   source = f'quantile {quantile:g} of {count} {what}'
   if place < quantile * (count + 1):
     source += ', the largest of them, since they are too few for that quantile'
-  return Threshold(float(np.sort(scores)[place - 1]), source, float(beta.mean()),
-                   tuple(float(side) for side in beta.ppf((0.025, 0.975))))
+  low, high = beta.ppf((0.025, 0.975))
+  return Threshold(float(np.sort(scores)[place - 1]), source, float(beta.mean()), (float(low), float(high)))
 
 
 def by_hand(value: float, scores: Sequence[float]) -> Threshold:
