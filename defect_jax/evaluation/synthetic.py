@@ -1,7 +1,10 @@
 """Made defects on good images, with their masks: to tune a detector without a labelled defect."""
 
 import numpy as np
+from jaxtyping import Bool, Float
 from scipy import ndimage
+
+Image = Float[np.ndarray, 'h w c']
 
 KINDS = ('blotch', 'cutpaste')
 _LEAST, _LARGEST = 0.03, 0.25  # side of a defect over the image's shorter side
@@ -9,17 +12,13 @@ _STRENGTH = 0.1, 0.4  # how much a blotch is brighter or darker, in intensities
 _VISIBLE = 1 / 255  # a pixel that changes by less belongs to no mask
 
 
-def paste(image, rng):
-  """One made defect on a good image.
+def paste(image: Image, rng: np.random.Generator) -> tuple[Image, Bool[np.ndarray, 'h w'], str]:
+  """One made defect on a good image in [0, 1].
 
   Kinds, drawn by chance: `blotch`, a spot of noise that is smooth inside and has an irregular sharp edge, brighter or
   darker; `cutpaste`, a rectangle of the image itself set down elsewhere (Li et al. 2021, "CutPaste").
 
-  Args:
-    image: float32 `[h, w, C]` in [0, 1]. rng: NumPy generator.
-
-  Returns the image, its mask bool `[h, w]`, which holds every pixel that differs by at least a level of 8 bits, and the
-  kind.
+  Returns the image, its mask, which holds every pixel that differs by at least a level of 8 bits, and the kind.
   """
   kind = KINDS[int(rng.integers(len(KINDS)))]
   while True:  # a defect that nobody can see, such as a piece pasted on its like, is drawn again
