@@ -16,8 +16,8 @@ from absl import flags
 from PIL import Image
 
 from configs import generate as config_of
-from defect_jax.augmentation import production
-from defect_jax.tasks import generate
+from defect_jax.augmentation import production, samplers
+from defect_jax.augmentation.decoding import DecodingProduction
 from defect_jax.trained.vae import open_vae
 from experiments import bench, command
 
@@ -35,8 +35,10 @@ def main(flags: flags.FlagValues) -> None:
   vae = open_vae(flags.vae)
   photos = vae.photos()
   images = photos.images()
-  sampler = generate.sampler_of(config, vae.encode(images), images)
-  make = generate.maker(config, vae, sampler, photos)
+  sampler = samplers.make('interpolate', vae.encode(images), temperature=config.sampler.temperature,
+                          neighbours=config.sampler.neighbours, components=config.sampler.components, seed=config.seed,
+                          brightness=images.mean((1, 2, 3)))
+  make = DecodingProduction(vae.decode, sampler, photos, config.seed, {'class': 'made', 'model': flags.vae})
   key = jax.random.key(config.seed)
   decode_one = jax.jit(lambda index: vae.decode(sampler(jax.random.fold_in(key, index)[None]).z)[0])
 

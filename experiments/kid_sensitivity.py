@@ -40,7 +40,7 @@ def variants(vae: VaePredictor, photos: Images) -> Iterator[tuple[str, Images]]:
 def main(flags: flags.FlagValues) -> None:
   vae = open_vae(flags.vae)
   photos, config = vae.photos().images(), config_of.get_config()
-  real = generate.real_photos(vae, config.measure.part, defects=generate.kid_classes(config, vae))
+  real = generate.real_photos(vae, config.measure.part, defects=generate.kid_classes(vae, config.measure.kid_elpv))
   print('| images | KID |\n|---|---|')
   for words, images in variants(vae, photos):
     measures = generation.measure(np.float32(np.clip(images, 0, 1)), photos[:0], photos[:0], 0, real)

@@ -50,19 +50,17 @@ class InpaintProduction:
     self._encoded = collections.OrderedDict()
     self._decode = functools.lru_cache(_DECODED)(lambda row: sources[row].decode())
 
-  def compile(self) -> float:
-    """Compiles the sampler; returns the seconds that it took."""
-    return self._sampler.compile(*self._contexts.shape[1:]).compile_seconds
+  def compile(self) -> None:
+    """Compiles the sampler."""
+    self._sampler.compile(*self._contexts.shape[1:])
 
-  def check(self, root: Path, made: Sequence[Made]) -> None:
-    """Raises UserError if images in `root` were made of other photos, by other weights, or with other masks than this
-    would make of their indices. Masks are compared for a few images alone."""
-    for image in made:
-      source = self._sources[self._row(image.index)]
-      if (image.source, image.source_sha256, image.model) != (source.record.file, source.sha256, self.model.model):
-        raise UserError(f'image {image.index} was made of {image.source} by {image.model}, and now it would be made of '
-                        f'{source.record.file} by {self.model.model}; put photos and weights back as they were, or '
-                        'begin another run')
+  def origin(self, index: int) -> dict[str, str]:
+    """What production.refuse_others compares."""
+    source = self._sources[self._row(index)]
+    return {'source': source.record.file, 'source_sha256': source.sha256, 'model': self.model.model}
+
+  def check_masks(self, root: Path, made: Sequence[Made]) -> None:
+    """Raises UserError if images in `root` were made with other masks than they would be made with now; of a few."""
     for image in made[:_COMPARED]:
       if writer.is_whole(root / image.mask):
         placement = self._placement(image.index, (image.filter or {}).get('place', 0))

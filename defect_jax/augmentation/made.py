@@ -103,6 +103,7 @@ def _read(chosen, max_broken, data, notes):
       skipped.append(dataset.Skipped(f'{root}/{image.file}', sample.reason))
       dataset.check_skipped(skipped, len(chosen), max_broken)
       continue
+    assert sample.image is not None  # there is no reason not to have it
     images.append(sample.image[None])
     kept.append((label, f'{root}/{image.file}', image.source_sha256 or ''))
   labels, files, sha256 = ([row[column] for row in kept] for column in range(3))

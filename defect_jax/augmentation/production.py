@@ -10,17 +10,22 @@ import dataclasses
 import functools
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from concurrent import futures
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import UInt32
 
-from defect_jax.config import UserError
+from defect_jax import parallel
+from defect_jax.errors import UserError
 from defect_jax.imagesets import manifest, writer
 from defect_jax.runs.atomic import TEMPORARY, disk_full_named, write_atomic
+from defect_jax.runs.folder import Stopped, Workdir
+from defect_jax.runs.progress import ProgressBar
 
 # Of indices: as many images as writer.to_levels takes them, or dicts of several by keys of writer.FOLDERS that belong
 # together, and a dict per image with keys of a manifest line but `index`, `config_hash` and those of writer.FOLDERS.
@@ -39,6 +44,29 @@ class ShareProgress:
   done: int
   total: int
   whole: bool
+
+
+def run(workdir: Workdir, root: Path, count: int, chunk: int, make: Make, config_hash: str,
+        compile: Callable[[], Any], process: int = 0, processes: int = 1,
+        inspect: Callable[[Path, manifest.Made], dict[str, Any]] | None = None
+        ) -> tuple[ShareProgress, dict[str, Any]]:
+  """Calls `compile`, then `produce` for a run, and shows how far it is; also returns what the summary says of it.
+
+  Raises Stopped if the run was asked to stop, and what `produce` raises.
+  """
+  began = time.monotonic()
+  workdir.cut_back(-1)
+  compile()
+  compile_seconds = time.monotonic() - began
+  share = produce(root, count, chunk, make, config_hash, ProgressBar(workdir, 'image').record, process, processes,
+                  lambda: workdir.stop_requested, inspect)
+  if share.done < share.total:
+    raise Stopped(f'stopped at image {share.done} of {share.total}; the same command goes on')
+  seconds = time.monotonic() - began
+  rate = share.made / max(seconds - compile_seconds, 1e-9)
+  return share, {'steps': count, 'seconds': seconds, 'compile_seconds': compile_seconds, 'images_per_second': rate,
+                 'devices': parallel.devices(), 'platform': jax.default_backend(),
+                 'seconds_per_image': 1 / rate if rate else None}
 
 
 def produce(root: str | Path, count: int, chunk: int, make: Make, config_hash: str,

@@ -1,7 +1,6 @@
 """New defect photos by inpainting: an image set with manifest and differences, measured against real defects."""
 
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -19,8 +18,7 @@ from defect_jax.evaluation import generation
 from defect_jax.evaluation import inpainting as evaluation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import inpaint as report
-from defect_jax.runs.folder import Stopped, Workdir
-from defect_jax.runs.progress import ProgressBar
+from defect_jax.runs.folder import Workdir
 
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
@@ -56,9 +54,16 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       about={'sampler': sampling.name} | {key: sampling[key] for key in ('steps', 'guidance', 'strength')})
   root = workdir.path(writer.IMAGE_SET) if config.set is None else pathlib.Path(config.set)
   photo_folder = pathlib.Path(photo_folder)
-  summary = {'steps': config.count, 'skipped': len(skipped), 'skipped_photos': [*map(str, skipped)]}
-  summary |= _produce(workdir, root, make, photo_folder, config.count, config.batch, config_hash(config), config.share)
-  made = manifest.read_manifest(root) if summary['whole'] else []
+  own, share = config_hash(config), config.share
+  production.refuse_others(root, own, make.origin)
+  make.check_masks(root, [image for image in production.recorded(root).values() if image.config_hash == own])
+  progress, summary = production.run(workdir, root, config.count, config.batch, make, own, make.compile, share.process,
+                                     share.processes, inpainting.inspector(photo_folder))
+  if not progress.whole:
+    print('this share is made; the set is whole once those of the other processes are', flush=True)
+  summary |= {'images': progress.total, 'skipped': len(skipped), 'skipped_photos': [*map(str, skipped)],
+              'whole': progress.whole, 'model': model.model}
+  made = manifest.read_manifest(root) if progress.whole else []
   measure = config.measure
   summary |= evaluation.measure(made, root, photo_folder, config.defects, part, measure.part, measure.size, seed)
   filtered = [selection.passed(image.filter) for image in made if image.filter]
@@ -72,22 +77,3 @@ def _warn_of_long(model, texts):
   for text in texts:
     if lost := model.cut_off(text):
       logging.warning('the prompt %r is longer than the model reads; cut off: %r', text, lost)
-
-
-def _produce(workdir, root, make, photo_folder, count, batch, own, share) -> dict[str, Any]:
-  """Makes what is missing of the set; returns what the summary says of it. `own`: the config's hash."""
-  make.check(root, [image for image in production.recorded(root).values() if image.config_hash == own])
-  began = time.monotonic()
-  workdir.cut_back(-1)
-  compile_seconds = make.compile()
-  found = production.produce(root, count, batch, make, own, ProgressBar(workdir, 'image').record, share.process,
-                             share.processes, lambda: workdir.stop_requested, inpainting.inspector(photo_folder))
-  if found.done < found.total:
-    raise Stopped(f'stopped at image {found.done} of {found.total}; the same command goes on')
-  seconds = time.monotonic() - began
-  rate = found.made / max(seconds - compile_seconds, 1e-9)
-  if not found.whole:
-    print('this share is made; the set is whole once those of the other processes are', flush=True)
-  return {'seconds': seconds, 'compile_seconds': compile_seconds, 'images_per_second': rate,
-          'devices': parallel.devices(), 'platform': jax.default_backend(), 'images': found.total,
-          'whole': found.whole, 'seconds_per_image': 1 / rate if rate else None, 'model': make.model.model}
