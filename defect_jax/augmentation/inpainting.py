@@ -25,6 +25,7 @@ _KEPT = 64  # encoded photos in memory
 _DECODED = 4  # photos in memory; a large one takes 15 MB
 _COMPARED = 4  # masks of a set that goes on
 
+Indices = UInt32[np.ndarray, 'b']
 Files = dict[str, np.ndarray]  # arrays of an image by keys of writer.FOLDERS
 Line = dict[str, Any]  # keys of a manifest
 
@@ -62,13 +63,13 @@ class InpaintProduction:
   def check_masks(self, root: Path, made: Sequence[Made]) -> None:
     """Raises UserError if images in `root` were made with other masks than they would be made with now; of a few."""
     for image in made[:_COMPARED]:
-      if writer.is_whole(root / image.mask):
+      if writer.is_whole(path := root / str(image.mask)):
         placement = self._placement(image.index, (image.filter or {}).get('place', 0))
-        if not np.array_equal(writer.read_levels(root / image.mask) > 0, placement.soft_mask > 0):
+        if not np.array_equal(writer.read_levels(path) > 0, placement.soft_mask > 0):
           raise UserError(f'image {image.index} was made with another mask than it would be made with now; put '
                           'masks.file, or the masks of the photos, back as they were, or begin another run')
 
-  def __call__(self, indices: UInt32[np.ndarray, 'b']) -> tuple[list[Files], list[Line]]:
+  def __call__(self, indices: Indices) -> tuple[list[Files], list[Line]]:
     if self._select is None:
       (images,), lines = self._made(indices, 0)
       return images, lines
@@ -83,7 +84,7 @@ class InpaintProduction:
     images, lines = zip(*best, strict=True)
     return list(images), list(lines)
 
-  def _made(self, indices, place) -> tuple[list[list[Files]], list[Line]]:
+  def _made(self, indices: Indices, place: int) -> tuple[list[list[Files]], list[Line]]:
     """Every image's files for each candidate, and its line, of one place of each image."""
     placements = [self._placement(int(index), place) for index in indices]
     encoded, contexts = self._encode(placements), self._contexts[[int(index) % len(self._prompts) for index in indices]]
@@ -94,8 +95,9 @@ class InpaintProduction:
       made.append([placement.files(image) for placement, image in zip(placements, images, strict=True)])
     return made, [self._line(int(index), placement) for index, placement in zip(indices, placements, strict=True)]
 
-  def _selected(self, indices, place) -> list[tuple[Files, Line]]:
+  def _selected(self, indices: Indices, place: int) -> list[tuple[Files, Line]]:
     """Of each image's candidates in a place the one that the filter keeps, with its line."""
+    assert self._select is not None
     made, lines = self._made(indices, place)
     candidates = list(zip(*made, strict=True))
     kept, reasons = self._select([[(files['file'], files['mask'], line['source']) for files in of_image]
@@ -107,29 +109,29 @@ class InpaintProduction:
   def _row(self, index):
     return index // self._variants % len(self._sources)
 
-  def _placement(self, index, place) -> Placement:
+  def _placement(self, index: int, place: int) -> Placement:
     row = self._row(index)
     return self._place(np.random.default_rng([self._seed, index, place]), self._decode(row),
                        self._sources[row].record.file, self._prompts[index % len(self._prompts)][0])
 
-  def _encode(self, placements) -> list[Encoded]:
+  def _encode(self, placements: Sequence[Placement]) -> list[Encoded]:
     """A photo with the same crop and mask is encoded once."""
     canvases, keys = {}, []
     for placement in placements:
-      pixels = geometry.to_canvas(placement.photo, placement.canvas)
+      photo = geometry.to_canvas(placement.photo, placement.canvas)
       mask = geometry.mask_to_canvas(placement.soft_mask > 0, placement.canvas)
-      keys.append(hashlib.sha256(pixels.tobytes() + mask.tobytes()).digest())
-      canvases[keys[-1]] = pixels, mask
+      keys.append(hashlib.sha256(photo.tobytes() + mask.tobytes()).digest())
+      canvases[keys[-1]] = photo, mask
     if missing := [key for key in canvases if key not in self._encoded]:
-      pixels_and_masks = zip(*(canvases[key] for key in missing), strict=True)
-      encoded = self.model.encode_photos(*pixels_and_masks, self._sampler.needs_original)
+      pixels, masks = zip(*(canvases[key] for key in missing), strict=True)
+      encoded = self.model.encode_photos(pixels, masks, self._sampler.needs_original)
       self._encoded |= zip(missing, encoded, strict=True)
     of_placements = [self._encoded[key] for key in keys]
     while len(self._encoded) > _KEPT:
       self._encoded.popitem(last=False)
     return of_placements
 
-  def _line(self, index, placement) -> Line:
+  def _line(self, index: int, placement: Placement) -> Line:
     source = self._sources[self._row(index)]
     defect, prompt = self._prompts[index % len(self._prompts)]
     return {'class': defect, 'method': 'inpaint', 'seed': self._seed, 'source': source.record.file,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from jaxtyping import Float
 
 from defect_jax.data import dataset, photos, regions
 from defect_jax.data.sources import folder
@@ -44,7 +43,7 @@ def _known(defects, photo_folder):
   return known or defects
 
 
-def _real(classes, photo_folder, geometry, part) -> Float[np.ndarray, 'n s s 3']:
+def _real(classes, photo_folder, geometry, part):
   try:
     return dataset.load(source='folder', path=str(photo_folder), part=part, defects=classes, max_broken=1.,
                         **dataclasses.asdict(geometry)).images()
