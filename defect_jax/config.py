@@ -1,6 +1,6 @@
 """Configs: from a file and the command line, compared, hashed, as JSON.
 
-No jax here: a mistake is reported within a second, before anything heavy is imported or written.
+No JAX here: a mistake is reported within a second, before anything heavy is imported or written.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ def _argument(name, text, default):
 
 
 def parse_value(name: str, text: str, kind: type) -> Any:
-  """Text to bool, int, float (finite) or str; `name` and the text stand in the UserError for what does not fit."""
+  """Text to bool, int, float (finite) or str; raises UserError with `name` and the text for what is none."""
   try:
     if kind is bool:
       return {'true': True, '1': True, 'false': False, '0': False}[text.lower()]
@@ -110,8 +110,7 @@ def from_command_line(arguments: Sequence[str]) -> tuple[str, ConfigDict, list[s
     import_plugins(config.plugins)
   table = table_of(config)
   config = complete(config, table) if table else config
-  rest = _override(config, rest, {f'{name.rpartition(".")[0]}.{key.was}'.lstrip('.'): name
-                                  for name, key in flat_keys(table, config).items() if key.was})
+  rest = _override(config, rest, {_earlier(name, key): name for name, key in flat_keys(table, config).items()})
   return Path(file.partition(':')[0]).stem, config.lock(), rest
 
 
@@ -188,7 +187,7 @@ def _typed(group, name, flag, text):
 
 
 def _guessed(item):
-  """An item of a tuple whose default is empty or none, so tells no type: a whole number, a number, else a text."""
+  """An item of a tuple whose default is empty or none and has no type: a whole number, a number, else a text."""
   for kind in (int, float):
     with contextlib.suppress(ValueError):
       return kind(item)
@@ -210,7 +209,7 @@ def config_hash(config: ConfigDict, table: Table | None = None, made_sets: Seque
   `table`: by default that of the config's task.
   """
   keys = flat_keys(table_of(config) if table is None else table, config)
-  kept = {_hashed_name(name, keys.get(name)): value for name, value in flatten(config).items()
+  kept = {_earlier(name, keys.get(name)): value for name, value in flatten(config).items()
           if not _under(name, LOGGING) and not _left_out(keys.get(name), value)}
   kept |= {'made.sets': list(made_sets)} if made_sets else {}
   return hashlib.sha256(json.dumps(kept, sort_keys=True, separators=(',', ':')).encode()).hexdigest()
@@ -220,7 +219,8 @@ def _left_out(key, value):
   return key is not None and (key.path or (key.added and value == key.default))
 
 
-def _hashed_name(name, key):
+def _earlier(name, key):
+  """The dotted name that earlier versions had for a key, by which the hash knows it."""
   return f'{name.rpartition(".")[0]}.{key.was}'.lstrip('.') if key is not None and key.was else name
 
 
@@ -246,11 +246,9 @@ def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fix
 
 
 def resumable(saved: ConfigDict, new: ConfigDict, fixed: Iterable[str] = ()) -> None:
-  """Raises UserError naming the keys where a run of config `saved` cannot go on with config `new`.
+  """Raises UserError with the keys for which a run of config `saved` cannot go on with config `new`.
 
-  Args:
-    saved, new: configs.
-    fixed: keys of `steps` that a schedule depends on, so that they may not change either.
+  `fixed`: keys of `steps` that a schedule depends on, so that they may not change either.
   """
   if differ := changes(saved, new, MAY_CHANGE, fixed):
     raise UserError(f'the run has another config: {", ".join(differ)} differ; '

@@ -196,6 +196,19 @@ def test_config_hash_leaves_out_logging_and_paths():
   assert config_hash(same, TABLE) != hashed
 
 
+def test_a_renamed_key_is_known_by_its_earlier_name(tmp_path, monkeypatch):
+  (tmp_path / 'job.py').write_text('from ml_collections import ConfigDict\ndef get_config(arg=None):\n'
+                                   "  return ConfigDict({'task': 'own', 'data': {'lr': 3}})\n")
+  table = {'task': Key('own', Text()), 'data': {'rate': Key(1, Integer(), was='lr'), 'more': Key(2, Integer())}}
+  monkeypatch.setattr('defect_jax.config.table_of', lambda config: table)
+  assert read(tmp_path / 'job.py').to_dict() == {'task': 'own', 'data': {'rate': 3, 'more': 2}}
+  assert read(tmp_path / 'job.py', '--config.data.lr=5').data.rate == 5
+  assert read(tmp_path / 'job.py', '--config.data.rate=6').data.rate == 6
+  saved, new = ConfigDict({'task': 'own', 'data': {'lr': 3}}), read(tmp_path / 'job.py')
+  assert changes(saved, new) == []
+  assert changes(saved, read(tmp_path / 'job.py', '--config.data.rate=6')) == ['data.rate']
+
+
 def test_config_hash_of_later_versions_and_with_made_sets():
   config = ConfigDict({'data': {'path': '/a', 'size': 64, 'fit': 'crop', 'rate': 2}, 'made': {'sets': ('here',)}})
   before = {'data.size': 64, 'data.lr': 2}

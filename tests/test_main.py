@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +13,11 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from defect_jax import __version__, main
-from defect_jax.config import UserError, config_hash
+from defect_jax.config import UserError, config_hash, load
 from defect_jax.rules import Integer, Text
 from defect_jax.runs.atomic import DiskFull
 from defect_jax.runs.folder import Stopped, Workdir
-from defect_jax.schema import Key
+from defect_jax.schema import Key, flatten
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -204,6 +205,17 @@ def test_help(tmp_path, clean_env):
   assert done.returncode == 0
   assert '--workdir' in done.stdout
   assert '--config.targets.kld' in done.stdout
+
+
+def test_help_on_a_config_lists_every_key(tmp_path, clean_env):
+  done = run_command(['--config=configs/vae_joint.py:tiny', '--config.targets.kld=7', '--help'], tmp_path, clean_env)
+  assert (done.returncode, done.stderr) == (0, '')
+  lines = done.stdout.splitlines()
+  keys = [line.split()[0] for line in lines[lines.index('Keys of vae_joint:') + 1:] if re.match('  [a-z]', line)]
+  assert sorted(keys) == sorted(flatten(load('configs/vae_joint.py')))
+  assert lines[lines.index('  targets.kld = 7.0 nats per image') + 1] == (
+      '      a finite number above 0. Target of the KLD.')
+  assert run_command(['--config=none.py', '--help'], tmp_path, clean_env).returncode == 2
 
 
 def test_flags_are_checked_without_jax_and_tensorflow(tmp_path, clean_env):

@@ -109,6 +109,8 @@ class Loop:
       else:
         due = stop = False
       stop = stop or self.workdir.stop_requested
+      if stop:
+        self.workdir.status.update(state='stopping', step=step)
       if due or stop or last or step % self.schedule.checkpoint == 0:
         self._save(state, step, history, request)
         saved = step

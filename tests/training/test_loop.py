@@ -107,6 +107,7 @@ def test_a_stopped_run_goes_on_and_ends_equal(toy, tmp_path):
   toy.at[12] = lambda: setattr(toy.workdir, 'stop_requested', True)
   with pytest.raises(Stopped, match='stopped at step 12 of 20, saved; the same command goes on'):
     toy.run()
+  assert state_of(toy.workdir) == 'stopping'
   assert checkpoint.steps(toy.workdir)[-1] == 12
   again = Toy(tmp_path / 'run')
   state, history = again.run()
