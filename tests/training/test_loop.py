@@ -53,10 +53,8 @@ class Toy:
 
   def run(self):
     state, step, history, request = loop.resume(self.workdir, FRESH, HISTORY)
-    try:
+    with self.workdir.running():
       return self.loop.run(state, step, history, request)
-    finally:
-      self.workdir.close('finished')
 
   def ask(self, **request):
     self.workdir.requests_json.write_text(json.dumps(request))
@@ -101,13 +99,16 @@ def test_the_last_step_is_logged_evaluated_and_saved_whatever_the_schedule(tmp_p
   assert toy.evaluated == [total]
 
 
-def test_a_stopped_run_goes_on_and_ends_equal(toy, tmp_path):
+def test_a_stopped_run_goes_on_and_ends_equal(toy, tmp_path, monkeypatch):
   whole = Toy(tmp_path / 'whole')
   expected = whole.run()
   toy.at[12] = lambda: setattr(toy.workdir, 'stop_requested', True)
+  seen, save = [], checkpoint.save
+  monkeypatch.setattr(checkpoint, 'save', lambda *arguments: (seen.append(state_of(toy.workdir)), save(*arguments)))
   with pytest.raises(Stopped, match='stopped at step 12 of 20, saved; the same command goes on'):
     toy.run()
-  assert state_of(toy.workdir) == 'stopping'
+  assert seen[-1] == 'stopping' and state_of(toy.workdir) == 'stopped'
+  monkeypatch.undo()
   assert checkpoint.steps(toy.workdir)[-1] == 12
   again = Toy(tmp_path / 'run')
   state, history = again.run()
