@@ -39,8 +39,8 @@ def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[st
           'less good and defective photos overlap, the better.')])]),
       page.Section('All scores and baselines', [
           page.Text('Sorted by AUROC. The line in bold is the score that the config names. PCA, mean image and knn '
-                    '(nearest patches of good photos on frozen VGG16 features) are baselines: where one of them is on '
-                    'top, the VAE is not the best choice for these photos. F1 is at the threshold from good photos; '
+                    '(nearest patches of good photos on frozen VGG16 features) need no VAE: where one of them is on '
+                    'top, a VAE is not the best choice for these photos. F1 is at the threshold from good photos; '
                     'its maximum is chosen on the very labels it is measured by, so it is optimistic.'),
           page.Table(list(_table(summary)), ('Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)',
                                              'pixel AUROC', 'AUPRO'))]),
@@ -66,7 +66,10 @@ def _measured(summary):
            f'{percent(summary["false_alarms"])} of the good ones called defective; F1 {summary["f1"]:.2f}.')
   best = max(summary['scores'], key=lambda name: summary['scores'][name]['image_auroc'] or 0)
   if best != summary['score']:
-    yield f'The highest AUROC of the table is that of {best}, {summary["scores"][best]["image_auroc"]:.3f}.'
+    map_name, _, reduction = best.rpartition('_')
+    keys = f'score.map={map_name} --config.score.reduce={reduction}' if map_name else f'score.map={best}'
+    yield (f'The highest AUROC of the table is that of {best}, {summary["scores"][best]["image_auroc"]:.3f}; another '
+           f'run with --config.{keys} judges by it.')
 
 
 def threshold_words(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -36,6 +36,7 @@ def test_it_says_what_the_score_and_the_threshold_are_worth(page):
   assert 'AUROC 0.800 (0.750 to 0.850, 95 %) by residual_mean on the part dev' in page
   assert '25 % of the defective photos are found and 4 % of the good ones called defective; F1 0.40' in page
   assert 'The highest AUROC of the table is that of knn_max, 0.900' in page
+  assert 'another run with --config.score.map=knn --config.score.reduce=max judges by it' in page
   assert '5 % are expected above it (95 % interval 1 % to 13 %)' in page
   assert 'optimistic' in page and 'a&lt;b.png' in page and 'src="http' not in page
 

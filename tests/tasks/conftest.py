@@ -2,6 +2,7 @@
 
 import signal
 
+import anomaly_jobs
 import pytest
 from absl import flags
 from workdirs import SMALL
@@ -24,6 +25,14 @@ def stopped(job, monkeypatch):
       patch.setattr(Workdir, 'append_metrics', stopping)
       assert job(workdir, *arguments, **keywords) == 3
   return call
+
+
+@pytest.fixture(scope='session')
+def parts_photos(tmp_path_factory):
+  """Good photos and dents with masks, over all parts."""
+  root = tmp_path_factory.mktemp('anomaly') / 'photos'
+  anomaly_jobs.write_photos(root)
+  return root
 
 
 @pytest.fixture

@@ -1,68 +1,30 @@
 """The anomaly job on made photos: its figures, its threshold, its rows, what it refuses."""
 
+import functools
 import json
 import shutil
-import signal
 import types
 from pathlib import Path
 
+import anomaly_jobs
 import numpy as np
 import pytest
-from absl import flags
 from made_photos import bumps, write
 from PIL import Image
 from sklearn import metrics
 from workdirs import rows_of, summary_of
 
-from defect_jax import main
 from defect_jax.data import parts
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import detector
 from defect_jax.trained.vae import open_vae
 
-SMALL = ('--config.train.model.widths=4,8', '--config.train.model.latent=4', '--config.train.model.linear=false',
-         '--config.train.streams.E1.lr=0.002', '--config.train.streams.E2.lr=0.002',
-         '--config.train.streams.D.lr=0.006',
-         '--config.train.steps.total=30',
-         '--config.train.steps.log=10', '--config.train.steps.eval=30', '--config.train.steps.checkpoint=30',
-         '--config.baselines.bank=200', '--config.batch=16')
-
-
-def dented(seed):
-  """A photo with a bright square, and its mask."""
-  photo, mask = bumps(seed), np.zeros((32, 32), np.uint8)
-  top, left = np.random.default_rng(seed).integers(4, 22, 2)
-  mask[top:top + 6, left:left + 6] = 255
-  return np.where(mask > 0, 255, photo).astype(np.uint8), mask
-
-
-@pytest.fixture(scope='session')
-def parts_photos(tmp_path_factory):
-  """A folder in MVTec layout: 40 good photos and 24 dents with masks, over all parts."""
-  root = tmp_path_factory.mktemp('anomaly') / 'photos'
-  for number in range(40):
-    write(root / f'train/good/{number:03d}.png', bumps(number))
-  for number in range(24):
-    photo, mask = dented(1000 + number)
-    write(root / f'test/dent/{number:03d}.png', photo)
-    write(root / f'ground_truth/dent/{number:03d}_mask.png', mask)
-  return root
-
 
 @pytest.fixture(scope='module')
-def job(parts_photos, tmp_path_factory):
+def job(parts_photos):
   """Runs the job in this process: (workdir, further arguments) -> exit status."""
-  handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-  def call(workdir, *arguments, path=parts_photos):
-    flags.FLAGS.unparse_flags()
-    flags.FLAGS['workdir'].value = None
-    return main.main(['--config=configs/anomaly.py:tiny', f'--workdir={workdir}', '--config.data.source=folder',
-                      f'--config.data.path={path}', *SMALL, *arguments])
-
-  yield call
-  for number, handler in handlers.items():
-    signal.signal(number, handler)
+  with anomaly_jobs.handlers_kept():
+    yield functools.partial(anomaly_jobs.run, path=parts_photos)
 
 
 @pytest.fixture(scope='module')
