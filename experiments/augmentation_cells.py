@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from defect_jax.augmentation import cutpaste, production
-from defect_jax.data import dataset, parts, prepared, regions, samples, tiles
+from defect_jax.data import listing, parts, prepared, regions, samples, tiles
 from defect_jax.sweeps.job import Job
 
 # Arm: the image sets that it adds to real photos with classic augmentation.
@@ -129,7 +129,7 @@ class Cell:
 
   @functools.cached_property
   def _listed(self):
-    return dataset.list_photos(**{'path': None, **self.data})
+    return listing.list_photos(**{'path': None, **self.data})
 
   def groups(self) -> dict[str, str]:
     """{file: group} of all photos: which of them show one workpiece."""

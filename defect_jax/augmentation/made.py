@@ -99,7 +99,7 @@ def _read(chosen, max_broken, data, notes):
     record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file)
     whole = image.method in _OF_WHOLE_PHOTOS
     sample = samples.read(record, tiles.Tiling(geometry if whole else regions.Geometry.of(data, region='full')))
-    if sample.reason:
+    if sample.image is None:
       skipped.append(dataset.Skipped(f'{root}/{image.file}', sample.reason))
       dataset.check_skipped(skipped, len(chosen), max_broken)
       continue

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from concurrent import futures
+from typing import Any
 
 import numpy as np
 import threadpoolctl
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 
 from defect_jax.config import UserError
-from defect_jax.data import dataset, parts, photos
+from defect_jax.data import dataset, listing, parts, photos
 from defect_jax.data.parts import GOOD
 from defect_jax.data.salience import Salience
 
@@ -54,7 +55,7 @@ class Crop:
   context: tuple[float, float]
   share: tuple[float, float]
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for key, least in (('context', 1), ('share', 0)):
       pair = getattr(self, key)
       if len(pair) != 2 or not least <= pair[0] <= pair[1] or pair[1] == 0:
@@ -62,15 +63,15 @@ class Crop:
 
 
 def records(*, source: str, part: str, classes: Sequence[str], few_shot: int, seed: int,
-            path: str | os.PathLike | None = None, **others) -> tuple[dict[str, list[parts.Record]], list[str]]:
+            path: str | os.PathLike | None = None, **others: Any) -> tuple[dict[str, list[parts.Record]], list[str]]:
   """The records of a part to use, by class, and notes; opens no photo. The values of a config's `data` group.
 
   `few_shot`: so many of each defect class, drawn by `seed`; 0 takes all, and good photos are all taken anyway.
   Raises UserError for a class that is not there or has a single photo, which leaves nothing to vary.
   """
-  listed, chosen, notes = dataset.list_photos(source, path, **others), {}, []
+  listed, chosen, notes = listing.list_photos(source, path, **others), {}, []
   for name in classes:
-    chosen[name], more = dataset.choose(listed, part, (name,), 0 if name == GOOD else few_shot, seed)
+    chosen[name], more = listing.choose(listed, part, (name,), 0 if name == GOOD else few_shot, seed)
     notes += more
   return chosen, notes
 
@@ -101,7 +102,7 @@ def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], vi
 class _Sides:
   """Sides of the squares around defects so far, over the photo's shorter side."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self.known = []
 
 
@@ -157,7 +158,7 @@ def _of_photo(record, count, view, rng, typical, salience):
       side = min(max(round(share * shorter), min(view.size, shorter)), shorter)
       boxes = [tuple(int(rng.integers(0, length - side + 1)) for length in shape) + (side,)
                for _ in range(_BOXES if unmarked else 1)]
-      box = max(boxes, key=lambda box: _peak(where[_cut(box)])) if unmarked else boxes[0]
+      box = boxes[0] if where is None else max(boxes, key=lambda box: _peak(where[_cut(box)]))
     area = _area(photo, mask if defects else None, where, box, view.size, record)
     areas.append((area, box[2] / shorter, bool(defects)))
   return areas

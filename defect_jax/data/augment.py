@@ -3,39 +3,38 @@
 import dm_pix as pix
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
 
-def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, turn=False, rotate=0.0, shift=0,
-            brightness=0.0, contrast=0.0):
+def augment(images: Float[Array, 'b h w c'], keys: Key[Array, 'b'], *, flip_horizontal: bool = False,
+            flip_vertical: bool = False, turn: bool = False, rotate: float = 0.0, shift: int = 0,
+            brightness: float = 0.0, contrast: float = 0.0) -> Float[Array, 'b h w c']:
   """Flips, turns, shifts and brightens each image by its own key, so that the result depends on neither batch nor
   device.
 
   Args:
-    images: float32 `[B, H, W, C]` in [0, 1].
-    keys: PRNG keys `[B]`.
+    images: in [0, 1]; with everything off they are returned as they are.
     flip_horizontal, flip_vertical: whether to mirror half of the images left to right, top to bottom.
-    turn: whether to turn each image by 0, 90, 180 or 270 degrees; H and W are equal then.
-    rotate: largest rotation in degrees either way; what comes in from outside is the reflected image.
-    shift: largest shift in pixels along each axis, below H and W; what comes in from outside is the reflected image.
+    turn: whether to rotate each image by 0, 90, 180 or 270 degrees; it must be square then.
+    rotate: largest rotation in degrees either way; what comes in is the reflected image.
+    shift: largest shift in pixels along each axis, below the side; what comes in is the reflected image.
     brightness: largest amount added or taken away; the result is clipped to [0, 1].
     contrast: largest factor above or below 1, less 1, of the differences from the image's mean; likewise clipped.
-
-  Returns float32 `[B, H, W, C]`; with everything off `images` itself.
   """
   if not (flip_horizontal or flip_vertical or turn or rotate or shift or brightness or contrast):
     return images
 
-  def one(image, key):
+  def augmented(image, key):
     flip_x, flip_y, move, light = jax.random.split(key, 4)
     if flip_horizontal:
       image = pix.random_flip_left_right(flip_x, image)
     if flip_vertical:
       image = pix.random_flip_up_down(flip_y, image)
     # 4: below that a fold is the split of that number, whose flip would go with one direction of the rotation.
-    for_turn, for_angle, for_contrast = (jax.random.fold_in(key, number) for number in (0, 4, 2))
+    for_rot90, for_angle, for_contrast = (jax.random.fold_in(key, number) for number in (0, 4, 2))
     if turn:
-      by = jax.random.randint(for_turn, (), 0, 4)
-      image = jax.lax.switch(by, [lambda x, k=k: pix.rot90(x, k) for k in range(4)], image)
+      count = jax.random.randint(for_rot90, (), 0, 4)
+      image = jax.lax.switch(count, [lambda x, k=k: pix.rot90(x, k) for k in range(4)], image)
     if rotate:
       angle = jax.random.uniform(for_angle, minval=-rotate, maxval=rotate)
       image = pix.rotate(image, jnp.deg2rad(angle), mode='mirror')
@@ -49,26 +48,23 @@ def augment(images, keys, *, flip_horizontal=False, flip_vertical=False, turn=Fa
       image = jnp.clip(pix.adjust_contrast(image, factor), 0, 1)
     return image
 
-  return jax.vmap(one)(images, keys)
+  return jax.vmap(augmented)(images, keys)
 
 
-def blotch(images, keys, *, strength, grain):
+def noise_patch(images: Float[Array, 'b h w c'], keys: Key[Array, 'b'], *, strength: float, grain: int,
+                ) -> Float[Array, 'b h w c']:
   """Adds smooth noise to a random area of each image: what a denoising training teaches a model to leave out.
 
   The noise of an image is normal on a grid of `grain` px, interpolated, as strong as `strength` times a random share,
   and present where a second such noise is above 0, so that its edges are sharp (after Kascenas et al. 2022, "Denoising
   Autoencoders for Unsupervised Anomaly Detection in Brain MRI", who add it everywhere).
-
-  Args:
-    images: float32 `[B, H, W, C]` in [0, 1]. keys: PRNG keys `[B]`. strength: largest standard deviation, in
-      intensities; 0 leaves the images as they are. grain: px.
-
-  Returns float32 `[B, H, W, C]`, clipped to [0, 1] where anything is added.
+  strength: largest standard deviation, in intensities of [0, 1]; 0 leaves the images as they are. grain: px. What is
+  added to is clipped to [0, 1].
   """
   if not strength:
     return images
 
-  def one(image, key):
+  def with_patch(image, key):
     height, width, channels = image.shape
     for_noise, for_area, for_strength, for_shift = jax.random.split(key, 4)
     coarse = -(-height // grain) + 1, -(-width // grain) + 1
@@ -82,4 +78,4 @@ def blotch(images, keys, *, strength, grain):
     noise = strength * jax.random.uniform(for_strength) * smooth(for_noise, channels)
     return jnp.clip(image + jnp.where(smooth(for_area, 1) > 0, noise, 0), 0, 1)
 
-  return jax.vmap(one)(images, keys)
+  return jax.vmap(with_patch)(images, keys)

@@ -5,32 +5,29 @@ A batch is {'image': float32 [B, S, S, C] in [0, 1], 'weight': float32 [B] (0 fo
 
 import contextlib
 import functools
+from collections.abc import Iterator
 
 import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int, Key, Shaped
 
 from defect_jax.data import dataset
 
 _LAST_STEP = 2**31 - 1
+Step = int | Int[Array, '']
 
 
-def slots(key, step, batch, count):
+def slots(key: Key[Array, ''], step: Step, batch: int, count: int) -> tuple[Int[Array, 'b'], Float[Array, 'b']]:
   """Which photo each slot of a step's batch takes.
 
   Position p = step * batch + slot walks through one permutation of the photos an epoch, keyed by (key, epoch), so
   every epoch takes each photo once and a batch may straddle two epochs. A batch larger than the set takes every photo
   once each step; its other slots are padding.
 
-  Args:
-    key: PRNG key.
-    step: integer or traced integer below 2**31.
-    batch: slots a step, static. step * batch / count and batch * count must stay below 2**32.
-    count: photos, static.
-
-  Returns indices int32 `[batch]` and weights float32 `[batch]`; padding has index 0 and weight 0.
+  step is below 2**31; step * batch / count and batch * count must stay below 2**32. batch and count (of photos) are
+  static. Returns indices and weights; padding has index 0 and weight 0.
   """
   slot = jnp.arange(batch, dtype=jnp.uint32)
   if batch > count:
@@ -46,14 +43,12 @@ def slots(key, step, batch, count):
   return shuffles[offset // count, offset % count].astype(jnp.int32), jnp.ones(batch, jnp.float32)
 
 
-def balanced(key, step, batch, members, counts):
+def balanced(key: Key[Array, ''], step: Step, batch: int, members: Int[Array, 'k m'], counts: Int[Array, 'k'],
+             ) -> tuple[Int[Array, 'b'], Float[Array, 'b']]:
   """Which photo each slot takes where every class shall come as often: classes in turn, then any photo of the class.
 
-  Args:
-    key: PRNG key. step: integer or traced integer. batch: slots a step, static.
-    members: int32 `[K, M]`, the photos of each class in its first `counts[k]` places. counts: int32 `[K]`, above 0.
-
-  Returns indices int32 `[batch]` and weights float32 `[batch]`, all 1. A slot's photo depends on key, step and slot.
+  members: the photos of class k in the first `counts[k]` places, of which there is at least one. Returns indices and
+  weights, all 1. A slot's photo depends on key, step and slot.
   """
   slot = jnp.arange(batch, dtype=jnp.uint32)
   step, classes = jnp.asarray(step).astype(jnp.uint32), len(members)
@@ -72,14 +67,14 @@ def members_of(labels: Int[np.ndarray, 'n']) -> tuple[Int[Array, 'k m'], Int[Arr
   return jnp.asarray(members), jnp.asarray([len(own) for own in by_class], jnp.int32)
 
 
-def gather(images, indices, weights):
-  """Batch of rows of a resident set, float32 in [0, 1] or uint16 `[N, S, S, C]`; runs inside jit.
+def gather(images: Shaped[Array, 'n s s c'], indices: Int[Array, 'b'], weights: Float[Array, 'b']) -> dict[str, Array]:
+  """The batch of some photos of a resident set, float32 in [0, 1] or uint16; runs inside jit.
 
   uint16 halves the memory. Its conversion gives the same bits by itself, but a compiler may fuse it into what follows
   with other rounding: keep float32 where a streamed run must be matched bit for bit.
   """
-  rows = images[indices]
-  image = rows if rows.dtype == jnp.float32 else dataset.as_float(rows)
+  image = images[indices]
+  image = image if image.dtype == jnp.float32 else dataset.as_float(image)
   return {'image': image, 'weight': weights, 'index': indices}
 
 
@@ -89,29 +84,30 @@ class Streamed:
   Reads ahead in threads by grain. `close` ends them.
   """
 
-  def __init__(self, photo_set, key, batch, start_step=0, threads=2, ahead=4):
-    self._set = photo_set
-    self._slots = jax.jit(functools.partial(slots, batch=batch, count=len(photo_set)))
+  def __init__(self, photos: dataset.Dataset, key: Key[Array, ''], batch: int, start_step: int = 0, threads: int = 2,
+               ahead: int = 4):
+    self._photos = photos
+    self._slots = jax.jit(functools.partial(slots, batch=batch, count=len(photos)))
     self._key = jax.device_get(jax.random.key_data(key))
     self._impl = jax.random.key_impl(key)
     steps = grain.MapDataset.range(start_step, _LAST_STEP).map(self._read)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
     self._batches = iter(steps.to_iter_dataset(options))
 
-  def __iter__(self):
+  def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
     return self
 
-  def __next__(self):
+  def __next__(self) -> dict[str, np.ndarray]:
     return next(self._batches)
 
-  def close(self):
+  def close(self) -> None:
     self._batches.close()
 
   def _read(self, step):
     with _on_host():
       key = jax.random.wrap_key_data(self._key, impl=self._impl)
       indices, weights = jax.device_get(self._slots(key, np.uint32(step)))
-    image = np.stack([dataset.as_float(self._set[index]) for index in indices.tolist()])
+    image = np.stack([dataset.as_float(self._photos[index]) for index in indices.tolist()])
     return {'image': image, 'weight': weights, 'index': indices}
 
 

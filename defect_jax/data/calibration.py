@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from defect_jax.config import UserError
-from defect_jax.data import dataset, parts
+from defect_jax.data import listing, parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ def split(records: Sequence[parts.Record], *, defects: Sequence[str] = (), few_s
   good = {part: [record for record in records if record.label == 'good' and record.part == part]
           for part in parts.PARTS}
   defective = [record for record in records if record.label != 'good']
-  dataset.check_classes(defects, defective)
+  listing.check_classes(defects, defective)
   train, calibrate, test = good['pool'], good['dev'], good['final']
   if len(train) < 2 or not calibrate:
     raise UserError(f'data: {len(train)} good photos in part pool, to train on, and {len(calibrate)} in part dev, for '

@@ -2,18 +2,16 @@
 
 import dataclasses
 import hashlib
-import inspect
 import itertools
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int, Shaped, UInt16
 
-from defect_jax.config import UserError, nearest
-from defect_jax.data import parts, photos, prepared, regions
-from defect_jax.registry import SOURCES
+from defect_jax.config import UserError
+from defect_jax.data import listing, parts, photos, prepared, regions
 
 _LEAST_SEEN = 0.5  # of a marked defect; photos that show less are reported
 
@@ -24,7 +22,7 @@ class Skipped:
   file: str
   reason: str
 
-  def __str__(self):
+  def __str__(self) -> str:
     return f'skipped {self.file}: {self.reason}'
 
 
@@ -35,21 +33,23 @@ class Dataset(Protocol):
   sha256: of each photo's file; of a made image that of its source, '' where it has none. skipped: photos left out.
   notes: further lines for the user. nbytes: of all images as uint16, half as many as of float32.
   """
-  labels: Sequence
-  files: Sequence[str]
-  groups: Sequence[str]
-  sha256: Sequence[str]
-  skipped: Sequence[Skipped]
-  notes: Sequence[str]
-
+  @property
+  def labels(self) -> Sequence: ...
+  @property
+  def files(self) -> Sequence[str]: ...
+  @property
+  def groups(self) -> Sequence[str]: ...
+  @property
+  def sha256(self) -> Sequence[str]: ...
+  @property
+  def skipped(self) -> Sequence[Skipped]: ...
+  @property
+  def notes(self) -> Sequence[str]: ...
   @property
   def shape(self) -> tuple[int, ...]: ...
-
   @property
   def nbytes(self) -> int: ...
-
   def __len__(self) -> int: ...
-
   def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']: ...
 
   def images(self) -> Float[np.ndarray, 'n s s c']:
@@ -79,7 +79,7 @@ class Prepared:
   skipped: tuple[Skipped, ...] = ()
   notes: tuple[str, ...] = ()
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.rows)
 
   def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']:
@@ -115,7 +115,7 @@ class InMemory:
   skipped: tuple[Skipped, ...] = ()
   notes: tuple[str, ...] = ()
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.pixels)
 
   def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']:
@@ -159,8 +159,11 @@ class InMemory:
   @classmethod
   def joined(cls, datasets: Sequence['InMemory']) -> 'InMemory':
     """All photos of some sets of numbered classes, without masks."""
-    texts = ([*itertools.chain(*(getattr(of, name) for of in datasets))] for name in ('files', 'groups', 'sha256'))
-    return cls(np.concatenate([of.pixels for of in datasets]), np.concatenate([of.labels for of in datasets]), *texts)
+    def texts(name):
+      return [text for of in datasets for text in getattr(of, name)]
+
+    return cls(np.concatenate([of.pixels for of in datasets]), np.concatenate([of.labels for of in datasets]),
+               texts('files'), texts('groups'), texts('sha256'))
 
 
 def as_float(images: UInt16[Array | np.ndarray, '*shape']) -> Float[Array | np.ndarray, '*shape']:
@@ -203,16 +206,10 @@ def lines(*datasets: Dataset) -> list[str]:
   return [*dict.fromkeys(str(line) for of in datasets for line in (*of.skipped, *of.notes))]
 
 
-def list_photos(source: str, path: str | os.PathLike | None = None, **own) -> list[parts.Record]:
-  """The record of every photo of a source; opens none. Of `own` the source takes what its `list` names."""
-  listing = SOURCES[source].list
-  return listing(path, **{name: own[name] for name in inspect.signature(listing).parameters if name in own})
-
-
 def load(*, source: str, part: str, path: str | os.PathLike | None = None, defects: Sequence[str] | None = None,
          few_shot: int | None = None, max_broken: float = 0.01, seed: int = 0,
          records: Collection[parts.Record] | None = None, cache: str | os.PathLike | None = None,
-         **others) -> Prepared:
+         **others: Any) -> Prepared:
   """Opens the photos that the values of a config's `data` group describe, sorted by file; decodes no others.
 
   Args:
@@ -226,8 +223,8 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   if part not in parts.PARTS:
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')
   geometry = regions.Geometry.of(others)
-  listed = list_photos(source, path, **others) if records is None else records
-  chosen, notes = choose(listed, part, defects, few_shot, seed)
+  listed = listing.list_photos(source, path, **others) if records is None else records
+  chosen, notes = listing.choose(listed, part, defects, few_shot, seed)
   fingerprints, unreadable = _fingerprints(chosen)
   check_skipped(unreadable, len(chosen), max_broken)
   if len(fingerprints) < 2:
@@ -240,10 +237,11 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   check_skipped(skipped, len(chosen), max_broken)
   if len(kept) < 2:
     raise UserError(f'data: only {len(kept)} usable photo in part {part}; at least 2 are needed')
-  return Prepared(images, rows, (len(kept), geometry.size, geometry.size, geometry.channels),
-                  *([getattr(entry, name) for entry in kept] for name in ('label', 'file', 'group', 'sha256')),
-                  np.array([entry.box for entry in kept], np.int64).reshape(-1, 4), skipped,
-                  (*notes, *_cut_off([entry for entry in kept if entry.seen < _LEAST_SEEN], geometry)))
+  return Prepared(
+      images, rows, (len(kept), geometry.size, geometry.size, geometry.channels), [entry.label for entry in kept],
+      [entry.file for entry in kept], [entry.group for entry in kept], [entry.sha256 for entry in kept],
+      np.array([entry.box for entry in kept], np.int64).reshape(-1, 4), skipped,
+      (*notes, *_cut_off([entry for entry in kept if entry.seen < _LEAST_SEEN], geometry)))
 
 
 def _cut_off(entries, geometry):
@@ -253,42 +251,6 @@ def _cut_off(entries, geometry):
   remedy = 'take a larger data.box' if geometry.region == 'box' else 'data.fit=pad shows all of a photo'
   return [f'{entries[0].file}: less than half of its marked defect lies in what is looked at '
           f'({len(entries)} such {"photo" if len(entries) == 1 else "photos"}); {remedy}']
-
-
-def choose(listed: Iterable[parts.Record], part: str, classes: Sequence[str] | None, few_shot: int | None, seed: int,
-           ) -> tuple[list[parts.Record], list[str]]:
-  """The records of a listing to use, sorted by file, and notes; arguments and errors as of `load`."""
-  if classes is not None:
-    check_classes(classes, listed)
-    if not classes:
-      raise UserError(f'data.defects: names no class; the photos have {", ".join(labels_of(listed))}')
-    listed = [record for record in listed if record.label in classes]
-  in_part = {record.file: record for record in listed if record.part == part}
-  what = 'photo' if classes is None else f'photo of {", ".join(classes)}'
-  if len(in_part) < 2:
-    raise UserError(f'data: {len(in_part) or "no"} {what} in part {part} ({len(listed)} in all parts); '
-                    'at least 2 are needed')
-  if few_shot == 1:
-    raise UserError(f'data: 1 {what} in part {part} is asked for; at least 2 are needed')
-  if not few_shot:
-    return [in_part[file] for file in sorted(in_part)], []
-  notes = []
-  if few_shot > len(in_part):
-    notes.append(f'data.few_shot asks for {few_shot}; part {part} has {len(in_part)}, all are used')
-  return [in_part[file] for file in parts.choose_few(in_part.values(), few_shot, seed)], notes
-
-
-def labels_of(records: Iterable[parts.Record]) -> list[str]:
-  """The classes of records, sorted."""
-  return sorted({record.label for record in records})
-
-
-def check_classes(names: Iterable[str], records: Iterable[parts.Record], key: str = 'data.defects') -> None:
-  """Raises UserError for a class that no record is of; `key` is that of the config that names the classes."""
-  known = labels_of(records)
-  for name in names:
-    if name not in known:
-      raise UserError(f'{key}: no class {name!r}; the photos have {", ".join(known)}{nearest(name, known)}')
 
 
 def _fingerprints(chosen):

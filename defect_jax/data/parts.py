@@ -53,7 +53,7 @@ def choose_few(records: Iterable[Record], count: int, seed: int) -> list[str]:
   for place, record in enumerate(sorted(records, key=lambda record: _shuffled(record.file, seed))):
     turns[record.file] = drawn[record.group], place
     drawn[record.group] += 1
-  return sorted(sorted(turns, key=turns.get)[:count])
+  return sorted(sorted(turns, key=lambda file: turns[file])[:count])
 
 
 def _shuffled(file, seed):

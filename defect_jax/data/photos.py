@@ -1,6 +1,6 @@
 """Decodes photos as cameras and inspection stations write them, and scales them.
 
-Formats are told by their content, never by the file's name. What Pillow can't do without loss (16-bit RGB, odd bit
+The content tells the format, never the file's name. What Pillow can't do without loss (16-bit RGB, odd bit
 depths) goes through imagecodecs and tifffile. Alpha is dropped, not composited: the colours are what the camera
 measured, transparency is only about display.
 """
@@ -13,8 +13,10 @@ import pathlib
 import imagecodecs
 import numpy as np
 import tifffile
+from jaxtyping import Bool, Float, Shaped
 from PIL import Image
 
+Photo = Shaped[np.ndarray, 'h w *c']  # as decoded: uint8 or uint16 over its full range, grey or of 3 colours
 MIN_SIDE = 8  # px; below this there is nothing to learn and a file is rather a tracking pixel or a mistake
 
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -32,7 +34,7 @@ logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # it logs each damaged
 class PhotoError(Exception):
   """A photo that can't be used; `reason` is a short clause such as 'is empty (0 bytes)'."""
 
-  def __init__(self, name, reason):
+  def __init__(self, name: str, reason: str):
     super().__init__(f'{name}: {reason}')
     self.name = name
     self.reason = reason
@@ -42,7 +44,7 @@ class PhotoError(Exception):
     return self.reason if self.name == name else str(self)
 
 
-def read(path, name):
+def read(path: str | os.PathLike, name: str) -> bytes:
   """Returns the file's bytes; raises PhotoError when it can't be read."""
   try:
     return pathlib.Path(path).read_bytes()
@@ -50,14 +52,8 @@ def read(path, name):
     raise PhotoError(name, f'cannot be read: {error.strerror or error}') from error
 
 
-def decode(source, name):
-  """Decodes one photo, upright.
-
-  Args:
-    source: path, or the file's bytes.
-    name: what error messages call it.
-
-  Returns uint8 or uint16 over its full range, `[H, W]` when grey and `[H, W, 3]` when colour.
+def decode(source: str | os.PathLike | bytes, name: str) -> Photo:
+  """Decodes one photo, a path or the file's bytes, upright; `name` is what error messages call it.
 
   Raises PhotoError for an empty, truncated or damaged file, for what is no PNG, JPEG, BMP or TIFF, for several pages,
   for floating point or signed values, and for less than MIN_SIDE pixels a side.
@@ -80,8 +76,8 @@ def decode(source, name):
   return np.ascontiguousarray(array)
 
 
-def to_channels(array, channels):
-  """uint8 or uint16 `[H, W]` or `[H, W, 3]` to float32 `[H, W, channels]` in [0, 1]; grey is Rec. 601 luma."""
+def to_channels(array: Photo, channels: int) -> Float[np.ndarray, 'h w c']:
+  """A decoded photo in [0, 1], with 1 or 3 channels; grey is Rec. 601 luma."""
   full_scale = np.float32(np.iinfo(array.dtype).max)
   image = array.astype(np.float32) / full_scale
   if image.ndim == 2:
@@ -89,13 +85,13 @@ def to_channels(array, channels):
   return image if channels == 3 else grey(image)[..., None]
 
 
-def grey(image):
-  """Rec. 601 luma `[...]` of RGB `[..., 3]`."""
+def grey(image: Float[np.ndarray, '*shape 3']) -> Float[np.ndarray, '*shape']:
+  """Rec. 601 luma of RGB."""
   return image @ _LUMA
 
 
-def scale(image, size):
-  """Scales a float32 image `[H, W, C]` in [0, 1] to `size`, a side or (height, width).
+def scale(image: Float[np.ndarray, 'h w c'], size: int | tuple[int, int]) -> Float[np.ndarray, 'h2 w2 c']:
+  """Scales an image in [0, 1] to `size`, a side or (height, width).
 
   Smaller: each new pixel is the exact mean over the area it covers, fractions of pixels included. Larger, be it on one
   side: bicubic, clipped to [0, 1]. Same size: unchanged.
@@ -111,8 +107,8 @@ def scale(image, size):
   return np.clip(_area_weights(image.shape[1], width) @ rows, 0, 1)
 
 
-def scale_mask(mask, size):
-  """Scales a square mask, bool `[N, N]`, to `[size, size]`: set where any pixel is that the new one covers in part."""
+def scale_mask(mask: Bool[np.ndarray, 's s'], size: int) -> Bool[np.ndarray, 'size size']:
+  """Scales a square mask: set where any pixel is that the new one covers in part."""
   covered = (_area_weights(len(mask), size) > 0).astype(np.float32)
   return covered @ mask.astype(np.float32) @ covered.T > 0
 
@@ -201,8 +197,8 @@ def _tiff(data, name):
 def _check_tiff_whole(tiff, page, data, name):
   """tifffile leaves out tags that lie beyond the file's end and takes their defaults."""
   form = tiff.tiff
-  order = 'little' if tiff.byteorder == '<' else 'big'
-  entries = int.from_bytes(data[page.offset:page.offset + form.tagnosize], order)
+  count = data[page.offset:page.offset + form.tagnosize]
+  entries = int.from_bytes(count, 'little' if tiff.byteorder == '<' else 'big')
   ends = [page.offset + form.tagnosize + entries * form.tagsize + form.offsetsize]
   ends += [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
   if max(ends) > len(data) or len(page.tags) < entries:

@@ -61,7 +61,7 @@ class PhotoConfig(tfds.core.BuilderConfig):
   geometry: regions.Geometry | None = None
 
 
-class Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
   """Prepares the photos of a PhotoConfig as uint16 images over the full range, in the order of the config."""
 
   VERSION = tfds.core.Version('1.0.0')
@@ -152,9 +152,10 @@ def _opened(builder):
 
 
 def _entry(example):
-  texts = [example[name].decode() for name in ('file', 'class', 'group', 'sha256')]
-  box = tuple(int(x) for x in example['box'])
-  return Entry(*texts, box=box, seen=float(example['seen']), reason=example['reason'].decode())
+  file, label, group, sha256, reason = (
+      example[name].decode() for name in ('file', 'class', 'group', 'sha256', 'reason'))
+  left, top, width, height = map(int, example['box'])
+  return Entry(file, label, group, sha256, (left, top, width, height), float(example['seen']), reason)
 
 
 def _example(source, geometry):

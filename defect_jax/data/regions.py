@@ -3,17 +3,18 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float
 
 from defect_jax.config import UserError
 from defect_jax.data import photos
+from defect_jax.data.photos import Photo
 
 REGIONS = ('full', 'box', 'mask')
 FITS = ('crop', 'pad')
 Box = tuple[int, int, int, int]  # left, top, width, height, in pixels of the upright photo
-Photo = Shaped[np.ndarray, 'h w *c']  # as decoded: uint8 or uint16, grey or colour
 Mask = Bool[np.ndarray, 'h w']
 
 
@@ -37,11 +38,11 @@ class Geometry:
   fit: str = 'crop'
 
   @classmethod
-  def of(cls, data: Mapping, **changes) -> 'Geometry':
+  def of(cls, data: Mapping[str, Any], **changes: Any) -> 'Geometry':
     """The Geometry that the values of a config's `data` group describe."""
     return cls(**{field.name: data[field.name] for field in dataclasses.fields(cls) if field.name in data} | changes)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for key, allowed in (('region', REGIONS), ('fit', FITS), ('channels', (1, 3))):
       value = getattr(self, key)
       if value not in allowed:

@@ -2,15 +2,15 @@
 
 import contextlib
 import dataclasses
-import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from defect_jax.data import dataset, parts, prepared
+from defect_jax.data import dataset, listing, parts, prepared
 from defect_jax.data.dataset import InMemory, Prepared, Skipped
 from defect_jax.data.parts import GOOD
 from defect_jax.data.photos import PhotoError
@@ -47,7 +47,7 @@ class Splits:
 
 def split(*, part: str, share: float, seed: int, test_only: bool, source: str, path: str | os.PathLike | None,
           more: Sequence[str] = (), defects: Sequence[str] = (), merge: bool = False, good: int = 0, few_shot: int = 0,
-          resident_mb: float = math.inf, **data) -> Splits:
+          resident_mb: float = math.inf, **data: Any) -> Splits:
   """Splits the photos that the values of a config's `data` group describe.
 
   Args:
@@ -158,11 +158,11 @@ def check_resident(datasets: Iterable[dataset.Dataset], resident_mb: float) -> N
 class _Set:
   """The records of one set of photos, and how they are opened."""
 
-  def __init__(self, number, source, path, seed, data):
+  def __init__(self, number: int, source: str, path: str | os.PathLike | None, seed: int, data: Mapping[str, Any]):
     """number: of the set among all."""
     self._data = {**data, 'source': source, 'path': path, 'seed': seed}
     self._name = f'{source} {number}' if number else source
-    self.records = dataset.list_photos(**self._data)
+    self.records = listing.list_photos(**self._data)
     self._sha256 = {}  # of files that were opened
 
   def open(self, classes: Sequence[str], part: str, count: int) -> Iterator[tuple['_Set', Prepared]]:
@@ -198,21 +198,19 @@ class _Set:
 def _defects(wanted, records):
   """Names of the wanted classes of defects, all of them where none are named."""
   defective = [record for record in records if record.label != GOOD]
-  dataset.check_classes(wanted, defective)
+  listing.check_classes(wanted, defective)
   if not defective:
     raise UserError('data: the photos are all good, so there is nothing to tell apart; add photos of a defect')
-  return list(wanted) or dataset.labels_of(defective)
+  return list(wanted) or listing.labels_of(defective)
 
 
 def _numbered(opened, classes, part):
   """The photos of pairs of _Set and Dataset as one, with numbered classes; UserError if a class has no photos."""
   if not opened:
     raise UserError(f'data: the part {part} has no photos of these classes; add photos, or name others')
-  images, labels, files, groups, sha256 = zip(*(
-      (photos.images(), [number_of(name, classes) for name in photos.labels], photos.files,
-       map(of.group, photos.groups), photos.sha256) for of, photos in opened), strict=True)
-  joined = InMemory(np.concatenate(images), np.int32(np.concatenate(labels)),
-                    *([*itertools.chain(*texts)] for texts in (files, groups, sha256)))
+  joined = InMemory.joined([
+      InMemory(photos.images(), np.int32([number_of(name, classes) for name in photos.labels]), photos.files,
+               [*map(of.group, photos.groups)], photos.sha256) for of, photos in opened])
   _check_each(joined, classes, part)
   return joined
 

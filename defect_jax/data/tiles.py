@@ -26,7 +26,7 @@ class Tiling:
   reduce: int = 1
   overlap: float = 0.25
 
-  def place(self, photo: regions.Photo, mask: regions.Mask | None, name: str,
+  def place(self, photo: photos.Photo, mask: regions.Mask | None, name: str,
             ) -> tuple[Float[np.ndarray, 'h w c'], Bool[np.ndarray, 'h w'] | None]:
     """The image that is cut into tiles.
 

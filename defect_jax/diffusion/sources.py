@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Shaped
 
-from defect_jax.data import dataset, parts, photos
+from defect_jax.data import dataset, listing, parts, photos
 from defect_jax.diffusion import geometry, masks, weights
 from defect_jax.errors import UserError
 
@@ -57,7 +57,7 @@ def choose(records: Sequence[parts.Record], part: str, classes: Sequence[str], c
 
   Opens no more photos than it needs. Raises UserError if none can be used.
   """
-  dataset.check_classes(classes, records, 'classes')
+  listing.check_classes(classes, records, 'classes')
   usable = _in_part([record for record in records if record.label in classes], part)
   order = np.random.default_rng(seed).permutation(len(usable))
   sources, skipped = [], []

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import calibration, dataset, samples, tiles
+from defect_jax.data import calibration, dataset, listing, samples, tiles
 from defect_jax.detectors import base, scores
 from defect_jax.errors import UserError
 from defect_jax.evaluation import synthetic
@@ -52,7 +52,7 @@ class _Photos:
 
 def _open_photos(config, setup, measured):
   data = config.data
-  listed = dataset.list_photos(data.source, data.path, cell_type=data.cell_type)
+  listed = listing.list_photos(data.source, data.path, cell_type=data.cell_type)
   split = calibration.split(listed, defects=data.defects, few_shot=data.few_shot, seed=config.seed, measured=measured)
   return _Photos(split, setup.tiling, data.max_broken)
 

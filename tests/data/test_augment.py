@@ -59,15 +59,15 @@ def test_an_image_depends_on_its_own_key_only():
   np.testing.assert_array_equal(np.asarray(parts).reshape(together.shape), together)
 
 
-def test_a_blotch_changes_a_part_of_each_image_by_its_own_key():
-  def blotch(images, keys, strength=0.4):
-    return np.asarray(jax.jit(lambda i, k: augmentation.blotch(i, k, strength=strength, grain=4))(images, keys))
-  np.testing.assert_array_equal(blotch(IMAGES, KEYS, 0.0), IMAGES)
-  made = blotch(IMAGES, KEYS)
+def test_a_noise_patch_changes_a_part_of_each_image_by_its_own_key():
+  def noise_patch(images, keys, strength=0.4):
+    return np.asarray(jax.jit(lambda i, k: augmentation.noise_patch(i, k, strength=strength, grain=4))(images, keys))
+  np.testing.assert_array_equal(noise_patch(IMAGES, KEYS, 0.0), IMAGES)
+  made = noise_patch(IMAGES, KEYS)
   same = np.mean(made == np.asarray(IMAGES), (1, 2, 3))
   assert 0.3 < same.mean() < 0.7  # the sign of the second noise decides
   assert (same > 0).mean() > 0.9 and (same < 1).all() and made.min() >= 0 and made.max() <= 1
-  np.testing.assert_allclose(blotch(IMAGES[5:7], KEYS[5:7]), made[5:7], atol=1e-6)
+  np.testing.assert_allclose(noise_patch(IMAGES[5:7], KEYS[5:7]), made[5:7], atol=1e-6)
 
 
 def test_turns_are_by_right_angles_and_all_four_come():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from defect_jax.config import UserError
-from defect_jax.data import dataset, parts
+from defect_jax.data import listing, parts
 from defect_jax.imagesets import writer
 from experiments import augmentation_cells as cells
 from experiments import augmentation_comparison as comparison
@@ -116,12 +116,12 @@ def test_a_cell_has_the_photos_that_its_jobs_draw(tmp_path):
   groups = [row['group'] for row in listed]
   assert all(parts.part_of(group) == 'pool' for group in groups)
   # All good photos of the pool, and the six that dataset.load draws by that seed.
-  pool = [record for record in dataset.list_photos('elpv') if record.part == 'pool']
+  pool = [record for record in listing.list_photos('elpv') if record.part == 'pool']
   wanted = parts.choose_few([record for record in pool if record.label == 'defective'], 6, 2)
   assert sorted(row['group'] for row in listed if row['path'].startswith('test/defective')) == wanted
   assert len(listed) == 6 + sum(record.label == 'good' for record in pool)
   assert all((tmp_path / 'photos' / row['path']).is_file() for row in listed)
-  again = dataset.list_photos('folder', tmp_path / 'photos')
+  again = listing.list_photos('folder', tmp_path / 'photos')
   assert {record.part for record in again} == {'pool'} and {record.label for record in again} == {'good', 'defective'}
 
 
@@ -137,7 +137,7 @@ def test_a_cell_of_all_photos_has_all_of_them(tmp_path):
   few, every = (cells.Cell(tmp_path / f'{photos}', data, photos, 2, 10, True) for photos in (6, 0))
   for cell in (few, every):
     cell.export(cell.root / 'photos')
-  every_defect = [record for record in dataset.list_photos('elpv')
+  every_defect = [record for record in listing.list_photos('elpv')
                   if (record.part, record.label) == ('pool', 'defective')]
   shown = [{path.stem for path in (cell.root / 'photos/test/defective').iterdir()} for cell in (few, every)]
   assert len(shown[0]) == 6 and shown[0] < shown[1] and len(shown[1]) == len(every_defect)

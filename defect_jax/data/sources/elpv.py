@@ -46,6 +46,6 @@ def _record(root, number, line, cell_type):
 
 def _package_folder():
   spec = importlib.util.find_spec('elpv_dataset')
-  if spec is None:
+  if spec is None or spec.origin is None:
     raise UserError('data.source elpv: the package elpv-dataset is not installed; pip install elpv-dataset')
   return pathlib.Path(spec.origin).parent / 'data'

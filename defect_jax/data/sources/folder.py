@@ -73,7 +73,7 @@ def _photos_below(folder, root):
   return [path for path in folder.glob('*') if _is_photo(path)] if folder == root / 'ng' else photos_below(folder)
 
 
-def photos_below(folder: str | os.PathLike) -> builtins.list[pathlib.Path]:
+def photos_below(folder: pathlib.Path) -> builtins.list[pathlib.Path]:
   """Paths of the photos in a folder and those below it, linked ones too.
 
   Hidden files (as macOS leaves them) are no photos. What has a name that no manifest or table could hold is left out,

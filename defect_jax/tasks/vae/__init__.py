@@ -123,8 +123,8 @@ def _keys(seed):
 
 
 def _trainer(config, model, streams, targets, keys):
-  light, blotch = config.data.augment.to_dict(), config.data.blotch.to_dict()
-  corrupt = (lambda x, k: augment.blotch(x, k, **blotch)) if blotch['strength'] else None
+  light, patch = config.data.augment.to_dict(), config.data.blotch.to_dict()
+  corrupt = (lambda x, k: augment.noise_patch(x, k, **patch)) if patch['strength'] else None
   losses = {name: LOSSES[name] for name in dict.fromkeys([*targets, *(stream.loss for stream in streams.values())])}
   return Trainer(Autoencoder(model, lambda x, k: augment.augment(x, k, **light), corrupt), losses, streams,
                  keys['train'], control.Control(**config.control.to_dict()), config.average)
