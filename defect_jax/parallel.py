@@ -112,6 +112,6 @@ def machine() -> dict[str, Any]:
   The peak is the kernel's high-water mark where there is one: getrusage's is inherited from a larger process that
   started this one.
   """
-  found = re.search(r'VmHWM:\s+(\d+) kB', _STATUS.read_text()) if _STATUS.exists() else None
-  peak = int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  high_water = re.search(r'VmHWM:\s+(\d+) kB', _STATUS.read_text()) if _STATUS.exists() else None
+  peak = int(high_water[1]) if high_water else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return {'devices': devices(), 'platform': jax.default_backend(), 'peak_memory_mb': peak / 1024}

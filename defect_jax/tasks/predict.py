@@ -74,11 +74,11 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
   if not path.is_dir():
     raise UserError(f'photos: {root} is not a folder or photo; name a folder of photos, or one photo')
   own = workdir.root.resolve()
-  found = sorted(photo for photo in folder.photos_below(path) if own not in photo.resolve().parents)
-  if not found:
+  photos = sorted(photo for photo in folder.photos_below(path) if own not in photo.resolve().parents)
+  if not photos:
     raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
-  files = [photo.relative_to(path).as_posix() for photo in found]
-  return [parts.Record(file, '', file, photo) for file, photo in zip(files, found, strict=True)]
+  files = [photo.relative_to(path).as_posix() for photo in photos]
+  return [parts.Record(file, '', file, photo) for file, photo in zip(files, photos, strict=True)]
 
 
 def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], with_heatmaps: bool

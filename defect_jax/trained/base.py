@@ -1,12 +1,15 @@
 """What every trained run is opened as, whichever task trained it."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import flax.serialization
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
@@ -17,6 +20,7 @@ from defect_jax.detectors.threshold import Threshold
 from defect_jax.errors import UserError
 from defect_jax.registry import Registry, import_plugins
 from defect_jax.runs.folder import Workdir
+from defect_jax.training import checkpoint
 
 # How the runs of a task are opened; tasks that train nothing are not here.
 PREDICTORS = Registry('trained run', {
@@ -103,12 +107,39 @@ def read_run(root: Any, key: str, tasks: Iterable[str]) -> tuple[Workdir, Config
   return workdir, config
 
 
+def read_checkpoint(workdir: Workdir, key: str) -> tuple[int, dict[str, Any]]:
+  """Step and tree of the newest sound checkpoint; raises UserError if there is none."""
+  newest = checkpoint.read(workdir)
+  if newest is None:
+    raise UserError(f'{key}: {workdir.root} has no usable checkpoint; train it with the same command again')
+  return newest
+
+
+@contextlib.contextmanager
+def other_versions_refused(workdir: Workdir, key: str) -> Iterator[None]:
+  """Raises UserError if a checkpoint has not what is looked for."""
+  try:
+    yield
+  except (KeyError, ValueError) as error:
+    raise UserError(f'{key}: {workdir.root} was saved by another version of defect_jax; train it anew with this one'
+                    ) from error
+
+
+def params_of(model: Any, saved: Any) -> Any:
+  """A checkpoint's parameters of a model with `init`; raises ValueError if they are not like its own."""
+  like = jax.eval_shape(model.init, jax.random.key(0))
+  params = flax.serialization.from_state_dict(like, saved)
+  if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, like):
+    raise ValueError('its parameters are of other shapes')
+  return jax.tree.map(jnp.asarray, params)
+
+
 def digest(tree: Any) -> str:
   """SHA-256, hex, of the leaves of a tree: tells models of one config apart."""
-  digest = hashlib.sha256()
+  sha256 = hashlib.sha256()
   for leaf in jax.tree.leaves(tree):
-    digest.update(np.ascontiguousarray(leaf))
-  return digest.hexdigest()
+    sha256.update(np.ascontiguousarray(leaf))
+  return sha256.hexdigest()
 
 
 def batched(samples: Iterable[Sample], size: int) -> Iterator[tuple[list[Sample], Float[np.ndarray, 'b h w c']]]:

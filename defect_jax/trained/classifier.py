@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +26,6 @@ from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import base
-from defect_jax.training import checkpoint
 from defect_jax.training import classifier as training
 
 CLASSIFIER = Artefact('classifier.json')
@@ -68,7 +66,7 @@ class ClassifierPredictor:
   def logits(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None) -> Float[np.ndarray, 'n k']:
     """Logits, not divided by the temperature.
 
-    at_once: images a call, at most; by default all that memory allows. Calls of one number share a program.
+    at_once: images per call, at most; by default all that memory allows. Calls of one number share a program.
     """
     logits, size = functools.partial(self._logits, *self._learnt), training.chunk_of(images, at_once or len(images))
     return np.mean([parallel.in_chunks(logits, np.flip(images, axes), size) for axes in self.tta_axes], 0)
@@ -84,7 +82,7 @@ class ClassifierPredictor:
     Mean magnitude of the gradient over noisy copies (Smilkov et al. 2017, "SmoothGrad"), blurred, since what single
     pixels do says little.
     """
-    # One call an image: in a loop of XLA's own, convolutions take three times as long on CPUs.
+    # One call per image: in a loop of XLA's own, convolutions take three times as long on CPUs.
     maps = [self._saliency(*self._learnt, np.float32(image)) for image in images]
     return ndimage.gaussian_filter(np.stack(maps), (0, _BLUR, _BLUR))
 
@@ -124,7 +122,7 @@ class ClassifierPredictor:
 
   @functools.cached_property
   def _learnt(self):
-    """What `_logits` takes first: as arguments, since XLA compiles them into the program otherwise, each time anew."""
+    """What `_logits` takes first: arguments, since XLA would compile constants into a program of their own."""
     return self.params, self.normalizer, training.frozen_of(self.model.kind)
 
   @functools.cached_property
@@ -153,16 +151,15 @@ class ClassifierPredictor:
 
 
 def prior_of(prevalence: float | None, classes: int) -> Float[np.ndarray, 'k']:
-  """How frequent classes are where a share `prevalence` of photos is defective, of each defect as many; None: all
-  classes alike."""
+  """How frequent classes are if the share `prevalence` of photos is defective, equally many of each defect; None: all
+  classes equally."""
   if prevalence is None:
     return np.full(classes, 1 / classes)
-  defects = classes - 1
-  return np.array([1 - prevalence] + [prevalence / defects] * defects)
+  return np.array([1 - prevalence] + [prevalence / (classes - 1)] * (classes - 1))
 
 
 def tta_axes_of(augment: ConfigDict, on: bool) -> tuple[tuple[int, ...], ...]:
-  """The flip axes `tta_axes`: every combination of the flips that a config's data.augment has, where it is on."""
+  """`tta_axes`: every combination of the flips in a config's data.augment if it is on, else no flip alone."""
   axes = [axis for axis, flips in ((1, augment.flip_vertical), (2, augment.flip_horizontal)) if flips and on]
   return tuple(chosen for count in range(len(axes) + 1) for chosen in itertools.combinations(axes, count))
 
@@ -198,18 +195,11 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
                     'train it anew') from error
   if workdir.read_summary() is None:
     raise UserError(f'{key}: {root} is not at its end; run its command again first')
-  model, saved = model_of(len(classes), size=config.data.size, channels=config.data.channels, dtype=config.dtype,
-                          **config.model), checkpoint.read(workdir)
-  if saved is None:
-    raise UserError(f'{key}: {root} has no usable checkpoint; train it with the same command again')
-  step, tree = saved
-  like = jax.eval_shape(model.init, jax.random.key(0))
-  try:
-    params = flax.serialization.from_state_dict(like, tree['callbacks'].get('params') or tree['state']['average'])
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, like):
-      raise ValueError('its parameters are of other shapes')
-  except (KeyError, ValueError) as error:
-    raise UserError(f'{key}: {root} was saved by another version of defect_jax; train it anew with this one') from error
+  model = model_of(len(classes), dtype=config.dtype, size=config.data.size, channels=config.data.channels,
+                   **config.model)
+  step, tree = base.read_checkpoint(workdir, key)
+  with base.other_versions_refused(workdir, key):
+    params = base.params_of(model, tree['callbacks'].get('params') or tree['state']['average'])
   prevalence = config.get('prevalence') if prevalence is None else prevalence
   threshold = config.threshold if threshold is None else threshold
   prior = prior_of(prevalence, len(classes))
@@ -218,7 +208,7 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
     notes = (f'{len(classes) - 1} classes of defects count as {share:.0%} of all photos, above threshold = '
              f'{threshold:g}; set prevalence to the share that is defective',)
   return ClassifierPredictor(
-      classes, model, jax.tree.map(jnp.asarray, params), normalizer, prior,
+      classes, model, params, normalizer, prior,
       tta_axes_of(config.data.augment, mirrored or config.get('mirrored')), temperature, seen, workdir, config, step,
       Threshold(threshold, 'probability of a defect', None, None), notes, at_once)
 

@@ -5,7 +5,6 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +21,7 @@ from defect_jax.models import vae as models
 from defect_jax.models.normalization import Normalizer
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import base
-from defect_jax.training import checkpoint, layouts
+from defect_jax.training import layouts
 
 _CHUNK = 128  # images encoded at once
 
@@ -119,19 +118,12 @@ def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None, at_
   a run, a run of another task, and one without a usable checkpoint.
   """
   workdir, config = base.read_run(root, key, ('vae',))
-  model, kept = model_of(config), checkpoint.read(workdir)
-  if kept is None:
-    raise UserError(f'{key}: {root} has no usable checkpoint; train it with the same command again')
-  step, tree = kept
-  like = jax.eval_shape(model.init, jax.random.key(0))
-  try:
-    params = flax.serialization.from_state_dict(like, tree['state'].get('average') or tree['state']['params'])
+  model, (step, tree) = model_of(config), base.read_checkpoint(workdir, key)
+  with base.other_versions_refused(workdir, key):
+    params = base.params_of(model, tree['state'].get('average') or tree['state']['params'])
     normalizer = Normalizer(*(jnp.asarray(tree['state']['normalizer'][name]) for name in Normalizer._fields))
-  except (KeyError, ValueError) as error:
-    raise UserError(f'{key}: {workdir.checkpoint(step)} was saved by another version of defect_jax; train the VAE anew '
-                    'with this one') from error
-  return VaePredictor(workdir, config, step, model, normalizer, jax.tree.map(jnp.asarray, params),
-                      layouts.data_of(tree), None if threshold is None else thresholds.by_hand(threshold, ()), at_once)
+  return VaePredictor(workdir, config, step, model, normalizer, params, layouts.data_of(tree),
+                      None if threshold is None else thresholds.by_hand(threshold, ()), at_once)
 
 
 def model_of(config: ConfigDict) -> models.Vae:
