@@ -32,7 +32,7 @@ produce(sys.argv[1], COUNT, CHUNK, slow, HASH, lambda done, total: print(done, f
 """
 
 
-def test_the_set_holds_the_images_and_where_they_come_from(whole, tmp_path):
+def test_the_set_holds_the_images_and_where_they_come_from(whole, tmp_path, check_outputs):
   progress = []
   produce(tmp_path, COUNT, CHUNK, make, HASH, lambda *values: progress.append(values))
   assert progress == [(4, 23), (8, 23), (12, 23), (16, 23), (20, 23), (23, 23)]
@@ -44,17 +44,7 @@ def test_the_set_holds_the_images_and_where_they_come_from(whole, tmp_path):
   for i in range(COUNT):
     with Image.open(tmp_path / f'images/{i:06d}.png') as png:
       np.testing.assert_array_equal(np.asarray(png), np.rint(image(i)[..., 0] * 255))
-
-
-def test_check_outputs_finds_no_fault(tmp_path):
-  checker = ROOT.parent / 'shared' / 'check_outputs.py'
-  if not checker.is_file():
-    pytest.skip('no check_outputs.py at ../shared')
-  produce(tmp_path, COUNT, CHUNK, make, HASH)
-  result = subprocess.run([sys.executable, checker, tmp_path], capture_output=True, text=True)
-  assert result.stdout == '0 faults\n', result.stdout + result.stderr
-  (tmp_path / 'images/000005.png').unlink()
-  assert subprocess.run([sys.executable, checker, tmp_path], capture_output=True).returncode == 1
+  check_outputs(tmp_path)
 
 
 def test_a_finished_set_is_left_alone(tmp_path):
