@@ -4,6 +4,7 @@ Both are models of training.trainer.Trainer, with the losses that it takes.
 """
 
 import dataclasses
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,7 +57,7 @@ def autoencoding_losses(lpips: float, kld: float) -> dict[str, Loss]:
     return outputs['mse'] + lpips * outputs['lpips'] + kld * outputs['kld']
 
   return {'loss': Loss(('mse', 'lpips', 'kld'), total)} | {
-      name: Loss((name,), lambda outputs, name=name: outputs[name]) for name in ('mse', 'lpips', 'kld')}
+      name: Loss((name,), operator.itemgetter(name)) for name in ('mse', 'lpips', 'kld')}
 
 
 class Denoising:

@@ -35,7 +35,7 @@ class Settings:
   feather: int
   padding: int
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if len(self.crop) not in (2, 4):
       raise UserError(f'geometry.crop = {self.crop}: give width,height or left,top,width,height')
     if self.target is not None and len(self.target) not in (2, 4):
@@ -123,7 +123,8 @@ class Canvas:
     multiple: the UNet's sides in pixels are multiples of it.
     """
     if settings.mode == 'crop':
-      return cls(crop, crop[2:], tuple(-(-side // multiple) * multiple for side in crop[2:]))
+      width, height = (-(-side // multiple) * multiple for side in crop[2:])
+      return cls(crop, (crop[2], crop[3]), (width, height))
     grown = _grown(bounds, settings.padding, crop)
     side = max(grown[2:])
     # A square as far as the crop allows, with the mask in its middle.

@@ -167,7 +167,7 @@ def apply(module: nn.Module, params: Tree, *arguments: Any, remat: bool = False,
 class _Remat:
   """Checkpoints each block of a UNet or VAE (for flax.linen.intercept_methods)."""
 
-  def __init__(self):
+  def __init__(self) -> None:
     self._inside = set()
 
   def __call__(self, call, arguments, keywords, context):

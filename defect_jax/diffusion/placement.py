@@ -69,7 +69,8 @@ class Placer:
   def canvas_size(self) -> tuple[int, int]:
     """(width, height) of every canvas."""
     sides = self.settings.crop[-2:] if self.settings.mode == 'crop' else (self.native,) * 2
-    return tuple(-(-side // self.multiple) * self.multiple for side in sides)
+    width, height = (-(-side // self.multiple) * self.multiple for side in sides)
+    return width, height
 
   def _in_photo(self, rng, shape, name, defect):
     """The mask of a photo, if it follows from the photo; None if it is drawn within the target area."""

@@ -39,7 +39,8 @@ class Sampler:
     self.canvas, self.batch = canvas, batch
     self._shape = (canvas[1] // pipeline.factor, canvas[0] // pipeline.factor, pipeline.channels)
     self._noise = jax.jit(self._draw)
-    self._sample, self.compile_seconds = parallel.pmap(self._on_device), None
+    self._sample = parallel.pmap(self._on_device)
+    self.compile_seconds: float | None = None
 
   @property
   def needs_original(self) -> bool:

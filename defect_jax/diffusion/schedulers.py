@@ -171,9 +171,10 @@ def _rows(timestep, scale, of_latents, of_output, carry, mix, repeat=None):
   count = len(timestep)
   weights = np.zeros((count, _HISTORY))
   weights[:, :mix.shape[1]] = mix
-  columns = [np.broadcast_to(column, (count,)) for column in (timestep, scale, of_latents, of_output, carry)]
-  return Rows(*(np.float32(column) for column in columns), np.float32(weights),
-              np.zeros(count, bool) if repeat is None else repeat)
+  columns = [np.broadcast_to(np.float32(column), (count,))
+             for column in (timestep, scale, of_latents, of_output, carry)]
+  columns += [weights.astype(np.float32), np.zeros(count, bool) if repeat is None else repeat]
+  return Rows(*columns)
 
 
 def _ends(config, signal2, times, trained, steps, to_one):
@@ -188,8 +189,8 @@ def _ddim(config, signal2, trained, steps, skipped):
   now, then = _ends(config, signal2, times, trained, steps, True)
   carry = np.sqrt(then / now)
   weights = np.sqrt(1 - then) - carry * np.sqrt(1 - now)
-  parts = _noise_from_output(config, np.sqrt(now), np.sqrt(1 - now))
-  rows = _rows(times, 1.0, *parts, carry, weights[:, None])
+  of_latents, of_output = _noise_from_output(config, np.sqrt(now), np.sqrt(1 - now))
+  rows = _rows(times, 1.0, of_latents, of_output, carry, weights[:, None])
   return Schedule(rows, now[0]**0.5, (1 - now[0])**0.5, 1.0, skipped == 0)
 
 

@@ -100,10 +100,10 @@ def fixed_mask(kind: str, points: Sequence[float] | None, file: str | Path | Non
 
   Raises UserError for a mask that cannot be used at all, and itself PhotoError for a photo that it does not fit.
   """
-  if kind == 'polygon':
+  if kind == 'polygon' and points is not None:
     masks.check_polygon(points)
     return functools.lru_cache(2)(functools.partial(masks.polygon, tuple(points)))
-  if kind != 'png':
+  if kind != 'png' or file is None:
     return None
   mask = masks.read(file)
 

@@ -53,7 +53,7 @@ def folder_of(name: str | None) -> Path:
     return inside if inside.is_dir() and not (Path(name) / 'model_index.json').exists() else Path(name)
   if not re.fullmatch(r'[\w.-]+/[\w.-]+', name) or name.startswith('.'):
     raise UserError(f'weights: there is no folder {name}; {_HELP}')
-  wanted = {'repo_id': name, 'allow_patterns': _WANTED, 'ignore_patterns': _UNWANTED}
+  wanted: dict[str, Any] = {'repo_id': name, 'allow_patterns': _WANTED, 'ignore_patterns': _UNWANTED}
   try:
     return Path(huggingface_hub.snapshot_download(**wanted, etag_timeout=_SECONDS))
   except hub_errors.GatedRepoError as error:

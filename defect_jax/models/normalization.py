@@ -1,6 +1,7 @@
 """Normalization: of inputs by a training set's constants, and GroupNorm by channels, which is fast on CPUs."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +22,9 @@ class Normalizer(NamedTuple):
     return self.mean + self.std * normalized
 
 
-def by_channel(call, arguments, keywords, context):
-  """A GroupNorm of images `[B, H, W, C]` as one factor and one summand a channel, the same but for rounding.
+def by_channel(call: Callable[..., Any], arguments: Sequence[Array], keywords: Mapping[str, Any],
+               context: nn.module.InterceptorContext) -> Any:
+  """A GroupNorm of images `[B, H, W, C]` as one factor and one summand per channel, the same but for rounding.
 
   For flax.linen.intercept_methods. Flax sums over all of a group's axes at once, which takes two to five times as
   long; here means are taken over each channel, and only then over those of a group.

@@ -6,12 +6,17 @@ decoder gives about the mean image.
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
 
+from defect_jax.models.normalization import Normalizer
+
+Images = Float[Array, 'b s s c']
 ACTIVATIONS = {'silu': nn.silu, 'gelu': nn.gelu, 'relu': nn.relu, 'elu': nn.elu, 'tanh': nn.tanh}
 
 # log-variances lie within these bounds: steps that overshoot them made the KLD jump by hundreds of nats.
@@ -19,12 +24,12 @@ _LOGVAR_CENTER, _LOGVAR_REACH = -3.0, 5.0
 
 
 class Posterior(NamedTuple):
-  """Diagonal Gaussian over z: mean and logvar, float32 `[B, Z]`."""
-  mean: jax.Array
-  logvar: jax.Array
+  """Diagonal Gaussian over z, float32."""
+  mean: Float[Array, 'b z']
+  logvar: Float[Array, 'b z']
 
-  def sample(self, noise):
-    """z `[B, Z]` for standard normal `noise` `[B, Z]`."""
+  def sample(self, noise: Float[Array, 'b z']) -> Float[Array, 'b z']:
+    """z for standard normal noise."""
     return self.mean + jnp.exp(0.5 * self.logvar) * noise
 
 
@@ -34,7 +39,7 @@ class Block(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x):  # [B, H, W, width]
+  def __call__(self, x: Float[Array, 'b h w width']) -> Float[Array, 'b h w width']:
     act = ACTIVATIONS[self.activation]
     y = nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype)(act(x))
     # Zeros: a new block passes its input on, so that depth does not change how a training begins.
@@ -42,7 +47,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Normalized image `[B, S, S, C]` to Posterior: patches become channels, then each stage halves the side.
+  """Normalized image to Posterior: patches become channels, then each stage halves the side.
 
   Convolutions on patches instead of pixels, since those on large images of few channels are slow for what they do.
   """
@@ -55,7 +60,7 @@ class Encoder(nn.Module):
   linear: bool = False
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: Images) -> Posterior:
     act, image = ACTIVATIONS[self.activation], x
     x = pixel_unshuffle(x, self.patch)
     for stage, width in enumerate(self.widths[1:]):
@@ -72,7 +77,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """z `[B, Z]` to normalized image `[B, S, S, C]`: each stage doubles the side, then channels become patches.
+  """z to normalized image: each stage doubles the side, then channels become patches.
 
   Convolution and pixel shuffle, since the weight gradient of a transposed convolution is slow on CPUs.
   """
@@ -86,7 +91,7 @@ class Decoder(nn.Module):
   linear: bool = False
 
   @nn.compact
-  def __call__(self, z):
+  def __call__(self, z: Float[Array, 'b z']) -> Images:
     act = ACTIVATIONS[self.activation]
     side = self.size // self.patch // 2 ** (len(self.widths) - 1)
     x = act(nn.Dense(side * side * self.widths[-1], dtype=self.dtype, name='spread')(z))
@@ -102,20 +107,20 @@ class Decoder(nn.Module):
     return x
 
 
-def factor(patch, widths):
+def factor(patch: int, widths: Sequence[int]) -> int:
   """How many times smaller than the image the coarsest scale is."""
   return patch * 2 ** (len(widths) - 1)
 
 
-def pixel_shuffle(x, patch):
-  """`[B, H, W, p p C]` to `[B, p H, p W, C]`: the channels of a pixel become a square of p x p."""
+def pixel_shuffle(x: Float[Array, 'b h w p*p*c'], patch: int) -> Float[Array, 'b p*h p*w c']:
+  """The channels of a pixel become a square of p x p."""
   batch, height, width, channels = x.shape
   x = x.reshape(batch, height, width, patch, patch, channels // patch**2).transpose(0, 1, 3, 2, 4, 5)
   return x.reshape(batch, patch * height, patch * width, channels // patch**2)
 
 
-def pixel_unshuffle(x, patch):
-  """The inverse of pixel_shuffle: `[B, p H, p W, C]` to `[B, H, W, p p C]`."""
+def pixel_unshuffle(x: Float[Array, 'b p*h p*w c'], patch: int) -> Float[Array, 'b h w p*p*c']:
+  """The inverse of pixel_shuffle."""
   batch, height, width, channels = x.shape
   x = x.reshape(batch, height // patch, patch, width // patch, patch, channels).transpose(0, 1, 3, 2, 4, 5)
   return x.reshape(batch, height // patch, width // patch, patch**2 * channels)
@@ -130,7 +135,7 @@ class Vae:
     patch: side of the patches that encoder and decoder work on.
     widths: channels of the decoder from patches to the coarsest scale, each of half the side. The encoder goes from
       patches straight to the second.
-    blocks: residual blocks a stage. latent: dimensions of z.
+    blocks: residual blocks per stage. latent: dimensions of z.
     activation: key of ACTIVATIONS. dtype: of the convolutions' arithmetic, 'float32' or 'bfloat16'.
     linear: whether a matrix beside the convolutions leads from image to mean and another from z to image.
   """
@@ -144,36 +149,37 @@ class Vae:
   dtype: str = 'float32'
   linear: bool = False
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.size % factor(self.patch, self.widths):
       raise ValueError(f'size {self.size} is not a multiple of {factor(self.patch, self.widths)}')
 
   @property
-  def encoder(self):
+  def encoder(self) -> Encoder:
     return Encoder(self.patch, self.widths, self.blocks, self.latent, self.activation, jnp.dtype(self.dtype),
                    self.linear)
 
   @property
-  def decoder(self):
+  def decoder(self) -> Decoder:
     return Decoder(self.patch, self.widths, self.blocks, self.size, self.channels, self.activation,
                    jnp.dtype(self.dtype), self.linear)
 
-  def init(self, key):
+  def init(self, key: Key[Array, '']) -> dict[str, Any]:
     """Fresh parameters, float32."""
     for_encoder, for_decoder = jax.random.split(key)
     image, z = jnp.zeros((1, self.size, self.size, self.channels)), jnp.zeros((1, self.latent))
     return {'encoder': self.encoder.init(for_encoder, image)['params'],
             'decoder': self.decoder.init(for_decoder, z)['params']}
 
-  def begin_linear(self, params, normalizer, components, deviations):
+  def begin_linear(self, params: Mapping[str, Any], normalizer: Normalizer, components: Float[Array, 'k s*s*c'],
+                   deviations: Float[Array, 'k']) -> dict[str, Any]:
     """`params` of a network that is a PCA: the mean holds the whitened components, and the decoder adds them up.
 
     Training starts from a reconstruction that convolutions take thousands of steps to come to. These begin with no part
     in it, by zeros in the last layer that leads to the mean and in the one that leads to the image.
 
     Args:
-      components: `[K, S * S * C]`, orthonormal, K at most `latent`; other dimensions begin at zero.
-      deviations: `[K]`, standard deviation of the photos along each, in intensities.
+      components: orthonormal, at most `latent`; other dimensions begin at zero. deviations: standard deviation of the
+        photos along each, in intensities.
     """
     weights = jnp.zeros((self.latent, components.shape[1])).at[:len(components)].set(components)
     scaled = jnp.ones(self.latent).at[:len(components)].set(deviations / normalizer.std)[:, None]
@@ -183,10 +189,10 @@ class Vae:
                              last[network]: jax.tree.map(jnp.zeros_like, tree[last[network]])}
             for network, tree in params.items()}
 
-  def encode(self, encoder_params, normalizer, image):
-    """Posterior of images `[B, S, S, C]` in [0, 1]."""
+  def encode(self, encoder_params: Mapping[str, Any], normalizer: Normalizer, image: Images) -> Posterior:
+    """Posterior of images in [0, 1]."""
     return self.encoder.apply({'params': encoder_params}, normalizer(image))
 
-  def decode(self, decoder_params, normalizer, z):
-    """Images `[B, S, S, C]`, not clipped to [0, 1], of z `[B, Z]`."""
+  def decode(self, decoder_params: Mapping[str, Any], normalizer: Normalizer, z: Float[Array, 'b z']) -> Images:
+    """Images, not clipped to [0, 1]."""
     return normalizer.inverse(self.decoder.apply({'params': decoder_params}, z))

@@ -181,7 +181,7 @@ def _train(workdir: Workdir, model: Classifier, photos: Splits, made_images: InM
   return jax.device_get(params), normalizer, result.speed | {'best_step': step, 'validation_loss': loss}
 
 
-def _early_stopping(model, normalizer, validation, patience, params) -> list[EarlyStopping]:
+def _early_stopping(model, normalizer, validation, patience, params):
   """By the loss on held-out photos, each class counting the same; none where nothing is held out."""
   if not len(validation):
     return []

@@ -28,7 +28,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """
   part, seed, kind, drawn, sampling = config.part, config.seed, config.masks.kind, config.masks, config.sampler
   settings = geometry.Settings(**config.geometry)
-  photo_folder = sources.folder_of(config.photos, config.weights)
+  photo_folder = pathlib.Path(sources.folder_of(config.photos, config.weights))
   records = folder.list(photo_folder, 'photos', plain=True)
   fixed = sources.fixed_mask(kind, drawn.polygon, drawn.file)
   wanted = -(-config.count // config.variants)
@@ -53,7 +53,6 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       variants=config.variants, candidates=config.filter.candidates, places=config.filter.places, select=select,
       about={'sampler': sampling.name} | {key: sampling[key] for key in ('steps', 'guidance', 'strength')})
   root = workdir.path(writer.IMAGE_SET) if config.set is None else pathlib.Path(config.set)
-  photo_folder = pathlib.Path(photo_folder)
   own, share = config_hash(config), config.share
   production.refuse_others(root, own, make.origin)
   make.check_masks(root, [image for image in production.recorded(root).values() if image.config_hash == own])
@@ -68,7 +67,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   summary |= evaluation.measure(made, root, photo_folder, config.defects, part, measure.part, measure.size, seed)
   filtered = [selection.passed(image.filter) for image in made if image.filter]
   summary['passed'] = sum(filtered) if filtered else None
-  summary['changed_outside_mask'] = max((image.changed_outside_mask for image in made), default=None)
+  summary['changed_outside_mask'] = max((image.changed_outside_mask or 0 for image in made), default=None)
   report.write(workdir.report_html, workdir.root.name, config, summary, root, photo_folder, made)
   return summary
 

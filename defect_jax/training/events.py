@@ -5,6 +5,9 @@ clu imports TensorFlow, which takes seconds: the thread does that while the run 
 
 import queue
 import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from absl import logging
 
@@ -14,15 +17,16 @@ _END = None
 class Events:
   """Writes rows {'step': int, name: number} to events.* files of a folder; texts are left out."""
 
-  def __init__(self, folder):
-    self._folder, self._rows = str(folder), queue.SimpleQueue()
+  def __init__(self, folder: str | Path):
+    self._folder = str(folder)
+    self._rows: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
     self._thread = threading.Thread(target=self._write, name='events', daemon=True)
     self._thread.start()
 
-  def add(self, row):
+  def add(self, row: Mapping[str, Any]) -> None:
     self._rows.put(row)
 
-  def close(self):
+  def close(self) -> None:
     """Waits until all rows are written."""
     self._rows.put(_END)
     self._thread.join()

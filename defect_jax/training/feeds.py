@@ -16,7 +16,7 @@ from defect_jax.training.loop import Rows
 from defect_jax.training.trainer import Trainer, TrainState
 
 Images = Dataset | Mapping[str, np.ndarray]
-Gather = Callable[[Any, Int[Array, 'b'], Float[Array, 'b']], dict[str, Array]]
+Gather = Callable[[Any, Int[Array, 'b'], Float[Array, 'b']], Mapping[str, Array]]
 Draw = Callable[[Key[Array, ''], Int[Array, ''], int], tuple[Int[Array, 'b'], Float[Array, 'b']]]
 _FUSED = 10  # steps per call on accelerators
 
@@ -44,7 +44,9 @@ class _Compiled:
 class Feed(Protocol):
   """Makes steps: brings batches to a Trainer."""
   images: int  # that a step trains on
-  compile_seconds: float
+
+  @property
+  def compile_seconds(self) -> float: ...
 
   def advance(self, state: TrainState, steps: int) -> tuple[TrainState, Rows]:
     """`steps` steps from a replicated state, and the metrics of each."""

@@ -123,7 +123,7 @@ def _loss(name: str, value: float, target: float) -> str:
   return f'{name} {value:.3e} (target {target:.3e})'
 
 
-def _evaluated(callbacks, state, step) -> dict[str, Any]:
+def _evaluated(callbacks, state, step):
   return {name: value for callback in callbacks for name, value in callback.evaluate(state, step).items()}
 
 

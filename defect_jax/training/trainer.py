@@ -36,7 +36,7 @@ class TrainState(flax.struct.PyTreeNode):
   params: Params
   average: Params
   opt_state: Any
-  control: Mapping[str, Any]
+  control: dict[str, Any]
   normalizer: Normalizer | tuple[()] = ()
   frozen: Mapping[str, Any] = flax.struct.field(default_factory=dict)
 
