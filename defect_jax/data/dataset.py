@@ -201,8 +201,8 @@ def check_same(dataset: Dataset, before: str | None, mean: Float[Array | np.ndar
                     'run by another --workdir')
 
 
-def lines(*datasets: Dataset) -> list[str]:
-  """What the user should know of some sets, each line once: photos that were skipped, and the notes."""
+def lines(*datasets: Any) -> list[str]:
+  """What the user should know of datasets or splits, each line once: photos that were skipped, and the notes."""
   return [*dict.fromkeys(str(line) for of in datasets for line in (*of.skipped, *of.notes))]
 
 

@@ -170,7 +170,8 @@ class _Remat:
   def __init__(self) -> None:
     self._inside = set()
 
-  def __call__(self, call, arguments, keywords, context):
+  def __call__(self, call: Callable[..., Any], arguments: Sequence, keywords: Mapping[str, Any],
+               context: Any) -> Any:
     module = context.module
     if context.method_name != '__call__' or not isinstance(module, _BLOCKS) or module.path in self._inside:
       return call(*arguments, **keywords)

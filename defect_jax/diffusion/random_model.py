@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     'unet': {
         'in_channels': 9, 'out_channels': 4, 'sample_size': 8, 'block_out_channels': (32, 64), 'layers_per_block': 1,
         'down_block_types': ('CrossAttnDownBlock2D', 'DownBlock2D'), 'attention_head_dim': 4,

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -148,7 +148,7 @@ def _with_made_defects(photos: Iterable[samples.Sample], seed: int) -> Iterator[
     yield samples.Sample(dataclasses.replace(sample.record, label=kind), image, mask)
 
 
-def _predictor(config, workdir, setup, fitted: Mapping[str, base.Detector], calibrate: Results) -> DetectorPredictor:
+def _predictor(config, workdir, setup, fitted, calibrate):
   """The detector that counts, with the scores of good photos; saved as the run's."""
   scale = float(np.median(calibrate.largest[setup.score.map]))
   predictor = DetectorPredictor(workdir, config, setup, fitted[setup.detector], calibrate.scores[setup.score.name],
@@ -179,7 +179,8 @@ def _predict(config, workdir):
     print(f'data, tiles and score are those of {config.vae}', flush=True)
   else:
     predictor = _prepare(config, workdir)
-  summary = predict.predict(workdir, predictor, records, config.heatmaps)
+  # To mypy a protocol's members are settable.
+  summary = predict.predict(workdir, predictor, records, config.heatmaps)  # type: ignore[arg-type]
   return summary | {'seconds': summary['seconds'] + _training_seconds(workdir)}
 
 

@@ -70,7 +70,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   _print_opening(lines, counts, config.measure.part, bool(predictor))
   began = time.monotonic()
   if predictor:
-    speed = {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
+    speed: dict[str, Any] = {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
     workdir.cut_back(-1)
   else:
     params, normalizer, speed = _train(
@@ -96,8 +96,9 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
   report.write_evaluation(
       workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=config, summary=summary,
-      metrics=workdir.read_metrics(), notes=lines, defective=test.labels > 0, scores=1 - probabilities[:, 0],
-      made=made_images.images(), **_looked_at(predictor, photos, probabilities, config.seed))
+      metrics=workdir.read_metrics(), notes=lines, defective=np.asarray(test.labels) > 0,
+      scores=1 - probabilities[:, 0], made=made_images.images(),
+      **_looked_at(predictor, photos, probabilities, config.seed))
   print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
         flush=True)
   return summary
@@ -110,11 +111,12 @@ def _predict(workdir, root, photos, heatmaps, **usage):
   workdir.open()
   print(f'classes and geometry are those of {root}: {", ".join(predictor.classes)}', flush=True)
   return dict.fromkeys((*classification.NAMES, 'confusion', 'ci', 'part')) | predict.predict(
-      workdir, predictor, records, heatmaps)
+      workdir, predictor, records, heatmaps)  # type: ignore[arg-type]  # to mypy a protocol's members are settable
 
 
 def _check_opened(predictor: ClassifierPredictor, photos: Splits, part: str, data: Mapping[str, Any]) -> None:
   """Refuses photos of other classes or geometry than the classifier's, and those that it was trained on."""
+  assert predictor.workdir is not None  # it was opened from one
   root = predictor.workdir.root
   if predictor.classes != photos.classes:
     raise UserError(f'classifier: {root} knows {", ".join(predictor.classes)}, these photos are '
@@ -220,7 +222,7 @@ def _looked_at(predictor: ClassifierPredictor, photos: Splits, probabilities: Fl
   test, names = photos.test, photos.classes
   images, wrong = test.images(), np.flatnonzero(probabilities.argmax(1) != test.labels)
   wrong = wrong[np.argsort(probabilities[wrong, test.labels[wrong]])][:_WRONG]
-  defective = np.random.default_rng(seed).permutation(np.flatnonzero(test.labels > 0))[:_LOOKED_AT]
+  defective = np.random.default_rng(seed).permutation(np.flatnonzero(np.asarray(test.labels) > 0))[:_LOOKED_AT]
 
   def looked(index, saliency):
     words = (f'{names[test.labels[index]]}, taken for {names[probabilities[index].argmax()]}'

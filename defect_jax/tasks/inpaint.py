@@ -28,7 +28,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """
   part, seed, kind, drawn, sampling = config.part, config.seed, config.masks.kind, config.masks, config.sampler
   settings = geometry.Settings(**config.geometry)
-  photo_folder = pathlib.Path(sources.folder_of(config.photos, config.weights))
+  photo_folder = sources.folder_of(config.photos, config.weights)
   records = folder.list(photo_folder, 'photos', plain=True)
   fixed = sources.fixed_mask(kind, drawn.polygon, drawn.file)
   wanted = -(-config.count // config.variants)
@@ -53,6 +53,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       variants=config.variants, candidates=config.filter.candidates, places=config.filter.places, select=select,
       about={'sampler': sampling.name} | {key: sampling[key] for key in ('steps', 'guidance', 'strength')})
   root = workdir.path(writer.IMAGE_SET) if config.set is None else pathlib.Path(config.set)
+  photo_folder = pathlib.Path(photo_folder or '')
   own, share = config_hash(config), config.share
   production.refuse_others(root, own, make.origin)
   make.check_masks(root, [image for image in production.recorded(root).values() if image.config_hash == own])

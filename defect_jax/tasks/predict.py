@@ -51,6 +51,7 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   table.finish()
   rows = [table.rows[record.file] for record in records]
   verdicts, threshold = [row['verdict'] for row in rows], predictor.threshold
+  assert threshold is not None  # see run
   summary = {
       'steps': len(rows), 'seconds': workdir.seconds_spent(), 'compile_seconds': None,
       'images_per_second': count / max(seconds, 1e-9), 'photos': len(rows), 'skipped': verdicts.count('error'),
@@ -84,6 +85,7 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
 def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], with_heatmaps: bool
           ) -> tuple[predictions.Predictions, int]:
   """The rows of photos, not finished yet, and how many this session scored. What cannot be read becomes a row too."""
+  assert predictor.threshold is not None  # see run
   threshold, classes = predictor.threshold.value, bool(predictor.classes)
 
   def row_of(prediction):

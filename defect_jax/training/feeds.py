@@ -30,10 +30,10 @@ def _padded(batch, indices, weights):
 class _Compiled:
   """A pmapped function that is compiled at its first call; `seconds` is how long that took."""
 
-  def __init__(self, function, donate):
+  def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]):
     self._function, self._compiled, self.seconds = parallel.pmap(function, donate=donate), None, 0.
 
-  def __call__(self, *arguments):
+  def __call__(self, *arguments: Any) -> Any:
     if self._compiled is None:
       began = time.monotonic()
       self._compiled = parallel.compiled(self._function.lower(*arguments))

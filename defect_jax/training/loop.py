@@ -157,7 +157,7 @@ class Loop:
 class _Clock:
   """Time spent on the run, and the rate since the loop's first stop: what is compiled before that would distort it."""
 
-  def __init__(self, spent):
+  def __init__(self, spent: float):
     self._began, self._first = time.monotonic() - spent, None
 
   def seconds(self) -> float:

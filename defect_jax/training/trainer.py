@@ -29,7 +29,7 @@ class TrainState(flax.struct.PyTreeNode):
     step: steps done. params: {network: tree}, what is moved.
     average: running mean of the parameters, shaped like params; empty where none is kept.
     opt_state: of multi_transform. control: of the controller, with the targets; empty where there are none.
-    normalizer: of the training photos; empty where the model has none of its own.
+    normalizer: Normalizer of the training photos; empty where the model has none of its own.
     frozen: what the model needs and nothing moves; not kept in checkpoints.
   """
   step: Int[Array, '']
@@ -37,7 +37,7 @@ class TrainState(flax.struct.PyTreeNode):
   average: Params
   opt_state: Any
   control: dict[str, Any]
-  normalizer: Normalizer | tuple[()] = ()
+  normalizer: Any = ()
   frozen: Mapping[str, Any] = flax.struct.field(default_factory=dict)
 
   @property

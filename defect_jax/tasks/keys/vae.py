@@ -9,7 +9,7 @@ from defect_jax.schema import Key, Named, Table
 from defect_jax.tasks.keys import common
 
 _SPEED = {'kld': 12.0}
-_TARGETS = {
+_TARGETS: Table = {
     'kld': Key(16.0, Number(above=0), 'nats per image', 'Target of the KLD.'),
     'mse': Key(None, Optional(Number(above=0)), text='Target of the MSE; wins if both MSE targets are set.'),
     'mse_of_variance': Key(0.015, Optional(Number(above=0)),
