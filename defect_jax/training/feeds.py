@@ -31,7 +31,8 @@ class _Compiled:
   """A pmapped function that is compiled at its first call; `seconds` is how long that took."""
 
   def __init__(self, function: Callable[..., Any], donate: tuple[int, ...]):
-    self._function, self._compiled, self.seconds = parallel.pmap(function, donate=donate), None, 0.
+    self._function, self.seconds = parallel.pmap(function, donate=donate), 0.
+    self._compiled: Any = None
 
   def __call__(self, *arguments: Any) -> Any:
     if self._compiled is None:

@@ -158,7 +158,8 @@ class _Clock:
   """Time spent on the run, and the rate since the loop's first stop: what is compiled before that would distort it."""
 
   def __init__(self, spent: float):
-    self._began, self._first = time.monotonic() - spent, None
+    self._began = time.monotonic() - spent
+    self._first: tuple[int, float] | None = None
 
   def seconds(self) -> float:
     return time.monotonic() - self._began
