@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,6 +58,11 @@ def first(tree: Tree) -> Tree:
   and several of those under way at once can wait for each other on CPUs for ever.
   """
   return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
+
+
+def to_host(tree: Tree) -> Tree:
+  """A tree as plain dicts of NumPy arrays."""
+  return flax.serialization.to_state_dict(jax.device_get(tree))
 
 
 def padded(batch: int) -> int:

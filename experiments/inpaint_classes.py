@@ -40,12 +40,12 @@ from jaxtyping import Int, Shaped
 from configs import inpaint_train
 from defect_jax.config import UserError
 from defect_jax.data import areas
+from defect_jax.diffusion.places import Places
 from defect_jax.imagesets import writer
 from defect_jax.report import grids
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.sweeps.job import Job
 from defect_jax.sweeps.study import Executor
-from defect_jax.tasks.inpaint_train import measures
 from experiments import command, inpaint_runs, results
 
 FLAGS = command.define('runs/inpaint_classes', tiny=command.TINY, publish=True)
@@ -198,10 +198,10 @@ def _share(row, name):
   return '–' if share is None else f'{share:.2f} ({row["count"][name]})'
 
 
-def draw(kinds: Mapping[str, Kind], places: measures.Places, classes: Sequence[str], path: Path) -> None:
+def draw(kinds: Mapping[str, Kind], places: Places, classes: Sequence[str], path: Path) -> None:
   """Writes what was made: the masks greyed out above a row for each kind; a block of columns a class."""
   columns = [index for name in classes for index in np.flatnonzero(np.array(places.labels) == name)[:_EACH]]
-  shown = {'asked for': np.where(places.marks[..., None], 0.5, places.images)}
+  shown = {'asked for': np.where(places.masks[..., None], 0.5, places.images)}
   shown |= {name: kind.images for name, kind in kinds.items()
             if len(kind.places) == len(places.labels) and not name.startswith('good')}
   grids.write_png(path, grids.with_names(grids.grid([images[columns] for images in shown.values()]), list(shown)))
@@ -227,7 +227,7 @@ def rates(kinds: Mapping[str, Kind], first: inpaint_runs.Finished, names: Mappin
   rows = {'real ones, held out': {'named': right, 'count': {name: int(of_class[name].sum()) for name in classes},
                                    'kid': None, 'kid_ci': None}}
   for name, kind in kinds.items():
-    kid, interval = against.kid(kind.images, first.places.marks[kind.places])
+    kid, interval = against.kid(kind.images, first.places.masks[kind.places])
     rows[name] = {'named': shares(kind.asked, names[name], classes),
                    'count': {label: kind.asked.count(label) for label in classes}, 'kid': kid, 'kid_ci': interval}
   return rows

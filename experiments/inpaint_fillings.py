@@ -15,9 +15,9 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float, UInt8
 
+from defect_jax.diffusion.places import Places, compose
 from defect_jax.report import grids
 from defect_jax.runs.atomic import write_atomic
-from defect_jax.tasks.inpaint_train import measures
 from experiments import command, inpaint_runs, results
 
 FLAGS = command.define(publish=True)
@@ -28,13 +28,13 @@ _NOTHING = 'nothing: good areas as they are'
 Kid = tuple[float | None, tuple[float, float] | None]  # and its 95 % interval
 
 
-def biharmonic(places: measures.Places) -> Float[np.ndarray, 'n s s 3']:
+def biharmonic(places: Places) -> Float[np.ndarray, 'n s s 3']:
   """Places filled by scikit-image."""
   from skimage.restoration import inpaint  # only where it is run
 
   filled = [inpaint.inpaint_biharmonic(image, mask, channel_axis=-1)
-            for image, mask in zip(places.images, places.marks, strict=True)]
-  return measures.compose(places.images, np.float32(np.clip(filled, 0, 1)), places.marks)
+            for image, mask in zip(places.images, places.masks, strict=True)]
+  return compose(places.images, np.float32(np.clip(filled, 0, 1)), places.masks)
 
 
 def fillings(run: inpaint_runs.Finished) -> dict[str, Float[np.ndarray, 'n s s 3']]:
@@ -46,7 +46,7 @@ def fillings(run: inpaint_runs.Finished) -> dict[str, Float[np.ndarray, 'n s s 3
 def kids(run: inpaint_runs.Finished, images: Mapping[str, Float[np.ndarray, 'n s s 3']]) -> dict[str, Kid]:
   """KID and its interval of each filling, and of what there is to compare with."""
   against = run.against()
-  figures = {name: against.kid(made, run.places.marks) for name, made in images.items()}
+  figures = {name: against.kid(made, run.places.masks) for name, made in images.items()}
   return figures | {'the pipeline before any training': (run.summary['kid_before'], None),
                   'real defects that were trained on': (against.kid_of_training, None)}
 
@@ -62,7 +62,7 @@ def picture(run: inpaint_runs.Finished,
             images: Mapping[str, Float[np.ndarray, 'n s s 3']]) -> UInt8[np.ndarray, 'h w 3']:
   """The places with their masks greyed out, a row for each filling, and the real defects."""
   places = run.places
-  hidden = np.where(places.marks[:_SHOWN, ..., None], 0.5, places.images[:_SHOWN])
+  hidden = np.where(places.masks[:_SHOWN, ..., None], 0.5, places.images[:_SHOWN])
   shown = [made[:_SHOWN] for name, made in images.items() if name != _NOTHING]
   return grids.grid([hidden, *shown, places.donors[:_SHOWN]])
 

@@ -2,98 +2,99 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from configs import inpaint
+from defect_jax import parallel
 from defect_jax.augmentation import selection
-from defect_jax.config import UserError
-from defect_jax.diffusion import pipeline
-from defect_jax.evaluation import generation
-from defect_jax.runs.folder import Workdir
-from defect_jax.tasks.inpaint_train import material, measures
-from defect_jax.tasks.inpaint_train.learners import PIPELINE
-from defect_jax.training.trainer import as_tree
+from defect_jax.diffusion import examples
+from defect_jax.diffusion.places import Inpainter, Places
+from defect_jax.diffusion.prompts import Texts
+from defect_jax.evaluation import generation, inpainting
+from defect_jax.trained.inpainter import open_inpainter
+
+Images = Float[np.ndarray, 'n s s 3']
 
 
 class Finished:
   """A finished run of a full pipeline (not of LoRA).
 
-  Attributes: workdir: Workdir. config, summary: its. texts: material.Texts. train, dev: Dataset of areas of the pool,
-  and of those that are held out. places: measures.Places.
+  Attributes:
+    workdir, config, summary: of the run. train, dev: areas of the pool, and of those held out. places: see Places.
   """
 
-  def __init__(self, root, images=None, guidance=None, among=1, areas=None):
+  def __init__(self, root: str | Path, images: int | None = None, guidance: float | None = None, among: int = 1,
+               areas: int | None = None):
     """images, guidance, areas: how many places, how they are filled, and how many areas of the pool they are taken
-    from; as the run had it, if None. among: see measures.places. UserError for any other folder."""
-    self.workdir = Workdir(root)
-    self.config, self.summary = self.workdir.read_config(), self.workdir.read_summary()
-    if self.config is None or self.summary is None or self.config.task != 'inpaint_train':
-      raise UserError(f'{root}: holds no finished run of configs/inpaint_train.py; name the workdir of one')
-    with self.config.unlocked():
-      self.config.measure.guidance = guidance or self.config.measure.guidance
-    self.texts = material.Texts(self.config)
-    data = self.config.data
-    self.train = material.open_areas(self.config, data.part, data.few_shot, areas or data.areas, flip=True)
-    self.dev = material.open_areas(self.config, self.config.measure.part, 0, None, flip=False)
-    self.places = measures.places(material.good(self.train), material.defects(self.train), self.texts,
-                                  images or self.config.measure.images, self.config.seed, among)
-
-  @functools.cached_property
-  def _model(self):
-    return pipeline.load(str(self.workdir.path(PIPELINE)), self.config.dtype)
+    from; None: as the run had it. among: see Places.of. Raises UserError for any other folder."""
+    self._trained = open_inpainter(root)
+    self.workdir, self.config, self.summary = self._trained.workdir, self._trained.config, self._trained.summary
+    data, measure, seed = self.config.data, self.config.measure, self.config.seed
+    self._texts = Texts(self.config.prompts, data.classes)
+    load = functools.partial(examples.load, data.to_dict(), self.config.masks.to_dict(), seed, generation.LEAST_REAL)
+    self.train = load(part=data.part, few_shot=data.few_shot, count=areas or data.areas, flip=True)
+    self.dev = load(part=measure.part, few_shot=0, count=None, flip=False)
+    self.places = Places.of(examples.good(self.train), examples.defects(self.train), self._texts,
+                            images or measure.images, seed, among)
+    self._inpainter_of = functools.partial(
+        Inpainter, self._trained.model, self._texts, seed=seed, batch=measure.batch, steps=measure.steps,
+        guidance=guidance or measure.guidance)
+    self._square = functools.partial(inpainting.squares, margin=measure.margin, size=measure.size)
 
   @functools.cached_property
   def _params(self):
-    return as_tree(self._model.params)
+    return parallel.to_host(self._trained.model.params)
 
   @functools.cached_property
-  def _filler(self):
-    return measures.Inpainter(self.config, self._model, self.texts, self.places)
+  def _inpainter(self):
+    return self._inpainter_of(self.places)
 
   @functools.cached_property
-  def _refiller(self):
-    own = dataclasses.replace(self.places, images=self.places.donors)
-    return measures.Inpainter(self.config, self._model, self.texts, own)
+  def _own_inpainter(self):
+    return self._inpainter_of(dataclasses.replace(self.places, images=self.places.donors))
 
-  def filled(self, labels=None):
-    """Places filled by the pipeline, float32 `[N, S, S, 3]`; `labels`: other classes to ask for than the masks'."""
-    return self._by(self._filler, labels)
+  def filled(self, labels: Sequence[str] | None = None) -> Images:
+    """Places filled by the pipeline; `labels`: other classes to ask for than the masks'."""
+    return self._by(self._inpainter, labels)
 
-  def refilled(self, labels=None):
-    """As `filled`, but in the real defects' own areas, of which what is marked is made anew."""
-    return self._by(self._refiller, labels)
+  def refilled(self, labels: Sequence[str] | None = None) -> Images:
+    """Like `filled`, but in the real defects' own areas, whose masked part is made anew."""
+    return self._by(self._own_inpainter, labels)
 
-  def _by(self, filler, labels):
-    texts = None if labels is None else self.texts.rows(labels)
-    return filler(self._params, len(self.places.labels), texts)
+  def _by(self, inpainter, labels):
+    texts = None if labels is None else self._texts.rows(labels)
+    return inpainter(self._params, len(self.places.labels), texts)
 
-  def reconstructed(self, images):
-    """Images as the autoencoder gives them back, float32 `[N, S, S, 3]` in [0, 1] of such."""
-    model, size = self._model, self.config.measure.batch
+  def reconstructed(self, images: Images) -> Images:
+    """Images as the autoencoder gives them back."""
+    model, size = self._trained.model, self.config.measure.batch
     hidden = [np.zeros(images.shape[1:3], bool)] * len(images)  # nothing, so that the masked photo is the whole one
-    latents = np.stack([one.masked for one in model.encode_photos(list(images), hidden, original=False)])
+    latents = np.stack([encoded.masked for encoded in model.encode_photos(list(images), hidden, original=False)])
     decode = jax.jit(model.decode)
     return np.concatenate([decode(model.params, latents[first:first + size])
                            for first in range(0, len(latents), size)])
 
-  def selected(self, candidates):
-    """(places filled as `filled`, of so many candidates for each the one that reads as asked, whether it passes `[N]`):
-    by selection.DefectFilter, with the quantile of configs/inpaint.py.
+  def selected(self, candidates: int) -> tuple[Images, np.ndarray]:
+    """Places filled as `filled`, of so many candidates for each the best, and whether it passes, bool.
 
-    What reads as what is told by the areas that were trained on, one of each photo.
+    By selection.DefectFilter, with the quantile of configs/inpaint.py, from one trained-on area of each photo.
     """
-    square = functools.partial(measures.squares, margin=self.config.measure.margin, size=self.config.measure.size)
     real = self.train.only([self.train.files.index(file) for file in dict.fromkeys(self.train.files)])
-    features = generation.features_of(square(real.images(), real.masks))
-    reading = selection.DefectFilter(features, real.labels, real.groups, inpaint.get_config().filter.quantile)
+    features = generation.features_of(self._square(real.images(), real.masks))
+    defect_filter = selection.DefectFilter(features, real.labels, real.groups, inpaint.get_config().filter.quantile)
     count = len(self.places.labels)
-    made = [self._filler(self._params, count, candidate=number) for number in range(candidates)]
-    features = [generation.features_of(square(images, self.places.marks)) for images in made]
-    chosen, reasons = reading.choose(np.stack(features, 1), self.places.labels)
-    return np.stack(made, 1)[np.arange(count), chosen], np.array([selection.passed(of) for of in reasons])
+    made = [self._inpainter(self._params, count, candidate=number) for number in range(candidates)]
+    features = [generation.features_of(self._square(images, self.places.masks)) for images in made]
+    chosen, reasons = defect_filter.choose(np.stack(features, 1), self.places.labels)
+    return np.stack(made, 1)[np.arange(count), chosen], np.array([selection.passed(reason) for reason in reasons])
 
-  def against(self):
-    """measures.KidReference of the real defects of the run."""
-    return measures.KidReference(self.config, *map(material.defects, (self.train, self.dev)))
+  def against(self) -> inpainting.KidReference:
+    """The real defects of the run."""
+    measure = self.config.measure
+    return inpainting.KidReference(*map(examples.defects, (self.train, self.dev)), measure.margin, measure.size,
+                                   self.config.seed)

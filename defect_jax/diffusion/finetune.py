@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from defect_jax import losses
@@ -125,8 +124,3 @@ def _in_range(place):
 DENOISING_LOSSES = {'loss': Loss(('error',), lambda outputs: outputs['error'])} | {
     f'loss_t{place}': Loss(('error', 'range'), lambda outputs: outputs['error'], _in_range(place))
     for place in range(RANGES)}
-
-
-def scale_of(encoded: list[Encoded]) -> float:
-  """Deviation of latents about their mean, by which they are divided to vary by about 1."""
-  return float(np.std(np.stack([one.original for one in encoded])))

@@ -1,20 +1,25 @@
-"""Made defects against real ones: each is looked at as a square around its mask."""
+"""Made defects against real ones, each as a square around its mask: of an image set, and of a pipeline in training."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
+from jaxtyping import Bool, Float
 
 from defect_jax.data import dataset, photos, regions
 from defect_jax.data.sources import folder
+from defect_jax.diffusion import examples, masks
 from defect_jax.errors import UserError
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import writer
 from defect_jax.imagesets.manifest import Made
 
+_LEAST = 16  # px of a square, before it is scaled
+_MOST_TRAINED = 400  # areas trained on that are measured
 _NONE = dict.fromkeys(('kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'))
 
 
@@ -43,7 +48,7 @@ def _known(defects, photo_folder):
   return known or defects
 
 
-def _real(classes, photo_folder, geometry, part):
+def _real(classes, photo_folder, geometry, part) -> Float[np.ndarray, 'n s s 3']:
   try:
     return dataset.load(source='folder', path=str(photo_folder), part=part, defects=classes, max_broken=1.,
                         **dataclasses.asdict(geometry)).images()
@@ -59,3 +64,67 @@ def _square(root, image, geometry):
   except photos.PhotoError as error:
     logging.warning('not measured: %s', error)
     return None
+
+
+def squares(images: Float[np.ndarray, 'n s s 3'], made_masks: Bool[np.ndarray, 'n s s'], margin: float, size: int
+            ) -> Float[np.ndarray, 'n size size 3']:
+  """The square around each mask, `margin` times as wide, scaled to `size`."""
+  whole, cut = images.shape[1], []
+  for image, mask in zip(images, made_masks, strict=True):
+    left, top, width, height = masks.bounds(mask)
+    side = int(np.clip(round(margin * max(width, height)), min(_LEAST, whole), whole))
+    y, x = (int(np.clip(start + (length - side) // 2, 0, whole - side)) for start, length in (
+        (top, height), (left, width)))
+    cut.append(photos.scale(np.float32(image[y:y + side, x:x + side]), size))
+  return np.stack(cut)
+
+
+class KidReference:
+  """Real defects that made ones are compared with.
+
+  Attributes: count: how many. kid_of_training: KID of those that were trained on.
+  """
+
+  def __init__(self, train: dataset.InMemory, real: dataset.InMemory, margin: float, size: int, seed: int):
+    """train, real: defects that were trained on and that were not. margin, size: see `squares`."""
+    self._seed, self._square = seed, functools.partial(squares, margin=margin, size=size)
+    self._train, self._real = (self._square(areas.images(), areas.masks)
+                               for areas in (examples.few(train, _MOST_TRAINED), real))
+    self.count, self.kid_of_training = len(self._real), None
+    if self.enough:
+      self._features = generation.features_of(self._real)
+      self.kid_of_training = generation.kid(generation.features_of(self._train), self._features)
+
+  @property
+  def enough(self) -> bool:
+    """Whether there are as many as KID takes."""
+    return self.count >= generation.LEAST_REAL
+
+  def kid(self, images: Float[np.ndarray, 'n s s 3'] | None, made_masks: Bool[np.ndarray, 'n s s']
+          ) -> tuple[float | None, tuple[float, float] | None]:
+    """KID of made areas and its 95 % interval; None if there are too few real ones."""
+    if not self.enough:
+      return None, None
+    made = generation.features_of(self._square(images, made_masks))
+    return generation.kid(made, self._features), generation.kid_interval(made, self._features, self._seed)
+
+  def novelty(self, images: Float[np.ndarray, 'n s s 3'], made_masks: Bool[np.ndarray, 'n s s']
+              ) -> tuple[float | None, float]:
+    """Novelty and memorised fraction of made areas."""
+    made, real = (generation.nearest_of_images(areas, self._train)
+                  for areas in (self._square(images, made_masks), self._real))
+    return generation.novelty(made, real), generation.memorised_fraction(made, real)
+
+
+def realism(reference: KidReference | None, made: Float[np.ndarray, 'n s s 3'], pasted: Float[np.ndarray, 'n s s 3'],
+            before: Callable[[], Float[np.ndarray, 'n s s 3']], made_masks: Bool[np.ndarray, 'n s s']
+            ) -> dict[str, Any]:
+  """KID of areas made after training, before it, and by cut and paste, and their novelty; None without a reference."""
+  if reference is None:
+    return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
+                          'memorised_fraction'))
+  after, interval = reference.kid(made, made_masks)
+  novelty, memorised = reference.novelty(made, made_masks)
+  return {'kid_before': reference.kid(before() if reference.enough else None, made_masks)[0], 'kid_after': after,
+          'kid_after_ci': interval, 'kid_cutpaste': reference.kid(pasted, made_masks)[0],
+          'kid_of_training': reference.kid_of_training, 'novelty': novelty, 'memorised_fraction': memorised}

@@ -21,7 +21,7 @@ _FACTS = {'Loss': 'loss', 'Loss on held-out photos': 'dev_loss', 'KID before': '
 class Places(Protocol):
   """Areas that were made anew, each with the real defect that its mask is of."""
   images: Float[np.ndarray, 'n s s 3']
-  marks: Bool[np.ndarray, 'n s s']
+  masks: Bool[np.ndarray, 'n s s']
   donors: Float[np.ndarray, 'n s s 3']
 
 
@@ -42,7 +42,7 @@ def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], metri
 def sheet(places: Places, made: Float[np.ndarray, 'n s s 3'], first: int) -> UInt8[np.ndarray, 'h w 3']:
   """A row of places: as the model sees them, above what it made of them, above the real defect."""
   rows = slice(first, first + _ROW)
-  hidden = np.where(places.marks[rows, ..., None], 0.5, places.images[rows])
+  hidden = np.where(places.masks[rows, ..., None], 0.5, places.images[rows])
   return grids.grid([hidden, made[rows], places.donors[rows]])
 
 

@@ -12,13 +12,14 @@ from defect_jax.augmentation import inpainting, production, selection
 from defect_jax.config import config_hash
 from defect_jax.data import prepared
 from defect_jax.data.sources import folder
-from defect_jax.diffusion import geometry, pipeline, prompts, sources
+from defect_jax.diffusion import geometry, prompts, sources
 from defect_jax.diffusion.placement import Placer
 from defect_jax.evaluation import generation
 from defect_jax.evaluation import inpainting as evaluation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import inpaint as report
 from defect_jax.runs.folder import Workdir
+from defect_jax.trained import inpainter
 
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   select = selection.by_real_defects(records, part, config.defects, **config.filter, size=config.measure.size,
                                      seed=seed, features_of=generation.features_of)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
-  model = pipeline.load(config.weights, config.dtype, config.lora)
+  model = inpainter.load(config.weights, config.dtype, config.lora)
   place = Placer(settings, kind, fixed, real, drawn.size, drawn.scale, drawn.moved, model.native, model.multiple)
   sampler = model.sampler(place.canvas_size, config.batch, **sampling)
   texts = prompts.pairs(config.prompts, config.defects)

@@ -181,8 +181,3 @@ def cosines(a: Mapping[str, Array], b: Mapping[str, Array]) -> Metrics:
   parts['E1_E2'] = sum(parts.values(), jnp.zeros(3))
   return {name: product / jnp.maximum(jnp.sqrt(of_a) * jnp.sqrt(of_b), 1e-20)
           for name, (product, of_a, of_b) in parts.items()}
-
-
-def as_tree(params: Params) -> Params:
-  """Parameters as plain dicts of NumPy arrays."""
-  return flax.serialization.to_state_dict(jax.device_get(params))

@@ -20,10 +20,10 @@ def model():
 @pytest.fixture(scope='module')
 def inputs(model):
   rng = np.random.default_rng(0)
-  marks = np.zeros((3, _SIDE, _SIDE), bool)
+  masks = np.zeros((3, _SIDE, _SIDE), bool)
   for row in range(3):
-    marks[row, 8 + 8 * row:40, 16:48] = True
-  encoded = model.encode_photos(list(rng.uniform(size=(3, _SIDE, _SIDE, 3)).astype(np.float32)), list(marks))
+    masks[row, 8 + 8 * row:40, 16:48] = True
+  encoded = model.encode_photos(list(rng.uniform(size=(3, _SIDE, _SIDE, 3)).astype(np.float32)), list(masks))
   return encoded, model.encode_text(['a scratch', 'a dent', ''])
 
 
@@ -79,17 +79,17 @@ def test_noise_fills_the_mask_only_at_a_lower_strength(model, inputs):
 
 
 def test_masks_reach_the_latents_without_losing_a_pixel(model):
-  marks = np.zeros((_SIDE, _SIDE), bool)
-  marks[17, 42] = True
-  encoded, = model.encode_photos([np.zeros((_SIDE, _SIDE, 3), np.float32)], [marks])
+  masks = np.zeros((_SIDE, _SIDE), bool)
+  masks[17, 42] = True
+  encoded, = model.encode_photos([np.zeros((_SIDE, _SIDE, 3), np.float32)], [masks])
   assert np.argwhere(encoded.mask).tolist() == [[2, 5]]
 
 
 def test_a_photos_latents_do_not_depend_on_its_neighbours(model):
   rng = np.random.default_rng(0)
-  canvases, marks = list(rng.uniform(size=(11, _SIDE, _SIDE, 3)).astype(np.float32)), [np.eye(_SIDE, dtype=bool)] * 11
-  together = model.encode_photos(canvases, marks)
-  np.testing.assert_array_equal(together[9].masked, model.encode_photos(canvases[9:10], marks[:1])[0].masked)
+  canvases, masks = list(rng.uniform(size=(11, _SIDE, _SIDE, 3)).astype(np.float32)), [np.eye(_SIDE, dtype=bool)] * 11
+  together = model.encode_photos(canvases, masks)
+  np.testing.assert_array_equal(together[9].masked, model.encode_photos(canvases[9:10], masks[:1])[0].masked)
 
 
 def test_a_prompt_beyond_the_tokenizers_length_is_told(model):

@@ -91,7 +91,7 @@ def test_a_table_has_as_many_columns_in_each_row():
 
 
 def test_the_shares_of_real_areas_are_the_diagonal_of_the_confusion():
-  places = types.SimpleNamespace(marks=np.zeros((2, 4, 4), bool))
+  places = types.SimpleNamespace(masks=np.zeros((2, 4, 4), bool))
   reference = types.SimpleNamespace(kid=lambda *_: (0.5, (0.25, 0.75)))
   first = types.SimpleNamespace(places=places, against=lambda: reference)
   kinds = {'made': study.Kind(['dent', 'hole'], 'images', np.arange(2))}

@@ -17,10 +17,10 @@ UNMEASURED = SUMMARY | dict.fromkeys(('dev_loss', 'dev_loss_before', 'kid_before
 
 
 def places(count=14, size=32):
-  marks = np.zeros((count, size, size), bool)
-  marks[:, 8:16, 8:16] = True
+  masks = np.zeros((count, size, size), bool)
+  masks[:, 8:16, 8:16] = True
   images, donors = np.full((count, size, size, 3), 0.2, np.float32), np.full((count, size, size, 3), 0.8, np.float32)
-  return types.SimpleNamespace(images=images, marks=marks, donors=donors)
+  return types.SimpleNamespace(images=images, masks=masks, donors=donors)
 
 
 def test_what_it_says():

@@ -14,10 +14,10 @@ from PIL import Image
 
 from configs import inpaint_train
 from defect_jax import main
-from defect_jax.data import parts
-from defect_jax.diffusion import lora
+from defect_jax.data import dataset, parts
+from defect_jax.diffusion import examples, lora
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks.inpaint_train import material
+from defect_jax.tasks import inpaint_train as task
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ('seconds', 'compile_seconds', 'images_per_second', 'peak_memory_mb')  # of this machine, not of the run
@@ -74,11 +74,22 @@ def command(photos, cache, monkeypatch, tmp_path):
     signal.signal(number, handler)
 
 
+def test_what_a_training_comes_from_is_known_again():
+  def digest(train=0, dev=1, weights='c0ffee'):
+    sets = (None if level is None else dataset.InMemory(np.full((2, 4, 4, 3), level, np.uint8), ['dent', 'good'],
+                                                        masks=np.ones((2, 4, 4), bool)) for level in (train, dev))
+    return task.digest(*sets, weights)
+
+  assert digest() == digest()
+  assert len({digest(), digest(train=1), digest(dev=2), digest(dev=None), digest(weights=''), digest(weights='b')}) == 6
+
+
 def test_good_areas_are_masked_as_defects_are(photos, cache):
   config = inpaint_train.get_config('tiny')
   config.data.source, config.data.path, config.data.classes = 'folder', str(photos), ('dent', 'good')
-  areas = material.open_areas(config, 'pool', 0, 16, flip=True)
-  good, dents = material.good(areas), material.defects(areas)
+  areas = examples.load(config.data.to_dict(), config.masks.to_dict(), 0, 100, part='pool', few_shot=0, count=16,
+                        flip=True)
+  good, dents = examples.good(areas), examples.defects(areas)
   assert len(good) == len(dents) == 8
   assert all(any(np.array_equal(mask, of) for of in dents.masks) for mask in good.masks)
   assert len(np.unique(good.masks, axis=0)) > 1

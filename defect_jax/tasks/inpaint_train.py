@@ -1,0 +1,199 @@
+"""Trains an inpainting pipeline on real photos: autoencoder, then latent diffusion; saved as diffusers saves one."""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jaxtyping import Array, Float, Key
+from ml_collections import ConfigDict
+
+from defect_jax import __version__, parallel
+from defect_jax.config import config_hash
+from defect_jax.data import dataset, prepared
+from defect_jax.diffusion import examples, finetune, finetuner, pipeline
+from defect_jax.diffusion.places import Inpainter, Places
+from defect_jax.diffusion.prompts import Texts
+from defect_jax.errors import UserError
+from defect_jax.evaluation import generation, inpainting
+from defect_jax.models import features
+from defect_jax.report import grids
+from defect_jax.report import inpaint_train as report
+from defect_jax.runs.artefacts import Artefact
+from defect_jax.runs.folder import Workdir
+from defect_jax.training import fit, loop, routing
+from defect_jax.training.callbacks import Evaluation
+from defect_jax.training.trainer import Trainer, TrainState
+
+AUTOENCODER = Artefact('vae')  # workdir of its training
+_DEV_AREAS = 64  # for the held-out loss
+_SHOWN = 12  # places in a sample grid
+_RECONSTRUCTED = 9  # areas in a grid of reconstructions
+_WARMUP = 20  # steps of the autoencoder
+Evaluate = Callable[[TrainState, int], dict[str, float]]
+
+
+def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
+  """Trains as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
+  data, seed, dtype, chosen = config.data, config.seed, config.dtype, config.optimizer
+  measure, networks = config.measure, config.model.to_dict()
+  _check_accumulate(config.batch, chosen.accumulate)
+  texts, tuner, scratch, stage = Texts(config.prompts, data.classes), None, None, None
+  if config.weights:
+    tuner = finetuner.of_weights(config.weights, texts, data.size, dtype, config.save.dtype, seed, **config.tune)
+  else:
+    scratch = finetuner.Scratch.of(workdir.root.name, texts, data.size, **networks, dtype=dtype, seed=seed)
+  load = functools.partial(examples.load, data.to_dict(), config.masks.to_dict(), seed, generation.LEAST_REAL)
+  train = load(part=data.part, few_shot=data.few_shot, count=data.areas, flip=True)
+  dev = _held_out(load, measure.part)
+  came_from = digest(train, dev, tuner.model.digest if tuner else '')
+  fit.check_finished(workdir, came_from)
+  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  workdir.open()
+  print(*(f'note: {line}' for line in dataset.lines(train)), _opening(train, dev, data), sep='\n', flush=True)
+  if scratch:
+    inner = Workdir(workdir.path(AUTOENCODER), workdir)
+    inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': seed, 'dtype': dtype,
+                            'data': data.to_dict(), 'model': networks['autoencoder'],
+                            'steps': config.autoencoder.steps.to_dict(), 'autoencoder': config.autoencoder.to_dict()}))
+    vae, stage = _autoencoder(inner, scratch, train, **config.autoencoder.to_dict())
+    tuner = scratch.finetuner(vae, texts, train, config.save.dtype)
+
+  model, keys = tuner.model, jax.random.split(jax.random.key(seed + 1), 3)
+  print(f'encoding {len(train)} areas', flush=True)
+  areas = finetuner.encoded(model, train, texts)
+  loss = finetune.Denoising(model, chosen.outside, config.text_drop, tuner.join, chosen.again)
+  optimizer = finetuner.optimizer(chosen.lr, config.steps.total, chosen.warmup, chosen.clip)
+  trainer = Trainer(loss, finetune.DENOISING_LOSSES, routing.whole('loss', tuner.moved, optimizer), keys[0],
+                    decay=chosen.average, warm=True, microbatches=chosen.accumulate,
+                    unroll=jax.default_backend() == 'cpu')
+  defects = examples.defects(train)
+  places = Places.of(examples.good(train), defects, texts, measure.images, seed)
+  inpainter = functools.partial(Inpainter, texts=texts, places=places, seed=seed, batch=measure.batch,
+                                steps=measure.steps, guidance=measure.guidance)
+  inpaint, dev_loss = inpainter(model), _dev_loss(loss, model, dev, texts, tuner.frozen, keys[2])
+  evaluation = Evaluation(_inpainted(workdir, tuner, inpaint, dev_loss))
+  trained = fit.fit(workdir, loop.Schedule(**config.steps), trainer, trainer.init(tuner.moved, frozen=tuner.frozen),
+                    areas, came_from, config.batch, keys[1], [evaluation], gather=finetuner.gather)
+  moved = trained.state.average
+  tuner.write(workdir, moved)
+
+  print('measuring', flush=True)
+  metrics, count = workdir.read_metrics(), len(places.labels)
+  summary = {'steps': config.steps.total, 'seconds': workdir.seconds_spent() + (stage['seconds'] if stage else 0.),
+             **trained.speed, 'loss': trained.last_tenth(), 'dev_loss_before': dev_loss(tuner.moved).get('eval/loss'),
+             'dev_loss': [None, *(row['eval/loss'] for row in metrics if 'eval/loss' in row)][-1],
+             'autoencoder': stage}
+  made, real = inpaint(tuner.whole(moved), count), None if dev is None else examples.defects(dev)
+  reference = inpainting.KidReference(defects, real, measure.margin, measure.size, seed) if real else None
+  summary |= inpainting.realism(
+      reference, made, places.pasted(), made_masks=places.masks,
+      before=lambda: (inpaint if tuner.before is model else inpainter(tuner.before))(
+          parallel.to_host(tuner.before.params), count))
+  if reference:
+    summary['measured_against'] = (f'{reference.count} areas of {len(set(real.files))} photos of defects, part '
+                                   f'{measure.part}')
+  summary |= parallel.machine()
+  finetuner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
+                             'weights': (config.weights and model.digest) or None, 'summary': summary})
+  report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, metrics,
+               trained.history.values, places, made)
+  return summary
+
+
+def digest(train: dataset.InMemory, dev: dataset.InMemory | None, weights: str) -> str:
+  """Of all that a training and its held-out loss come from; weights: digest of the given ones, or ''."""
+  areas = [np.frombuffer(bytes.fromhex(each.digest()), np.uint8) for each in (train, dev) if each is not None]
+  return fit.digest(*areas, np.frombuffer(weights.encode(), np.uint8))
+
+
+def _check_accumulate(batch, accumulate):
+  if parallel.padded(batch) // parallel.devices() % accumulate:
+    raise UserError(f'optimizer.accumulate = {accumulate}: the share of each of {parallel.devices()} devices in a '
+                    f'batch of {batch} cannot be cut into so many equal pieces')
+
+
+def _held_out(load, part) -> dataset.InMemory | None:
+  """The held-out photos, an area each, or None if there are too few."""
+  try:
+    return load(part=part, few_shot=0, count=None, flip=False)
+  except UserError as error:
+    logging.warning('no held-out photos, so neither dev_loss nor KID: %s', error)
+    return None
+
+
+def _opening(train, dev, data):
+  counts = ', '.join(f'{train.labels.count(name)} {name}' for name in data.classes)
+  return (f'{len(train)} areas of {data.size} px ({counts}), part {data.part}; {len(dev) if dev else 0} held out; '
+          f'{parallel.devices()} {jax.default_backend()} device(s)')
+
+
+def _autoencoder(workdir: Workdir, scratch: finetuner.Scratch, train: dataset.InMemory, lr: float, batch: int,
+                 lpips: float, kld: float, steps: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Trains the autoencoder, or finds it trained: its parameters, and the summary of that run."""
+  _, vae, _ = pipeline.modules(scratch.configs, scratch.dtype)
+  keys = jax.random.split(jax.random.key(scratch.seed), 2)
+  params = {'vae': scratch.begin()['vae']}
+  streams = routing.whole('loss', params, finetuner.optimizer(lr, steps['total'], _WARMUP, 1.0))
+  trainer = Trainer(finetune.Autoencoding(vae), finetune.autoencoding_losses(lpips, kld), streams, keys[0], decay=0.99,
+                    warm=True)
+  done = workdir.finished()
+  if done is None:
+    workdir.open()
+  with workdir.running():
+    begin = trainer.init(params, frozen={'lpips': features.load('alexnet')})
+    trained = fit.fit(workdir, loop.Schedule(**steps), trainer, begin, {'image': train.pixels}, train.digest(), batch,
+                      keys[1], [Evaluation(_reconstructed(workdir, vae, train))], gather=_as_float)
+    if done is None:
+      done = {'seconds': workdir.seconds_spent(), **trained.speed, 'loss': trained.last_tenth(),
+              'mse': [row['eval/mse'] for row in workdir.read_metrics() if 'eval/mse' in row][-1]}
+      workdir.finish(done)
+      done = workdir.finished()  # as a run that goes on from here reads it
+  return parallel.to_host(trained.state.average['vae']), done
+
+
+def _as_float(data, indices, weights):
+  return {'image': data['image'][indices].astype(jnp.float32) / 255, 'weight': weights}
+
+
+def _reconstructed(workdir, vae, train) -> Evaluate:
+  """Writes a grid of areas and their reconstructions; their squared error."""
+  shown = np.float32(train.pixels[::-(-len(train) // _RECONSTRUCTED)]) / 255
+
+  @jax.jit
+  def reconstruct(params: Mapping[str, Any]) -> Float[Array, 'n s s 3']:
+    z = pipeline.apply(vae, params, (2 * shown - 1).transpose(0, 3, 1, 2), method=vae.encode).latent_dist.mode()
+    image = pipeline.apply(vae, params, z.transpose(0, 3, 1, 2), method=vae.decode).sample
+    return image.transpose(0, 2, 3, 1) / 2 + 0.5
+
+  def evaluate(state, step):
+    recon = np.clip(reconstruct(state.average['vae']), 0, 1)
+    grids.write_png(workdir.sample(step, 'recon'), grids.recon_grid(shown, recon))
+    return {'eval/mse': float(np.mean(np.square(recon - shown)))}
+
+  return evaluate
+
+
+def _inpainted(workdir, tuner, inpaint, dev_loss) -> Evaluate:
+  """Writes a grid of places above what is made of them; the held-out loss."""
+  def evaluate(state, step):
+    made = inpaint(tuner.whole(state.average), min(_SHOWN, len(inpaint.places.labels)))
+    grids.write_png(workdir.sample(step, 'inpainted'), grids.grid([inpaint.places.hidden(len(made)), made]))
+    return dev_loss(state.average)
+
+  return evaluate
+
+
+def _dev_loss(loss: finetune.Denoising, model: pipeline.Pipeline, dev: dataset.InMemory | None, texts: Texts,
+              frozen: Mapping[str, Any], key: Key[Array, '']) -> Callable[[Mapping[str, Any]], dict[str, float]]:
+  """(parameters) -> {'eval/loss'} on held-out areas, with the same noise each time."""
+  if dev is None:
+    return lambda params: {}
+  areas = finetuner.encoded(model, examples.few(dev, _DEV_AREAS), texts)
+  slots = np.arange(len(areas['text']))
+  keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
+  mean = jax.jit(lambda params, frozen, areas: loss.error(params, frozen, loss.inputs(areas, keys, slots)).mean())
+  return lambda params: {'eval/loss': float(mean(params, frozen, areas))}
