@@ -58,6 +58,8 @@ def run(main: Callable[..., None], own: flags.FlagValues, positional: bool = Fal
     arguments = _parsed(own, sys.argv)
     if arguments and not positional:
       raise UserError(f'{arguments[0]}: stray argument')
+    if {'tiny', 'publish'} <= set(own) and own.tiny and own.publish:
+      raise UserError('--publish: tiny jobs have no figures to publish; leave --tiny out')
     main(own, arguments) if positional else main(own)
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)

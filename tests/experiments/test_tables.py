@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from defect_jax.runs.folder import Workdir
-from experiments import samplers_study, step_response, targets_study
+from experiments import command, samplers_study, step_response, targets_study
 
 
 def summary(steps, kld=16.0, mse=0.01, ripple=0.01, collapsed=False):
@@ -68,6 +68,13 @@ def test_steps_are_counted_from_each_change_until_both_losses_stay(tmp_path):
   # After the first change the KLD is wrong for 50 steps, and 5 % of 16 is 0.8: with 6 nats missing in 6 of the 50 steps
   # of a mean it is 0.72 too low, in 7 of them 0.84. So the mean of steps 45 to 94 is the first that will do.
   assert step_response.responses(kept, changes) == [94, 50]
+
+
+def test_tiny_figures_are_not_published(monkeypatch, capsys):
+  monkeypatch.setattr(sys, 'argv', ['targets_study', '--tiny', '--publish'])
+  with pytest.raises(SystemExit):
+    command.run(lambda own: pytest.fail('it began'), targets_study.FLAGS)
+  assert 'tiny jobs have no figures to publish' in capsys.readouterr().err
 
 
 def test_a_command_says_what_it_is_for_and_refuses_stray_arguments():
