@@ -85,7 +85,8 @@ def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], vi
   not marked also from the good photos, beside which it is unusual. Raises UserError if more photos are broken, or a
   class has less than 2 usable photos.
   """
-  sides, salience = _Sides(), _salience(chosen)
+  salience = _salience(chosen)
+  sides = []  # of the squares around defects so far, over the photo's shorter side
   areas, skipped, total = [], [], 0
   for name in sorted(chosen, key=lambda name: name == GOOD):  # good ones last: they are as large as the defects'
     drawn, broken = _of_class(chosen[name], counts[name], view, seed, sides, salience)
@@ -97,13 +98,6 @@ def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], vi
     areas += drawn
   dataset.check_skipped(skipped, total, max_broken)
   return areas, skipped
-
-
-class _Sides:
-  """Sides of the squares around defects so far, over the photo's shorter side."""
-
-  def __init__(self) -> None:
-    self.known = []
 
 
 def _salience(chosen):
@@ -120,7 +114,7 @@ def _salience(chosen):
 def _of_class(records, count, view, seed, sides, salience):
   """([Area], [Skipped]) of the photos of a class."""
   turns = collections.Counter(index % len(records) for index in range(count))
-  typical = tuple(sides.known)
+  typical = tuple(sides)
 
   def draws_of(record, turns):
     try:
@@ -137,7 +131,7 @@ def _of_class(records, count, view, seed, sides, salience):
     areas, more = _of_class(others, count, view, seed, sides, salience)
     return areas, broken + more
   drawn = [draw for result in results if result not in broken for draw in result]
-  sides.known += [side for _, side, masked in drawn if masked]
+  sides += [side for _, side, masked in drawn if masked]
   return [area for area, _, _ in drawn], broken
 
 

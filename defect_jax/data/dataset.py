@@ -160,10 +160,10 @@ class InMemory:
   def joined(cls, datasets: Sequence['InMemory']) -> 'InMemory':
     """All photos of some sets of numbered classes, without masks."""
     def texts(name):
-      return [text for of in datasets for text in getattr(of, name)]
+      return [text for photos in datasets for text in getattr(photos, name)]
 
-    return cls(np.concatenate([of.pixels for of in datasets]), np.concatenate([of.labels for of in datasets]),
-               texts('files'), texts('groups'), texts('sha256'))
+    pixels, labels = ([getattr(photos, name) for photos in datasets] for name in ('pixels', 'labels'))
+    return cls(np.concatenate(pixels), np.concatenate(labels), texts('files'), texts('groups'), texts('sha256'))
 
 
 def as_float(images: UInt16[Array | np.ndarray, '*shape']) -> Float[Array | np.ndarray, '*shape']:
@@ -203,7 +203,7 @@ def check_same(dataset: Dataset, before: str | None, mean: Float[Array | np.ndar
 
 def lines(*datasets: Any) -> list[str]:
   """What the user should know of datasets or splits, each line once: photos that were skipped, and the notes."""
-  return [*dict.fromkeys(str(line) for of in datasets for line in (*of.skipped, *of.notes))]
+  return [*dict.fromkeys(str(line) for photos in datasets for line in (*photos.skipped, *photos.notes))]
 
 
 def load(*, source: str, part: str, path: str | os.PathLike | None = None, defects: Sequence[str] | None = None,

@@ -58,13 +58,13 @@ def split(*, part: str, share: float, seed: int, test_only: bool, source: str, p
   Raises UserError for what cannot be trained on or tested, before any photo is decoded where that is possible.
   """
   paths = (source, path), *(('elpv', None) if name == 'elpv' else ('folder', name) for name in more)
-  sets = [_Set(number, *of, seed, data) for number, of in enumerate(paths)]
-  records = [record for of in sets for record in of.records]
+  sets = [_Set(number, *where, seed, data) for number, where in enumerate(paths)]
+  records = [record for photo_set in sets for record in photo_set.records]
   names = _defects(defects, records)
   classes = [GOOD, DEFECT] if merge else [GOOD, *names]
-  tested = [opened for of in sets for opened in of.open((GOOD, *names), part, 0)]
-  drawn = [opened for of in sets if not test_only
-           for opened in (*of.open((GOOD,), 'pool', good), *of.open(names, 'pool', few_shot))]
+  tested = [opened for photo_set in sets for opened in photo_set.open((GOOD, *names), part, 0)]
+  drawn = [opened for photo_set in sets if not test_only
+           for opened in (*photo_set.open((GOOD,), 'pool', good), *photo_set.open(names, 'pool', few_shot))]
   check_resident([photos for _, photos in tested + drawn], resident_mb)
   test, notes = without_repeats(_numbered(tested, classes, part), part)
   notes += few_workpieces(test, classes)
@@ -75,12 +75,12 @@ def split(*, part: str, share: float, seed: int, test_only: bool, source: str, p
     return Splits(classes, names, none, none, test, skipped, tuple(dict.fromkeys(notes)))
   pool, repeats = without_repeats(_numbered(drawn, classes, 'pool'), 'pool')
   # Those of dev and of final, whichever is tested: a later run may test this classifier on the other.
-  apart = {sha256: file for of in sets for sha256, file in of.apart()}
+  apart = {sha256: file for photo_set in sets for sha256, file in photo_set.apart()}
   pool, copies = without_copies(pool, apart)
   _check_each(pool, classes, 'pool')
   held = hold_out(pool.labels, pool.groups, share, seed)
   validation = pool.only(held)
-  mates = [mate for of in sets for mate in of.mates(set(validation.groups))]
+  mates = [mate for photo_set in sets for mate in photo_set.mates(set(validation.groups))]
   # Of two sets with a file of one name the held-out one counts: better a refusal than a leak.
   part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part != 'pool')}
   return Splits(classes, names, pool.only(~held), validation, test, skipped,
@@ -210,7 +210,7 @@ def _numbered(opened, classes, part):
     raise UserError(f'data: the part {part} has no photos of these classes; add photos, or name others')
   joined = InMemory.joined([
       InMemory(photos.images(), np.int32([number_of(name, classes) for name in photos.labels]), photos.files,
-               [*map(of.group, photos.groups)], photos.sha256) for of, photos in opened])
+               [*map(photo_set.group, photos.groups)], photos.sha256) for photo_set, photos in opened])
   _check_each(joined, classes, part)
   return joined
 

@@ -33,12 +33,12 @@ def list(path: str | os.PathLike | None, key: str = 'data.path', plain: bool = F
   if not root.is_dir():
     raise UserError(f'{key}: {root} does not exist; name a folder with {_LAYOUTS}')
   folders = _class_folders(root, key, plain)
-  found = [(photo, label, folder) for label, folder in folders for photo in _photos_below(folder, root)]
-  if not found:
+  labelled = [(photo, label, folder) for label, folder in folders for photo in _photos_below(folder, root)]
+  if not labelled:
     raise UserError(f'{key}: {root} holds no photos (PNG, JPEG, BMP, TIFF) in {_LAYOUTS}')
-  groups = _groups(root, [photo for photo, _, _ in found])
+  groups = _groups(root, [photo for photo, _, _ in labelled])
   records = []
-  for photo, label, folder in found:
+  for photo, label, folder in labelled:
     file = photo.relative_to(root).as_posix()
     mask = root / 'ground_truth' / label / photo.relative_to(folder).with_name(f'{photo.stem}_mask.png')
     marked = annotation.MaskFile(mask, file) if mask.is_file() else None
@@ -79,15 +79,15 @@ def photos_below(folder: pathlib.Path) -> builtins.list[pathlib.Path]:
   Hidden files (as macOS leaves them) are no photos. What has a name that no manifest or table could hold is left out,
   with a warning.
   """
-  found, seen = [], set()
+  paths, seen = [], set()
   for top, folders, files in os.walk(folder, followlinks=True):
     if (real := os.path.realpath(top)) in seen:  # a link back to where it lies
       folders.clear()
       continue
     seen.add(real)
     folders.sort()  # of two links to one folder the first counts, on every machine
-    found += [path for name in files if _is_photo(path := pathlib.Path(top) / name)]
-  return found
+    paths += [path for name in files if _is_photo(path := pathlib.Path(top) / name)]
+  return paths
 
 
 def _is_photo(path):
@@ -101,7 +101,7 @@ def _is_photo(path):
   return True
 
 
-def _groups(root, found):
+def _groups(root, paths):
   """Group by photo, from index.csv; empty without one.
 
   An index that names only some of the photos is refused: the others could belong to its groups, and end up in another
@@ -111,12 +111,12 @@ def _groups(root, found):
     if not index.is_file():
       continue
     by_path = _read_index(index)
-    groups = {photo: by_path[photo.resolve()] for photo in found if photo.resolve() in by_path}
+    groups = {photo: by_path[photo.resolve()] for photo in paths if photo.resolve() in by_path}
     if not groups and index.parent != root:
       continue
-    missing = [photo for photo in found if photo not in groups]
+    missing = [photo for photo in paths if photo not in groups]
     if missing:
-      raise UserError(f'{index}: has no row for {len(missing)} of {len(found)} photos, such as '
+      raise UserError(f'{index}: has no row for {len(missing)} of {len(paths)} photos, such as '
                       f'{missing[0].relative_to(root).as_posix()}; add path and group, or remove the index')
     return groups
   return {}
