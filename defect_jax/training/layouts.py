@@ -20,7 +20,7 @@ def current(saved: Mapping[str, Any]) -> dict[str, Any]:
   if 'descent' in state:  # classifiers and inpainting: one loss, an optimizer without streams
     own = {name: value for name, value in state['descent'].items() if name != 'frozen'}
     networks = own['params']
-    state_of = {'inner_states': {next(iter(networks)): {'inner_state': _by_stream(own['opt_state'], networks)}}}
+    state_of = {'inner_states': {min(networks): {'inner_state': _by_stream(own['opt_state'], networks)}}}
     return {'state': own | {'opt_state': state_of, 'control': {}, 'normalizer': {}}, 'callbacks': state['watch'],
             'data': state['seen'], 'history': saved['history'], 'request': saved['request']}
   if 'standard' in state:  # VAEs

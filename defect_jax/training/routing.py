@@ -180,10 +180,10 @@ OPTIMIZERS = {
 def make_transform(streams: Streams) -> optax.GradientTransformation:
   """optax.multi_transform over trees of streams: each stream has a transform and a state of its own.
 
-  Streams that were given one and the same transform share it and its state, which has the name of the first of them.
+  Streams that were given one and the same transform share it and its state, which has the first of their names.
   """
   transforms, labels, names = {}, {}, {}
-  for name, stream in streams.items():
+  for name, stream in sorted(streams.items()):
     given = not isinstance(stream.optimizer, str)
     labels[name] = names.setdefault(id(stream.optimizer) if given else name, name)
     transforms[labels[name]] = stream.optimizer if given else OPTIMIZERS[stream.optimizer]()
