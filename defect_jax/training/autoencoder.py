@@ -1,12 +1,18 @@
 """A VAE as what the Trainer trains: photos with augmentation and noise in, posterior and reconstruction out."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from defect_jax.data.dataset import Dataset, as_float, mean_image
+from defect_jax.errors import UserError
 from defect_jax.losses import Outputs
+from defect_jax.models.normalization import Normalizer
 from defect_jax.models.vae import Vae
 from defect_jax.training.routing import Batch, Params
 from defect_jax.training.trainer import TrainState
@@ -40,3 +46,12 @@ class Autoencoder:
     posterior = self.vae.encode(params['encoder'], state.normalizer, batch['input'])
     return {'posterior': posterior,
             'recon': self.vae.decode(params['decoder'], state.normalizer, posterior.sample(batch['noise']))}
+
+
+def normalizer_of(photos: Dataset) -> tuple[Normalizer, float]:
+  """Normalizer by the photos' mean image, and their variance about it; UserError where all of them are the same."""
+  mean = mean_image(photos)
+  variance = sum(np.mean(np.square(as_float(image) - mean)) for image in photos) / len(photos)
+  if variance < 1e-10:
+    raise UserError('data: all photos are the same image, so there is nothing to learn; check data.path')
+  return Normalizer(jnp.float32(mean), jnp.float32(math.sqrt(variance))), float(variance)

@@ -9,14 +9,14 @@ from defect_jax.registry import LOSSES
 from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
 
-PLUGIN = '''
+PLUGIN = """
 import jax.numpy as jnp
 from defect_jax.losses import Loss
 from defect_jax.registry import LOSSES
 
 LOSSES.add('quad', Loss(('recon', 'image'), lambda o: 4 * jnp.mean((o['recon'] - o['image'])**2, (1, 2, 3))))
-'''
-CONFIG = '''
+"""
+CONFIG = """
 from ml_collections import ConfigDict
 from configs import vae_split
 
@@ -26,7 +26,7 @@ def get_config(arg=None):
   for name, loss in (('Q', 'quad'), ('L', 'lpips')):
     config.streams[name] = ConfigDict({'loss': loss, 'params': 'decoder/.*', 'optimizer': 'adam', 'lr': 0.001})
   return config
-'''
+"""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def made(tmp_path):
   """Arguments of the command for a VAE with a loss of a plugin; the loss is forgotten afterwards."""
   (tmp_path / 'quad.py').write_text(PLUGIN)
   (tmp_path / 'with_quad.py').write_text(CONFIG)
-  yield ['--config.plugins=' + str(tmp_path / 'quad.py'), '--config.control.weights.quad=2', '--config.targets.quad=0.5',
+  yield [f'--config.plugins={tmp_path / "quad.py"}', '--config.control.weights.quad=2', '--config.targets.quad=0.5',
          '--config.control.speed.quad=3', '--config.targets.lpips=0.25', '--config.steps.log=2']
   LOSSES._entries.pop('quad', None)
 
