@@ -66,7 +66,7 @@ class Evaluation:
     posterior = self._posterior(params, self.photos)
     active = latent.active_units(posterior.mean)
     parts = aggregate.decomposition(posterior.mean, posterior.logvar)
-    row = {'latent/active_units': active} | {f'latent/{name}': value for name, value in parts.items()}
+    row: dict[str, Any] = {'latent/active_units': active} | {f'latent/{name}': value for name, value in parts.items()}
     row |= {f'latent_kld/{dimension}': float(value) for dimension, value in enumerate(_kld_by_dimension(posterior))}
     # An encoder and a decoder that have hardly begun look collapsed too.
     if step >= _SETTLED and (signs := latent.collapse_signs(
@@ -124,7 +124,7 @@ class Evaluation:
             'dev_means': None if self.dev is None else self._posterior(params, self.dev).mean,
             'traversals': images.reshape(*z.shape[:2], *images.shape[1:])}
 
-  def _posterior(self, params, images) -> Posterior:
+  def _posterior(self, params: Params, images: Images) -> Posterior:
     return parallel.in_chunks(functools.partial(self._encode, params), images, min(_CHUNK, len(images)))
 
   def _recon(self, params, images):

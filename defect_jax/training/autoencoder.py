@@ -51,7 +51,7 @@ class Autoencoder:
 def normalizer_of(photos: Dataset) -> tuple[Normalizer, float]:
   """Normalizer by the photos' mean image, and their variance about it; UserError where all of them are the same."""
   mean = mean_image(photos)
-  variance = sum(np.mean(np.square(as_float(image) - mean)) for image in photos) / len(photos)
+  variance = sum(np.mean(np.square(as_float(photos[row]) - mean)) for row in range(len(photos))) / len(photos)
   if variance < 1e-10:
     raise UserError('data: all photos are the same image, so there is nothing to learn; check data.path')
   return Normalizer(jnp.float32(mean), jnp.float32(math.sqrt(variance))), float(variance)

@@ -2,25 +2,20 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from absl import logging
 
-from defect_jax.errors import UserError
 from defect_jax.registry import LOSSES
 
 
-def absolute(stated: Mapping[str, float | None], losses: Iterable[str], variance: float, count: int
+def absolute(stated: Mapping[str, Any], losses: Iterable[str], variance: float, count: int
              ) -> dict[str, float]:
   """Targets of KLD, MSE and those other losses that are no sums; warns of what cannot be reached as stated.
 
-  Args:
-    stated: the config's group `targets`. losses: of the streams. variance: of the `count` photos about their mean.
-
-  Raises UserError for one that is missing.
+  stated: the config's group `targets`. losses: of the streams. variance: of the `count` photos about their mean.
   """
   mse, share = stated['mse'], stated['mse_of_variance']
-  if mse is None and share is None:
-    raise UserError('targets.mse, targets.mse_of_variance: one of them is needed')
   if mse is not None and share is not None:
     logging.warning('targets.mse = %g is used, targets.mse_of_variance = %g is not', mse, share)
   mse = share * variance if mse is None else mse
@@ -30,10 +25,5 @@ def absolute(stated: Mapping[str, float | None], losses: Iterable[str], variance
   if stated['kld'] < math.log(count):
     logging.warning('targets.kld = %g nats is below log(%d) = %.2f: too low to tell the photos apart, so the MSE may '
                     'not come down', stated['kld'], count, math.log(count))
-  targets = {'kld': stated['kld'], 'mse': mse}
-  for name in sorted(set(losses) - targets.keys()):
-    if not LOSSES[name].is_sum:
-      if stated.get(name) is None:
-        raise UserError(f'targets.{name}: is needed, since a stream has the loss {name}; set it, such as 0.02')
-      targets[name] = stated[name]
-  return targets
+  others = sorted(name for name in set(losses) - {'kld', 'mse'} if not LOSSES[name].is_sum)
+  return {'kld': stated['kld'], 'mse': mse} | {name: stated[name] for name in others}
