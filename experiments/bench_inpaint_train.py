@@ -23,8 +23,7 @@ from jaxtyping import Array, Shaped
 
 from configs import inpaint_train
 from defect_jax import parallel
-from defect_jax.diffusion import finetune, lora, pipeline, random_model, schedulers, small_model
-from defect_jax.tasks.inpaint_train import stages
+from defect_jax.diffusion import finetune, finetuner, lora, pipeline, random_model, schedulers, small_model
 from defect_jax.training import routing
 from defect_jax.training.feeds import ResidentFeed
 from defect_jax.training.trainer import Trainer
@@ -79,7 +78,7 @@ def configs(setting: Setting, side: int, quick: bool) -> dict[str, dict]:
 
 
 def material(parts: dict[str, dict]) -> Bank:
-  """A bank of drawn latents, as stages.bank makes it of photos."""
+  """A bank of drawn latents, as finetuner.encoded makes it of photos."""
   rng, unet = np.random.default_rng(0), parts['unet']
   shape = (_BANK, unet['sample_size'], unet['sample_size'], unet['out_channels'])
   mask = np.zeros(shape[:3], np.float32)
@@ -106,7 +105,7 @@ def ours(setting: Setting, parts: dict[str, dict], bank: Bank) -> tuple[Callable
   optimizer = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adamw(settings.lr))
   trainer = Trainer(denoising, finetune.DENOISING_LOSSES, routing.whole('loss', moved, optimizer), jax.random.key(0),
                     decay=settings.average, warm=True)
-  feed = ResidentFeed(trainer, bank, setting.batch, jax.random.key(1), 1, stages.rows)
+  feed = ResidentFeed(trainer, bank, setting.batch, jax.random.key(1), 1, finetuner.gather)
   state = [parallel.replicate(trainer.init(moved, frozen=frozen))]
 
   def step():

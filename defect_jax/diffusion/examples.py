@@ -26,7 +26,7 @@ def few(examples: InMemory, count: int) -> InMemory:
   return examples.only(np.unique(np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(int)))
 
 
-def load(data: Mapping[str, Any], drawn: Mapping[str, Any], seed: int, least: int, *, part: str, few_shot: int,
+def load(data: dict[str, Any], drawn: Mapping[str, Any], seed: int, least: int, *, part: str, few_shot: int,
          count: int | None, flip: bool) -> InMemory:
   """Areas of a part of the photos as uint8, with masks of what is made anew, and class names as labels.
 
@@ -42,7 +42,7 @@ def load(data: Mapping[str, Any], drawn: Mapping[str, Any], seed: int, least: in
   of_photos, skipped = areas.draw(chosen, counts, crop, seed, data['max_broken'])
   rng = np.random.default_rng([seed, len(of_photos)])
   axes = [axis for axis, key in ((0, 'flip_vertical'), (1, 'flip_horizontal')) if flip and data[key]]
-  images, anew = (np.stack(arrays) for arrays in zip(*(_flipped(area, axes, rng, **drawn) for area in of_photos),
+  images, anew = (np.stack(arrays) for arrays in zip(*(_flipped(area, axes, rng, drawn) for area in of_photos),
                                                      strict=True))
   is_good = np.array([area.label == areas.GOOD for area in of_photos])
   if not is_good.all():  # masks of defects, so that the look of a mask does not tell whether one is there
@@ -66,11 +66,12 @@ def _per_photo(chosen, least):
   return {name: max(count, least) if count >= least // 2 else count for name, count in counts.items()}
 
 
-def _flipped(area, axes, rng, size, dilate, coarse, tries):
+def _flipped(area, axes, rng, drawn):
   """(image, what is made anew) of an area, mirrored along some of the axes."""
   image, mask, salience = area.image, area.mask, area.salience
   for axis in axes:
     if rng.random() < 0.5:
       image, mask = np.flip(image, axis), np.flip(mask, axis)
       salience = None if salience is None else np.flip(salience, axis)
-  return image, masks.covering(rng, mask, dilate, *size, salience, tries, coarse)
+  smallest, largest = drawn['size']
+  return image, masks.covering(rng, mask, drawn['dilate'], smallest, largest, salience, drawn['tries'], drawn['coarse'])

@@ -15,6 +15,7 @@ from defect_jax import parallel
 from defect_jax.data.dataset import InMemory
 from defect_jax.diffusion import examples, lora, pipeline, saving, small_model, vocabulary
 from defect_jax.diffusion.prompts import Texts
+from defect_jax.diffusion.sampler import Encoded
 from defect_jax.errors import UserError
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
@@ -24,7 +25,7 @@ PIPELINE = Artefact('pipeline')  # as diffusers saves one
 LORA = Artefact('lora')  # weights that were trained beside given ones
 _MEASURED = 128  # areas whose latents say what all are scaled by
 _DECAY, _B2 = 0.01, 0.99  # of AdamW
-Tree = Mapping[str, Any]
+Tree = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +43,16 @@ class Finetuner:
   moved: Tree
   frozen: Tree
   join: Callable[[Tree, Tree], Tree]
-  write: Callable[[Workdir, Tree], None]
+  write: Callable[[Workdir, Mapping[str, Any]], None]
 
-  def whole(self, moved: Tree) -> Tree:
+  def whole(self, moved: Mapping[str, Any]) -> Tree:
     """{part: tree} with what was trained."""
     joined = self.join(parallel.to_host(moved), {'unet': self.params['unet']})
     return self.params | {part: joined[part] for part in self.params if part in joined}
 
   @classmethod
   def of(cls, model: pipeline.Pipeline, params: Tree, texts: Texts, moved: Tree, join: Callable[[Tree, Tree], Tree],
-         write: Callable[[Workdir, Tree], None], frozen: Tree | None = None) -> 'Finetuner':
+         write: Callable[[Workdir, Mapping[str, Any]], None], frozen: Tree | None = None) -> 'Finetuner':
     """Encodes texts once if their encoder is not trained."""
     frozen = {'ids': np.asarray(model.ids(texts.all)), **(frozen or {})}
     if 'text_encoder' not in moved:
@@ -66,7 +67,7 @@ class Scratch:
   name: of its folder. configs: {part: its config.json}.
   """
   name: str
-  configs: Mapping[str, Tree]
+  configs: Tree
   tokenizer: pipeline.CLIPTokenizer
   dtype: str
   seed: int
@@ -90,9 +91,8 @@ class Scratch:
     """Trains UNet and text encoder in the latents of a trained autoencoder; dtype: of the files that it writes."""
     begin = self.begin()
     params = begin | {'vae': vae}
-    few = examples.few(areas, _MEASURED)
-    latents = np.stack([encoded.original for encoded in self._pipeline(params).encode_photos(
-        [*few.images()], [*few.masks])])
+    measured = _encode(self._pipeline(params), examples.few(areas, _MEASURED))
+    latents = np.stack([area.original for area in measured])
     # So that latents deviate by about 1 from their mean.
     scaled = {'vae': self.configs['vae'] | {'scaling_factor': 1 / float(np.std(latents))}}
     model = dataclasses.replace(self, configs=self.configs | scaled)._pipeline(params)
@@ -150,9 +150,13 @@ def record(workdir: Workdir, values: dict[str, Any]) -> None:
 
 def encoded(model: pipeline.Pipeline, areas: InMemory, texts: Texts) -> dict[str, np.ndarray]:
   """Areas as the model sees them, encoded once: original, masked, mask (see Encoded), and the row of their text."""
-  masked, original, mask = (np.stack(arrays) for arrays in zip(
-      *model.encode_photos([*areas.images()], [*areas.masks]), strict=True))
+  masked, original, mask = (np.stack(arrays) for arrays in zip(*_encode(model, areas), strict=True))
   return {'original': original, 'masked': masked, 'mask': mask, 'text': texts.rows(areas.labels)}
+
+
+def _encode(model: pipeline.Pipeline, areas: InMemory) -> list[Encoded]:
+  assert areas.masks is not None, 'areas to learn from have masks'
+  return model.encode_photos(list(areas.images()), list(areas.masks))
 
 
 def gather(data: Mapping[str, Array], indices: Array, weights: Array) -> dict[str, Array]:

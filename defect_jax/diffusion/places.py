@@ -45,6 +45,7 @@ class Places:
     among: of so many good areas the one is taken that is most like the defect's own area around the mask, so that what
       is only seen at an edge is tried out at an edge.
     """
+    assert defects.masks is not None, 'defects have masks'
     rng = np.random.default_rng(seed)
     by_class = [np.flatnonzero(np.array(defects.labels) == name) for name in dict.fromkeys(defects.labels)]
     donors = [int(rng.choice(rows)) for rows in itertools.islice(itertools.cycle(by_class), count)]

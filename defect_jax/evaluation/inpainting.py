@@ -48,7 +48,7 @@ def _known(defects, photo_folder):
   return known or defects
 
 
-def _real(classes, photo_folder, geometry, part) -> Float[np.ndarray, 'n s s 3']:
+def _real(classes, photo_folder, geometry, part):
   try:
     return dataset.load(source='folder', path=str(photo_folder), part=part, defects=classes, max_broken=1.,
                         **dataclasses.asdict(geometry)).images()

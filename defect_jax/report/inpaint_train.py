@@ -20,9 +20,14 @@ _FACTS = {'Loss': 'loss', 'Loss on held-out photos': 'dev_loss', 'KID before': '
 
 class Places(Protocol):
   """Areas that were made anew, each with the real defect that its mask is of."""
-  images: Float[np.ndarray, 'n s s 3']
-  masks: Bool[np.ndarray, 'n s s']
-  donors: Float[np.ndarray, 'n s s 3']
+  @property
+  def images(self) -> Float[np.ndarray, 'n s s 3']: ...
+
+  @property
+  def masks(self) -> Bool[np.ndarray, 'n s s']: ...
+
+  @property
+  def donors(self) -> Float[np.ndarray, 'n s s 3']: ...
 
 
 def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],

@@ -41,19 +41,20 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   data, seed, dtype, chosen = config.data, config.seed, config.dtype, config.optimizer
   measure, networks = config.measure, config.model.to_dict()
   _check_accumulate(config.batch, chosen.accumulate)
-  texts, tuner, scratch, stage = Texts(config.prompts, data.classes), None, None, None
-  if config.weights:
-    tuner = finetuner.of_weights(config.weights, texts, data.size, dtype, config.save.dtype, seed, **config.tune)
-  else:
-    scratch = finetuner.Scratch.of(workdir.root.name, texts, data.size, **networks, dtype=dtype, seed=seed)
+  texts = Texts(config.prompts, data.classes)
+  given = finetuner.of_weights(config.weights, texts, data.size, dtype, config.save.dtype, seed,
+                               **config.tune) if config.weights else None
+  scratch = None if given else finetuner.Scratch.of(workdir.root.name, texts, data.size, **networks, dtype=dtype,
+                                                    seed=seed)
   load = functools.partial(examples.load, data.to_dict(), config.masks.to_dict(), seed, generation.LEAST_REAL)
   train = load(part=data.part, few_shot=data.few_shot, count=data.areas, flip=True)
   dev = _held_out(load, measure.part)
-  came_from = digest(train, dev, tuner.model.digest if tuner else '')
+  came_from = digest(train, dev, given.model.digest if given else '')
   fit.check_finished(workdir, came_from)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
   print(*(f'note: {line}' for line in dataset.lines(train)), _opening(train, dev, data), sep='\n', flush=True)
+  tuner, stage = given, None
   if scratch:
     inner = Workdir(workdir.path(AUTOENCODER), workdir)
     inner.check(ConfigDict({'task': 'inpaint_train', 'stage': 'autoencoder', 'seed': seed, 'dtype': dtype,
@@ -61,6 +62,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
                             'steps': config.autoencoder.steps.to_dict(), 'autoencoder': config.autoencoder.to_dict()}))
     vae, stage = _autoencoder(inner, scratch, train, **config.autoencoder.to_dict())
     tuner = scratch.finetuner(vae, texts, train, config.save.dtype)
+  assert tuner, 'there are weights, or it is from scratch'
 
   model, keys = tuner.model, jax.random.split(jax.random.key(seed + 1), 3)
   print(f'encoding {len(train)} areas', flush=True)
@@ -87,18 +89,18 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
              **trained.speed, 'loss': trained.last_tenth(), 'dev_loss_before': dev_loss(tuner.moved).get('eval/loss'),
              'dev_loss': [None, *(row['eval/loss'] for row in metrics if 'eval/loss' in row)][-1],
              'autoencoder': stage}
-  made, real = inpaint(tuner.whole(moved), count), None if dev is None else examples.defects(dev)
+  made, real = inpaint(tuner.whole(moved), count), examples.defects(dev) if dev else None
   reference = inpainting.KidReference(defects, real, measure.margin, measure.size, seed) if real else None
   summary |= inpainting.realism(
       reference, made, places.pasted(), made_masks=places.masks,
       before=lambda: (inpaint if tuner.before is model else inpainter(tuner.before))(
           parallel.to_host(tuner.before.params), count))
-  if reference:
+  if reference and real:
     summary['measured_against'] = (f'{reference.count} areas of {len(set(real.files))} photos of defects, part '
                                    f'{measure.part}')
   summary |= parallel.machine()
   finetuner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
-                             'weights': (config.weights and model.digest) or None, 'summary': summary})
+                             'weights': (given and given.model.digest) or None, 'summary': summary})
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, metrics,
                trained.history.values, places, made)
   return summary
@@ -116,7 +118,7 @@ def _check_accumulate(batch, accumulate):
                     f'batch of {batch} cannot be cut into so many equal pieces')
 
 
-def _held_out(load, part) -> dataset.InMemory | None:
+def _held_out(load: Callable[..., dataset.InMemory], part: str) -> dataset.InMemory | None:
   """The held-out photos, an area each, or None if there are too few."""
   try:
     return load(part=part, few_shot=0, count=None, flip=False)
@@ -132,7 +134,7 @@ def _opening(train, dev, data):
 
 
 def _autoencoder(workdir: Workdir, scratch: finetuner.Scratch, train: dataset.InMemory, lr: float, batch: int,
-                 lpips: float, kld: float, steps: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any]]:
+                 lpips: float, kld: float, steps: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any] | None]:
   """Trains the autoencoder, or finds it trained: its parameters, and the summary of that run."""
   _, vae, _ = pipeline.modules(scratch.configs, scratch.dtype)
   keys = jax.random.split(jax.random.key(scratch.seed), 2)
@@ -159,7 +161,7 @@ def _as_float(data, indices, weights):
   return {'image': data['image'][indices].astype(jnp.float32) / 255, 'weight': weights}
 
 
-def _reconstructed(workdir, vae, train) -> Evaluate:
+def _reconstructed(workdir: Workdir, vae: Any, train: dataset.InMemory) -> Evaluate:
   """Writes a grid of areas and their reconstructions; their squared error."""
   shown = np.float32(train.pixels[::-(-len(train) // _RECONSTRUCTED)]) / 255
 
@@ -177,7 +179,8 @@ def _reconstructed(workdir, vae, train) -> Evaluate:
   return evaluate
 
 
-def _inpainted(workdir, tuner, inpaint, dev_loss) -> Evaluate:
+def _inpainted(workdir: Workdir, tuner: finetuner.Finetuner, inpaint: Inpainter,
+               dev_loss: Callable[[Mapping[str, Any]], dict[str, float]]) -> Evaluate:
   """Writes a grid of places above what is made of them; the held-out loss."""
   def evaluate(state, step):
     made = inpaint(tuner.whole(state.average), min(_SHOWN, len(inpaint.places.labels)))

@@ -25,7 +25,8 @@ from defect_jax.training import checkpoint
 # How the runs of a task are opened; tasks that train nothing are not here.
 PREDICTORS = Registry('trained run', {
     'vae': 'defect_jax.trained.vae:open_vae', 'classifier': 'defect_jax.trained.classifier:open_classifier',
-    'anomaly': 'defect_jax.trained.detector:open_detector'})
+    'anomaly': 'defect_jax.trained.detector:open_detector',
+    'inpaint_train': 'defect_jax.trained.inpainter:open_inpainter'})
 
 
 class Function(NamedTuple):

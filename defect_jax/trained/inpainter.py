@@ -52,12 +52,15 @@ class InpainterPredictor:
 
   @property
   def tiling(self) -> Tiling:
-    raise UserError(f'run: {self.workdir.root} has trained a pipeline that makes defects and scores no photos; name it '
-                    'in weights of configs/inpaint.py')
+    raise UserError(self._refusal)
+
+  @property
+  def _refusal(self):
+    return (f'run: {self.workdir.root} has trained a pipeline that makes defects and scores no photos; name it in '
+            'weights of configs/inpaint.py')
 
   def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
-    del samples, heatmaps
-    return iter([self.tiling])
+    raise UserError(self._refusal)
 
   def functions(self) -> dict[str, base.Function]:
     """unet: what it predicts of {'latents', 'timestep', 'masked', 'mask', 'context'}. decode: images of latents."""
