@@ -1,6 +1,7 @@
 """Reads photos one after the other as a Tiling shows them, a few ahead in threads, so that memory stays bounded."""
 
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent import futures
@@ -10,6 +11,7 @@ import threadpoolctl
 from jaxtyping import Bool, Float
 
 from defect_jax.data import dataset, parts, photos, tiles
+from defect_jax.errors import UserError
 
 _THREADS = 2
 
@@ -66,3 +68,19 @@ def usable(records: Sequence[parts.Record], tiling: tiles.Tiling, skipped: list[
     broken.append(dataset.Skipped(sample.record.file, sample.reason))
     skipped.append(broken[-1])
     dataset.check_skipped(broken, len(records), max_broken)
+
+
+def check_masks(records: Iterable[parts.Record]) -> None:
+  """Raises UserError for a mask that cannot be read or is not of its photo's size."""
+  for record in records:
+    if record.annotation:
+      with contextlib.suppress(photos.PhotoError):  # a broken photo is skipped later
+        shape = photos.decode(record.photo, record.file).shape[:2]
+        _check_mask(record, shape)
+
+
+def _check_mask(record, shape):
+  try:
+    record.annotation.read(shape)
+  except photos.PhotoError as error:
+    raise UserError(f'{record.file}: {error.told_of(record.file)}; put the right mask there or remove it') from error

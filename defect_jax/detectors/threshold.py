@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -20,6 +21,11 @@ class Threshold:
   source: str
   false_alarm_rate: float | None
   false_alarm_ci: tuple[float, float] | None
+
+  def figures(self) -> dict[str, Any]:
+    """The keys of a summary."""
+    return {'threshold': self.value, 'threshold_source': self.source, 'false_alarm_rate': self.false_alarm_rate,
+            'false_alarm_ci': self.false_alarm_ci}
 
 
 def from_good(scores: Sequence[float], quantile: float, what: str) -> Threshold:

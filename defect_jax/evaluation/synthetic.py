@@ -1,8 +1,13 @@
 """Made defects on good images, with their masks: to tune a detector without a labelled defect."""
 
+import dataclasses
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
+
+from defect_jax.data.samples import Sample
 
 Image = Float[np.ndarray, 'h w c']
 
@@ -27,6 +32,14 @@ def paste(image: Image, rng: np.random.Generator) -> tuple[Image, Bool[np.ndarra
     if mask.sum() >= 4:
       return made, mask, kind
     kind = 'blotch'  # where the image is of one value, no piece of it can be seen
+
+
+def with_defects(photos: Iterable[Sample], seed: int) -> Iterator[Sample]:
+  """Every good photo, and the same with a made defect and its mask."""
+  for number, sample in enumerate(photos):
+    yield sample
+    image, mask, kind = paste(sample.image, np.random.default_rng((seed, number)))
+    yield Sample(dataclasses.replace(sample.record, label=kind), image, mask)
 
 
 def _box(shape, rng):

@@ -1,17 +1,15 @@
 """Finds anomalies by detectors of good photos: measures them on photos of known classes, or predicts a folder."""
 
-import dataclasses
+import functools
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
 from defect_jax.data import calibration, dataset, listing, samples, tiles
-from defect_jax.detectors import base, scores
-from defect_jax.errors import UserError
+from defect_jax.detectors import scores
 from defect_jax.evaluation import synthetic
 from defect_jax.evaluation.anomaly import Results
 from defect_jax.registry import DETECTORS
@@ -34,36 +32,24 @@ def run(config: ConfigDict, workdir: Workdir) -> dict:
   return _predict(config, workdir) if config.mode == 'predict' else _evaluate(config, workdir)
 
 
-@dataclasses.dataclass
-class _Photos:
-  """The photos of a job, and those that were skipped."""
-  split: calibration.Split
-  tiling: tiles.Tiling
-  max_broken: float
-  skipped: list[dataset.Skipped] = dataclasses.field(default_factory=list)
-
-  def usable(self, records: Sequence) -> Iterator[samples.Sample]:
-    """Samples that can be used; raises UserError if too many cannot."""
-    return samples.usable(records, self.tiling, self.skipped, self.max_broken)
-
-  def tiles(self, records: Sequence, most: int, seed: int) -> base.Tiles:
-    return tiles.draw((sample.image for sample in self.usable(records)), self.tiling, most, seed)
-
-
 def _open_photos(config, setup, measured):
-  data = config.data
+  """How the photos are split, the list of those that are skipped, and a function of records to usable samples."""
+  data, skipped = config.data, []
   listed = listing.list_photos(data.source, data.path, cell_type=data.cell_type)
   split = calibration.split(listed, defects=data.defects, few_shot=data.few_shot, seed=config.seed, measured=measured)
-  return _Photos(split, setup.tiling, data.max_broken)
+  return split, skipped, functools.partial(samples.usable, tiling=setup.tiling, skipped=skipped,
+                                           max_broken=data.max_broken)
 
 
-def _fit(config, workdir, setup, photos, maps):
+def _fit(config, workdir, setup, split, usable, maps):
   """{kind: detector} for {kind: names of maps}; opens the workdir once all that can be refused has been."""
   needs_network = any(DETECTORS[kind].NEEDS_NETWORK for kind in maps)
   network = trained.open_network(config) if needs_network else None
-  good = photos.tiles(photos.split.train, config.tiles.most, config.seed)
-  held_out = photos.tiles(photos.split.calibrate, _HELD_OUT, config.seed)
+  good, held_out = (tiles.draw((sample.image for sample in usable(records)), setup.tiling, most, config.seed)
+                    for records, most in ((split.train, config.tiles.most), (split.calibrate, _HELD_OUT)))
   workdir.open()
+  if config.vae and not needs_network:
+    print(f'note: vae = {config.vae} is not used, since no detector needs one', flush=True)
   if needs_network and network is None:
     network = trained.network_of(_train(config, workdir, good, held_out))
   settings = setup.settings(itertools.chain(*maps.values()), network)
@@ -71,7 +57,7 @@ def _fit(config, workdir, setup, photos, maps):
 
 
 def _train(config, workdir, good, held_out):
-  """The VAE of good tiles in workdir.vae: an ordinary run, trained or found there."""
+  """The VAE of good tiles, an ordinary run in the folder vae/ of this one; trained, or found there."""
   data = config.data.to_dict() | {'defects': ('good',)}
   wanted = ConfigDict(config.train.to_dict() | {'task': 'vae', 'seed': config.seed, 'data': data})
   inner, photos = Workdir(workdir.path(trained.NETWORK), workdir), dataset.InMemory(dataset.as_uint16(good))
@@ -89,29 +75,26 @@ def _train(config, workdir, good, held_out):
 def _evaluate(config, workdir):
   """Scores photos of known classes by all that is compared."""
   setup, part = Setup.of(config), config.measure.part
-  photos, made = _open_photos(config, setup, part), part == 'synthetic'
-  split = photos.split
-  _check_masks(split.test, setup.tiling)
-  maps = setup.maps()
-  fitted = _fit(config, workdir, setup, photos, maps)
+  (split, skipped, usable), maps = _open_photos(config, setup, part), setup.maps()
+  samples.check_masks(split.test)
+  fitted = _fit(config, workdir, setup, split, usable, maps)
   workdir.cut_back(-1)
   print(f'{len(split.train)} good photos trained on, {len(split.calibrate)} for the threshold, {len(split.test)} '
         f'tested, of the part {part}', flush=True)
   every = scores.all_scores(itertools.chain(*maps.values()))
-  scorer = setup.scorer(fitted.values(), every)
+  scorer, made = setup.scorer(fitted.values(), every), part == 'synthetic'
   marked = made or any(record.annotation for record in split.test)  # else no figure of pixels asks for their maps
   calibrate, test = Results(), Results(keep=[score.map for score in every if marked or score == setup.score])
   progress, total = ProgressBar(workdir, 'photo'), len(split.calibrate) + len(split.test) * (1 + made)
-  began = time.monotonic()
-  tested = photos.usable(split.test)
-  for results, usable in ((calibrate, photos.usable(split.calibrate)),
-                          (test, _with_made_defects(tested, config.seed) if made else tested)):
-    for photo in scorer(usable):
+  tested, began = usable(split.test), time.monotonic()
+  for results, photos in ((calibrate, usable(split.calibrate)),
+                          (test, synthetic.with_defects(tested, config.seed) if made else tested)):
+    for photo in scorer(photos):
       results.add(photo)
       progress.count(total)
   seconds = time.monotonic() - began
   print('measuring', flush=True)
-  notes = [str(skipped) for skipped in dict.fromkeys(photos.skipped)]  # some photos are read twice
+  notes = list(dict.fromkeys(map(str, skipped)))  # some photos are read twice
   for note in notes:
     print(f'note: {note}', flush=True)
   predictor = _predictor(config, workdir, setup, fitted, calibrate)
@@ -120,7 +103,7 @@ def _evaluate(config, workdir):
   table = {score.name: test.figures(score, thresholds[score.name].value, config.seed) for score in every}
   summary = {
       **{key: value for key, value in table[setup.score.name].items() if key not in ('threshold', 'f1_max_threshold')},
-      **_threshold(predictor), 'score': setup.score.name, 'part': part, 'scores': table,
+      **predictor.threshold.figures(), 'score': setup.score.name, 'part': part, 'scores': table,
       'steps': progress.done, 'seconds': workdir.seconds_spent() + _training_seconds(workdir),
       'compile_seconds': None,  # not told apart from scoring
       'images_per_second': progress.done / seconds, 'skipped': len(notes),
@@ -133,21 +116,6 @@ def _evaluate(config, workdir):
   return summary
 
 
-def _check_masks(records, tiling):
-  """A mask of another size is refused before anything is trained."""
-  for record in records:
-    if record.annotation and (sample := samples.read(record, tiling)).reason and 'mask' in sample.reason:
-      raise UserError(f'{record.file}: {sample.reason}; put the right mask there or remove it')
-
-
-def _with_made_defects(photos: Iterable[samples.Sample], seed: int) -> Iterator[samples.Sample]:
-  """Every good photo, and the same with a made defect and its mask."""
-  for number, sample in enumerate(photos):
-    yield sample
-    image, mask, kind = synthetic.paste(sample.image, np.random.default_rng((seed, number)))
-    yield samples.Sample(dataclasses.replace(sample.record, label=kind), image, mask)
-
-
 def _predictor(config, workdir, setup, fitted, calibrate):
   """The detector that counts, with the scores of good photos; saved as the run's."""
   scale = float(np.median(calibrate.largest[setup.score.map]))
@@ -155,12 +123,6 @@ def _predictor(config, workdir, setup, fitted, calibrate):
                                 scale)
   predictor.save()
   return predictor
-
-
-def _threshold(predictor):
-  threshold = predictor.threshold
-  return {'threshold': threshold.value, 'threshold_source': threshold.source,
-          'false_alarm_rate': threshold.false_alarm_rate, 'false_alarm_ci': threshold.false_alarm_ci}
 
 
 def _training_seconds(workdir):
@@ -187,8 +149,8 @@ def _predict(config, workdir):
 def _prepare(config, workdir):
   """The detector of good photos, saved as the run's."""
   setup = Setup.of(config)
-  photos, calibrate = _open_photos(config, setup, None), Results()
-  fitted = _fit(config, workdir, setup, photos, {setup.detector: [setup.score.map]})
-  for photo in setup.scorer(fitted.values(), [setup.score])(photos.usable(photos.split.calibrate)):
+  (split, _, usable), calibrate = _open_photos(config, setup, None), Results()
+  fitted = _fit(config, workdir, setup, split, usable, {setup.detector: [setup.score.map]})
+  for photo in setup.scorer(fitted.values(), [setup.score])(usable(split.calibrate)):
     calibrate.add(photo)
   return _predictor(config, workdir, setup, fitted, calibrate)

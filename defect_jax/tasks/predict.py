@@ -50,14 +50,13 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   seconds = time.monotonic() - began
   table.finish()
   rows = [table.rows[record.file] for record in records]
-  verdicts, threshold = [row['verdict'] for row in rows], predictor.threshold
-  assert threshold is not None  # see run
+  verdicts = [row['verdict'] for row in rows]
+  assert predictor.threshold is not None  # see run
   summary = {
       'steps': len(rows), 'seconds': workdir.seconds_spent(), 'compile_seconds': None,
       'images_per_second': count / max(seconds, 1e-9), 'photos': len(rows), 'skipped': verdicts.count('error'),
-      'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'), 'threshold': threshold.value,
-      'threshold_source': threshold.source, 'false_alarm_rate': threshold.false_alarm_rate,
-      'false_alarm_ci': threshold.false_alarm_ci, **predictor.about, **parallel.machine()}
+      'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'), **predictor.threshold.figures(), **predictor.about,
+      **parallel.machine()}
   _report(workdir, predictor, records, rows, summary)
   print(f'{len(rows)} photos: {summary["ok"]} ok, {summary["ng"]} ng, {summary["skipped"]} skipped since they could '
         f'not be read; {summary["images_per_second"]:.0f} photos/s', flush=True)
