@@ -1,7 +1,7 @@
 """What version 82f0636 made is opened by this one: runs, an image set, predictions, and a run that had not ended.
 
-version_before.tar.xz holds tiny runs of that version on the photos of made_photos.make_dents, each with the command that
-its config.json says. Where they are gone on with, the figures stand here as that version itself came to them.
+version_before.tar.xz holds tiny runs of that version on the photos of made_photos.make_dents, by the settings in their
+config.json. Where they are gone on with, the figures stand here as that version itself came to them.
 """
 
 import csv
@@ -19,6 +19,8 @@ from defect_jax.imagesets import manifest, writer
 
 SMALL = ('--config.data.source=folder', '--config.data.path=photos', '--config.data.defects=dent',
          '--config.model.widths=4,8', '--config.model.latent=4', '--config.steps.log=2')
+TO_40 = ('--config=configs/vae_split.py:tiny', '--workdir=old/vae_stopped', *SMALL, '--config.steps.total=40',
+         '--config.steps.checkpoint=20000', '--config.steps.eval=20000')
 
 
 @pytest.fixture
@@ -77,8 +79,7 @@ def test_a_vae_is_finished_and_takes_more_steps(before, capsys, tmp_path):
 
 def test_a_stopped_run_goes_on_with_its_targets_and_its_photos(before, capsys, tmp_path):
   (tmp_path / 'old/vae_stopped/requests.json').unlink()
-  assert before('--config=configs/vae_split.py:tiny', '--workdir=old/vae_stopped', *SMALL, '--config.steps.total=40',
-                '--config.steps.checkpoint=20000', '--config.steps.eval=20000') == 0
+  assert before(*TO_40) == 0
   assert 'going on from step 26' in capsys.readouterr().out
   summary = summary_of(tmp_path / 'old/vae_stopped')
   assert (summary['kld_target'], summary['steps']) == (12.0, 40)
@@ -90,8 +91,7 @@ def test_a_stopped_run_goes_on_with_its_targets_and_its_photos(before, capsys, t
 def test_a_stopped_run_refuses_other_photos(before, capsys, tmp_path):
   for path in (tmp_path / 'photos/ng/dent').glob('*5.png'):
     path.write_bytes((tmp_path / 'photos/ng/dent/000.png').read_bytes())
-  assert before('--config=configs/vae_split.py:tiny', '--workdir=old/vae_stopped', *SMALL, '--config.steps.total=40',
-                '--config.steps.checkpoint=20000', '--config.steps.eval=20000') == 2
+  assert before(*TO_40) == 2
   assert 'the photos' in capsys.readouterr().err
 
 
@@ -99,8 +99,8 @@ def test_a_made_set_is_read_and_made_to_its_end(before, capsys, tmp_path):
   made = manifest.read_manifest(tmp_path / 'old/generate/set')
   assert [image.index for image in made] == [0, 1, 2, 3]
   assert writer.read_image(tmp_path / 'old/generate/set' / made[0].file).shape == (32, 32, 1)
-  arguments = ('--config=configs/generate.py:tiny', '--workdir=old/generate', '--config.vae=old/vae', '--config.count=4',
-               '--config.sampler.name=posterior', '--config.sampler.candidates=1')
+  arguments = ('--config=configs/generate.py:tiny', '--workdir=old/generate', '--config.vae=old/vae',
+               '--config.count=4', '--config.sampler.name=posterior', '--config.sampler.candidates=1')
   assert before(*arguments) == 0
   assert 'finished already' in capsys.readouterr().out
   first = (tmp_path / 'old/generate/set' / made[0].file).read_bytes()
