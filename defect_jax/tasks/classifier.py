@@ -92,7 +92,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       **classification.measure(test.labels, probabilities, config.seed, test.groups),
       'part': config.measure.part, 'classes': photos.classes, 'temperature': predictor.temperature,
       'calibration_error': classification.calibration_error(test.labels, probabilities, predictor.prior),
-      'photos': counts, 'config_hash': config_hash(config, made_sets=[*map(manifest.digest, config.made.sets)]),
+      'photos': counts,
+      'config_hash': config_hash(config, made_sets=[] if root else [*map(manifest.digest, config.made.sets)]),
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
   report.write_evaluation(
       workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=config, summary=summary,

@@ -1,6 +1,7 @@
 """Lines keep what they were given; what no line may say is refused with the line's number."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -114,3 +115,17 @@ def test_missing_files_are_named(tmp_path):
 def test_lineages_with_missing_or_unknown_keys(values):
   with pytest.raises(ValueError, match=r'index|promt|label'):
     manifest.Made.of({'class': 'crack', 'file': 'a.png', 'method': 'vae', 'seed': 0, 'config_hash': 'a', **values})
+
+
+def test_the_digest_changes_with_a_line_or_an_image(tmp_path):
+  write_set(tmp_path, [sampled(0), sampled(1)])
+  digest = manifest.digest(tmp_path)
+  assert manifest.digest(tmp_path) == digest and re.fullmatch('[0-9a-f]{64}', digest)
+  image = tmp_path / sampled(1)['file']
+  before = image.read_bytes()
+  image.write_bytes(before + b'x')
+  assert manifest.digest(tmp_path) != digest
+  image.write_bytes(before)
+  assert manifest.digest(tmp_path) == digest
+  write_set(tmp_path, [sampled(0)])
+  assert manifest.digest(tmp_path) != digest

@@ -16,8 +16,10 @@ from sklearn import metrics
 from workdirs import rows_of, summary_of
 
 from defect_jax import main
+from defect_jax.config import config_hash
 from defect_jax.data import dataset, parts
 from defect_jax.errors import UserError
+from defect_jax.imagesets import manifest
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import classifier as trained
 
@@ -64,6 +66,9 @@ def test_figures_are_those_of_the_rows(evaluated, dents, check_outputs):
       [label == 'dent' for label in truth], [float(row['score']) for row in rows.values()]), abs=1e-4)
   # White squares: even this little training finds most of them.
   assert summary['auroc'] > 0.85
+  config = Workdir(evaluated).read_config()
+  made_sets = [manifest.digest(config.made.sets[0])]
+  assert summary['config_hash'] == config_hash(config, made_sets=made_sets) != config_hash(config)
   photos_of = summary['photos']
   assert photos_of['made']['dent'] == round(0.5 * photos_of['real']['dent']) and photos_of['made']['good'] == 0
   page = (evaluated / 'report.html').read_text()
