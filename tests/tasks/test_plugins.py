@@ -2,15 +2,21 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from made_photos import write
 
-from defect_jax.registry import SOURCES
+from defect_jax.data import listing
+from defect_jax.registry import SOURCES, import_plugins
 from defect_jax.trained.vae import open_vae
 
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = """
 from pathlib import Path
 
@@ -52,6 +58,17 @@ def test_a_source_from_outside_is_used_by_config(flat, job, finished, tmp_path):
   assert (ours['kld'], ours['mse']) == (theirs['kld'], theirs['mse'])
   vae = open_vae(workdir)
   assert 'flat' in SOURCES and vae.photos().digest() == open_vae(finished[0]).photos().digest()
+
+
+def test_the_layout_of_the_readme_lists_photos_and_masks(tmp_path):
+  [code] = re.findall(r'```python\n(# layout\.py.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+  (tmp_path / 'layout.py').write_text(code)
+  for name in ('crack_1.png', 'crack_1_mask.png', 'good_1.png'):
+    write(tmp_path / 'photos' / name, np.full((8, 9), 255 * ('good' not in name), np.uint8))
+  import_plugins([str(tmp_path / 'layout.py')])
+  crack, good = listing.list_photos('mine', tmp_path / 'photos', cell_type='mono')
+  assert (crack.file, crack.label, good.file, good.label) == ('crack_1.png', 'crack', 'good_1.png', 'good')
+  assert crack.annotation.read((8, 9)).all() and good.annotation is None
 
 
 def test_an_unknown_source_is_refused_before_anything_is_imported(job, tmp_path):
