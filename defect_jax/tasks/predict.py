@@ -33,7 +33,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """Predicts by the run that the config names; returns the summary. Raises UserError, Stopped or DiskFull."""
   records = list_photos(config.photos, workdir)
   predictor = base.open(config.run, threshold=config.threshold.value, at_once=config.batch)
-  if predictor.threshold is None:
+  if predictor.tiling and predictor.threshold is None:  # a run that scores no photos has no tiling, and says so
     raise UserError(f'threshold.value: is not set, and {config.run} has no threshold of its own; set the score above '
                     'which a photo is defective')
   workdir.open()

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -85,12 +86,14 @@ class Predictor(Protocol):
 
 
 def open(root: str, **own: Any) -> Predictor:
-  """The predictor of a workdir; `own`: keywords of its kind, such as `threshold`.
+  """The predictor of a workdir; of `own`, such as `threshold`, its kind takes what it knows.
 
   Raises UserError for a folder without a run, a run that trained nothing, and one that is not at its end.
   """
   workdir, config = read_run(root, 'run', PREDICTORS)
-  return PREDICTORS[config.task](workdir.root, key='run', **own)
+  opener = PREDICTORS[config.task]
+  known = {name: value for name, value in own.items() if name in inspect.signature(opener).parameters}
+  return opener(workdir.root, key='run', **known)
 
 
 def read_run(root: Any, key: str, tasks: Iterable[str]) -> tuple[Workdir, ConfigDict]:

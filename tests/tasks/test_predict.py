@@ -4,12 +4,14 @@ import contextlib
 import re
 import shutil
 import signal
+import types
 
 import pytest
 from absl import flags
 from workdirs import rows_of, summary_of
 
 from defect_jax import main
+from defect_jax.errors import UserError
 from defect_jax.runs import predictions
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import predict
@@ -78,6 +80,20 @@ def test_a_prediction_that_was_stopped_goes_on(finished, scored, photos, tmp_pat
   rows, whole = rows_of(tmp_path / 'run'), rows_of(tmp_path / 'whole')
   file = kept[0].split(',')[1]
   assert rows.pop(file)['verdict'] == 'kept' and whole.pop(file) and rows == whole
+
+
+def test_a_run_that_scores_no_photos_says_so(scored, photos, tmp_path, assert_refused, monkeypatch):
+  class Maker:
+    threshold = None
+
+    @property
+    def tiling(self):
+      raise UserError('run: makes images')
+
+  monkeypatch.setattr(base, 'read_run', lambda root, key, tasks: (Workdir(root), types.SimpleNamespace(task='maker')))
+  monkeypatch.setattr(base, 'PREDICTORS', {'maker': lambda root, *, key: Maker()})
+  code = scored(tmp_path / 'run', 'somewhere', photos, '--config.threshold.value=1')
+  assert_refused(code, tmp_path / 'run', 'run: makes images')
 
 
 def test_refusals(finished, scored, photos, tmp_path, assert_refused):
