@@ -33,11 +33,11 @@ PREDICTORS = Registry('trained run', {
 class Function(NamedTuple):
   """A pure function `(params, inputs) -> outputs` of a trained run, for export.
 
-  params: tree of arrays. spec: shape and dtype of the inputs, without the batch axis that comes first.
+  params: tree of arrays. spec: shapes and dtypes of the inputs, a tree, without the batch axis that comes first.
   """
   function: Callable[[Any, Any], Any]
   params: Any
-  spec: jax.ShapeDtypeStruct
+  spec: Any
 
 
 @dataclasses.dataclass(frozen=True)
