@@ -1,10 +1,12 @@
-"""Anomaly detection without labels: a VAE of good photos, scores, heat maps, and a threshold from good photos alone.
+"""Anomaly detection without labels: detectors of good photos, heat maps, and a threshold from good photos alone.
 
   python -m defect_jax.main --config=configs/anomaly.py
   python -m defect_jax.main --config=configs/anomaly.py:tiny                     seconds: 32 px, 60 steps
   python -m defect_jax.main --config=configs/anomaly.py --config.mode=predict --config.vae=runs/anomaly \
       --config.photos=PHOTOS --workdir=runs/scored
 
+`score.map` chooses the detector (normalised: the VAE; knn, pca_normalised, mean_image_normalised: those without one);
+`detectors` are measured beside it, and a VAE is trained only if it is among them.
 Good photos of the pool are trained on, good photos of dev give the threshold, and those of `measure.part` are tested
 with all defective ones of that part. While dev itself is measured, every other group of its good photos gives the
 threshold.

@@ -66,7 +66,7 @@ def test_an_option_is_a_key_of_its_job(option):
   group = option.removeprefix('--config.').partition('.')[0].partition('=')[0]
   job = {'sampler': 'generate', 'made': 'classifier', 'classifier': 'classifier'}
   job |= dict.fromkeys(('lora', 'masks', 'filter', 'weights'), 'inpaint')
-  job |= dict.fromkeys(('mode', 'photos', 'tiles', 'score', 'threshold', 'measure'), 'anomaly')
+  job |= dict.fromkeys(('mode', 'photos', 'tiles', 'score', 'threshold', 'measure', 'detectors'), 'anomaly')
   job = job.get(group, 'vae_split')
   _, config, rest = from_command_line([f'--config=configs/{job}.py', option])
   assert rest == []

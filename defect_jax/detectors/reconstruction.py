@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from defect_jax import parallel
 from defect_jax.detectors import base, residuals
 from defect_jax.detectors.base import Maps, Network, Settings, Tiles
+from defect_jax.models import features
 
 _CHUNK = 128  # tiles per call
 MOST = 2048  # tiles that spread and components come from
@@ -54,7 +55,7 @@ class Reconstruction:
         'residual': lambda: residuals.absolute(tiles, recon, self.blur),
         'normalised': lambda: residuals.normalised(tiles, recon, self.spread, self.blur),
         'ssim': lambda: residuals.ssim(tiles, recon),
-        'lpips': lambda: residuals.lpips(self.vgg16, tiles, jnp.clip(recon, 0, 1), self.layers),
+        'lpips': lambda: features.lpips_map(self.vgg16, tiles, jnp.clip(recon, 0, 1), self.layers),
         'kld': lambda: jnp.broadcast_to(kld[:, None, None], tiles.shape[:3])}
     return {name: measures[self.MAPS[name]]() for name in names}
 

@@ -1,14 +1,10 @@
 """Anomaly maps from a photo and what a model takes it for, and scores from maps."""
 
-from typing import Any
-
 import dm_pix as pix
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy import ndimage
-
-from defect_jax.models import features
 
 Images = Float[Array, 'n h w c']
 Maps = Float[Array, 'n h w']
@@ -47,11 +43,6 @@ def ssim(image: Images, recon: Images) -> Maps:
   half = _WINDOW // 2
   image, recon = (jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)), 'reflect') for x in (image, recon))
   return jnp.mean(1 - pix.ssim(image, recon, filter_size=_WINDOW, return_map=True), -1)
-
-
-def lpips(params: Any, image: Images, recon: Images, layers: int) -> Maps:
-  """LPIPS at each pixel by the first `layers` of VGG16's five; with all of them its mean is LPIPS."""
-  return features.lpips_map(params, image, recon, layers)
 
 
 def smooth(anomaly_map: Float[np.ndarray, 'h w'], sigma: float) -> Float[np.ndarray, 'h w']:

@@ -66,8 +66,7 @@ class Scorer:
 
   def __call__(self, photos: Iterable[samples.Sample]) -> Iterator[Scored]:
     """Scored of every photo, in order; all can be used."""
-    for sample, maps in tiling.scan(((sample, sample.image) for sample in photos), self.tiling, self.maps_of,
-                                    self.chunk):
+    for sample, maps in tiling.scan(photos, self.tiling, self.maps_of, self.chunk):
       maps = {name: residuals.smooth(values, self.smooth) for name, values in maps.items()}
       yield Scored(sample, maps, {score.name: residuals.reduce(maps[score.map], score.reduction, self.top)
                                   for score in self.scores})

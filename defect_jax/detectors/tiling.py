@@ -1,28 +1,29 @@
-"""Anomaly maps of images of any size, tile by tile."""
+"""Anomaly maps of photos of any size, tile by tile."""
 
 import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from defect_jax import parallel
 from defect_jax.data import tiles
+from defect_jax.data.samples import Sample
 from defect_jax.detectors.base import Maps, Tiles
 
 
-def scan(images: Iterable[tuple[Any, Float[np.ndarray, 'h w c']]], tiling: tiles.Tiling,
-         maps_of: Callable[[Tiles], Maps], chunk: int) -> Iterator[tuple[Any, Mapping[str, Float[np.ndarray, 'h w']]]]:
-  """Yields (key, {name: map}) for pairs of key and image, in order.
+def scan(photos: Iterable[Sample], tiling: tiles.Tiling, maps_of: Callable[[Tiles], Maps], chunk: int,
+         ) -> Iterator[tuple[Sample, Mapping[str, Float[np.ndarray, 'h w']]]]:
+  """Yields (photo, {name: map}) in order.
 
-  maps_of: see base.maps_function. The `chunk` tiles of a call may be those of many small images or some of a large one.
+  maps_of: see base.maps_function. The `chunk` tiles of a call may be of many small photos or of one large.
   """
   waiting, batch = collections.deque(), []
-  for key, image in images:
+  for sample in photos:
+    image = np.asarray(sample.image)
     starts = tiling.starts(image.shape)
-    waiting.append(_Image(key, tiles.Blend(tiling.geometry.size, image.shape[:2]), len(starts)))
+    waiting.append(_Photo(sample, tiles.Blend(tiling.geometry.size, image.shape[:2]), len(starts)))
     for start in starts:
       batch.append((waiting[-1], start, tiling.cut(image, start)))
       if len(batch) == chunk:
@@ -35,21 +36,21 @@ def scan(images: Iterable[tuple[Any, Float[np.ndarray, 'h w c']]], tiling: tiles
 
 
 @dataclasses.dataclass
-class _Image:
-  """An image whose maps are on their way; missing: tiles without maps."""
-  key: Any
+class _Photo:
+  """A photo whose maps are on their way; missing: tiles without maps."""
+  sample: Sample
   blend: tiles.Blend
   missing: int
 
 
 def _add_maps(batch, maps_of, chunk):
   maps = parallel.in_chunks(maps_of, np.stack([tile for _, _, tile in batch]), chunk)
-  for row, (image, start, _) in enumerate(batch):
-    image.blend.add(start, {name: values[row] for name, values in maps.items()})
-    image.missing -= 1
+  for row, (photo, start, _) in enumerate(batch):
+    photo.blend.add(start, {name: values[row] for name, values in maps.items()})
+    photo.missing -= 1
 
 
 def _finished(waiting):
   while waiting and not waiting[0].missing:
-    image = waiting.popleft()
-    yield image.key, image.blend.maps()
+    photo = waiting.popleft()
+    yield photo.sample, photo.blend.maps()

@@ -55,11 +55,11 @@ def test_ssim_of_a_pixel_is_that_of_the_window_around_it(pair):
 def test_the_mean_of_the_lpips_map_is_lpips(pair):
   params = features.load('vgg16')
   image, recon = pair
-  found = jax.jit(residuals.lpips, static_argnums=3)(params, image, recon, 5)
+  found = jax.jit(features.lpips_map, static_argnums=3)(params, image, recon, 5)
   np.testing.assert_allclose(np.mean(found, (1, 2)), features.lpips(params, image, recon), rtol=1e-4)
   changed = image.copy()
   changed[:, 4:8, 4:8] = 1 - changed[:, 4:8, 4:8]
-  only = residuals.lpips(params, image, changed, 1)  # two convolutions see 2 px further
+  only = features.lpips_map(params, image, changed, 1)  # two convolutions see 2 px further
   assert np.all(only[:, 10:] == 0) and np.all(only[:, 4:8, 4:8].max((1, 2)) > 0)
 
 
