@@ -109,16 +109,20 @@ def _facts(summary):
     ('Collapsed', number(summary.get('collapsed')), 'no', _met(not summary.get('collapsed'))),
     ('Fine detail kept', number(kept), f'≥ {DETAIL}', _met(None if kept is None else kept >= DETAIL)),
     ('MSE on dev photos', number(summary.get('dev_mse')), '', ''),
-    *_perceptual_fact(summary),
+    *(_further_fact(summary, name) for name in _further(summary)),
     ('log N, nats', number(summary.get('log_n')), '', ''),
   ]
 
 
-def _perceptual_fact(summary):
-  if 'lpips' not in summary:
-    return []
-  most = summary['lpips_target'] * (1 + BAND)
-  return [('LPIPS', number(summary['lpips']), f'≤ {number(most)}', _at_most(summary['lpips'], most))]
+def _further(summary):
+  """Losses beside KLD and MSE that have a target."""
+  with_target = {key.removesuffix('_target') for key in summary if key.endswith('_target')}
+  return sorted(with_target - {'kld', 'mse'})
+
+
+def _further_fact(summary, name):
+  most = summary[f'{name}_target'] * (1 + BAND)
+  return name.upper(), number(summary[name]), f'≤ {number(most)}', _at_most(summary[name], most)
 
 
 def _at_most(value, most):
@@ -153,12 +157,11 @@ def _losses(metrics, history, targets, summary, log_n):
     page.figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: '
                 'the training photos are learnt by heart.'),
   ]
-  steps, values = page.column(metrics, 'train/lpips')
-  if len(steps):
-    figures.append(page.figure('LPIPS', plots.lines(
-      {'P': (steps, values), 'target': page.column(metrics, 'target/lpips')}, label='LPIPS',
-      steps_total=len(history['train/kld']), marks=marks, log=True),
-      'Perceptual distance of photo and reconstruction. Should fall to its target.'))
+  for name in _further(summary):
+    series = {'P': page.column(metrics, f'train/{name}'), 'target': page.column(metrics, f'target/{name}')}
+    figures.append(page.figure(name.upper(), plots.lines(
+      series, label=name.upper(), steps_total=len(history['train/kld']), marks=marks, log=True),
+      'Should fall to its target; below it is fine too.'))
   ratios = {name: history[f'train/{name}'] / goal for name, goal in goals.items() if goal is not None}
   if ratios:
     figures.append(page.figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each '
