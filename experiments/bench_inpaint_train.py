@@ -13,7 +13,7 @@ Compile time is left out and printed beside.
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -149,7 +149,7 @@ class TorchPeer:
     self._optimizer = torch.optim.AdamW(self._moved, self._settings.lr, weight_decay=1e-4)
 
   @staticmethod
-  def _text_encoder(parts):
+  def _text_encoder(parts: dict) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
     return CLIPTextModel(CLIPTextConfig(**parts['text_encoder']))
 
@@ -175,7 +175,7 @@ class TorchPeer:
     weight = torch.where(mask > 0, 1., settings.outside)
     return ((weight * squares).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
 
-  def __call__(self):
+  def __call__(self) -> float:
     torch = self._torch
     with torch.autocast(self._device, torch.bfloat16, self._setting.dtype == 'bfloat16'):
       loss = self._loss()

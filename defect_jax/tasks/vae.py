@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -96,7 +95,7 @@ def _components(images, count, seed):
   return components, jnp.asarray(np.maximum(along.std(0), 1e-6), jnp.float32)
 
 
-def _opening_lines(config, photos, dev, goals, variance, streams, frozen) -> Iterator[str]:
+def _opening_lines(config, photos, dev, goals, variance, streams, frozen):
   """What the user should know before the run begins."""
   yield from (f'note: {line}' for line in dataset.lines(photos))
   yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, part {config.data.part}, {config.data.size} px; '
@@ -110,7 +109,7 @@ def _opening_lines(config, photos, dev, goals, variance, streams, frozen) -> Ite
   yield f'{parallel.devices()} {jax.default_backend()} device(s)'
 
 
-def _further(metrics, goals: Mapping[str, float], steps: int) -> Summary:
+def _further(metrics, goals, steps):
   """{loss, loss_target} of losses beside KLD and MSE: the mean over the last 10 % of the steps, and the last target."""
   tail = [row for row in metrics if 'train/kld' in row and row['step'] > 0.9 * steps]
   return {key: value for name in goals.keys() - {'kld', 'mse'} for key, value in (
