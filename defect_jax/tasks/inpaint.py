@@ -12,7 +12,7 @@ from defect_jax.augmentation import inpainting, production, selection
 from defect_jax.config import config_hash
 from defect_jax.data import prepared
 from defect_jax.data.sources import folder
-from defect_jax.diffusion import geometry, prompts, sources
+from defect_jax.diffusion import geometry, sources, templates
 from defect_jax.diffusion.placement import Placer
 from defect_jax.evaluation import generation
 from defect_jax.evaluation import inpainting as evaluation
@@ -41,7 +41,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   model = inpainter.load(config.weights, config.dtype, config.lora)
   place = Placer(settings, kind, fixed, real, drawn.size, drawn.scale, drawn.moved, model.native, model.multiple)
   sampler = model.sampler(place.canvas_size, config.batch, **sampling)
-  texts = prompts.pairs(config.prompts, config.defects)
+  texts = templates.pairs(config.prompts, config.defects)
   _warn_of_long(model, {text for _, text in texts} | {config.negative_prompt or ''})
   workdir.open()
   for line in skipped:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
-from defect_jax.diffusion import prompts
+from defect_jax.diffusion import templates
 from defect_jax.errors import UserError
 from defect_jax.registry import SOURCES
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
@@ -83,7 +83,7 @@ def check_named(config: ConfigDict, *keys: str) -> None:
       raise UserError(f'{key}: is not set; {_HELP[key]}')
 
 
-def check_prompts(templates: Iterable[str]) -> None:
+def check_prompts(prompts: Iterable[str]) -> None:
   """Raises UserError for what is no template."""
-  for template in templates:
-    prompts.fill(template, 'defect')
+  for template in prompts:
+    templates.fill(template, 'defect')
