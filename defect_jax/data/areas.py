@@ -76,7 +76,7 @@ def records(*, source: str, part: str, classes: Sequence[str], few_shot: int, se
   return chosen, notes
 
 
-def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], view: Crop, seed: int,
+def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], crop: Crop, seed: int,
          max_broken: float = 0.) -> tuple[list[Area], list[dataset.Skipped]]:
   """Draws `counts` areas of each class of photos, which take turns.
 
@@ -89,7 +89,7 @@ def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], vi
   sides = []  # of the squares around defects so far, over the photo's shorter side
   areas, skipped, total = [], [], 0
   for name in sorted(chosen, key=lambda name: name == GOOD):  # good ones last: they are as large as the defects'
-    drawn, broken = _of_class(chosen[name], counts[name], view, seed, sides, salience)
+    drawn, broken = _of_class(chosen[name], counts[name], crop, seed, sides, salience)
     skipped += broken
     total += len(chosen[name])
     if len({area.file for area in drawn}) < 2 <= counts[name]:
@@ -111,7 +111,7 @@ def _salience(chosen):
   return Salience(good)
 
 
-def _of_class(records, count, view, seed, sides, salience):
+def _of_class(records, count, crop, seed, sides, salience):
   """([Area], [Skipped]) of the photos of a class."""
   turns = collections.Counter(index % len(records) for index in range(count))
   typical = tuple(sides)
@@ -119,7 +119,7 @@ def _of_class(records, count, view, seed, sides, salience):
   def draws_of(record, turns):
     try:
       rng = np.random.default_rng([seed, *record.file.encode()])
-      return _of_photo(record, turns, view, rng, typical, salience)
+      return _of_photo(record, turns, crop, rng, typical, salience)
     except photos.PhotoError as error:
       return dataset.Skipped(record.file, error.told_of(record.file))
 
@@ -128,14 +128,14 @@ def _of_class(records, count, view, seed, sides, salience):
   broken = [result for result in results if isinstance(result, dataset.Skipped)]
   usable = [record for record, result in zip(records, results, strict=False) if result not in broken]
   if broken and (others := usable + records[len(turns):]):  # they take the turns
-    areas, more = _of_class(others, count, view, seed, sides, salience)
+    areas, more = _of_class(others, count, crop, seed, sides, salience)
     return areas, broken + more
   drawn = [draw for result in results if result not in broken for draw in result]
   sides += [side for _, side, masked in drawn if masked]
   return [area for area, _, _ in drawn], broken
 
 
-def _of_photo(record, count, view, rng, typical, salience):
+def _of_photo(record, count, crop, rng, typical, salience):
   """[(Area, side over the photo's shorter side, whether around a mask)] of a photo; PhotoError."""
   photo = photos.decode(record.photo, record.file)
   shorter, shape = min(photo.shape[:2]), photo.shape[:2]
@@ -146,14 +146,14 @@ def _of_photo(record, count, view, rng, typical, salience):
   areas = []
   for turn in range(count):
     if defects:
-      box = _around(defects[turn % len(defects)], shape, rng.uniform(*view.context), view.size, rng)
+      box = _around(defects[turn % len(defects)], shape, rng.uniform(*crop.context), crop.size, rng)
     else:
-      share = typical[int(rng.integers(len(typical)))] if typical else rng.uniform(*view.share)
-      side = min(max(round(share * shorter), min(view.size, shorter)), shorter)
+      share = typical[int(rng.integers(len(typical)))] if typical else rng.uniform(*crop.share)
+      side = min(max(round(share * shorter), min(crop.size, shorter)), shorter)
       boxes = [tuple(int(rng.integers(0, length - side + 1)) for length in shape) + (side,)
                for _ in range(_BOXES if unmarked else 1)]
       box = boxes[0] if where is None else max(boxes, key=lambda box: _peak(where[_cut(box)]))
-    area = _area(photo, mask if defects else None, where, box, view.size, record)
+    area = _area(photo, mask if defects else None, where, box, crop.size, record)
     areas.append((area, box[2] / shorter, bool(defects)))
   return areas
 

@@ -25,18 +25,18 @@ class Sample:
   reason: str = ''
 
 
-def read(record: parts.Record, view: tiles.Tiling) -> Sample:
+def read(record: parts.Record, tiling: tiles.Tiling) -> Sample:
   """One photo."""
   try:
     photo = photos.decode(record.photo, record.file)
     mask = record.annotation.read(photo.shape[:2]) if record.annotation else None
-    image, shown_mask = view.place(photo, mask, record.file)
+    image, shown_mask = tiling.place(photo, mask, record.file)
   except photos.PhotoError as error:
     return Sample(record, None, None, error.told_of(record.file))
   return Sample(record, image, np.zeros(image.shape[:2], bool) if shown_mask is None else shown_mask)
 
 
-def read_all(records: Iterable[parts.Record], view: tiles.Tiling, ahead: int = 8) -> Iterator[Sample]:
+def read_all(records: Iterable[parts.Record], tiling: tiles.Tiling, ahead: int = 8) -> Iterator[Sample]:
   """Every photo, in order; at most `ahead` of them are held."""
   waiting = collections.deque()
   # Photos are read side by side, so each is scaled by one thread: with BLAS's own threads beside these and XLA's, a
@@ -44,7 +44,7 @@ def read_all(records: Iterable[parts.Record], view: tiles.Tiling, ahead: int = 8
   with threadpoolctl.threadpool_limits(1, 'blas'), futures.ThreadPoolExecutor(_THREADS) as pool:
     try:
       for record in records:
-        waiting.append(pool.submit(read, record, view))
+        waiting.append(pool.submit(read, record, tiling))
         if len(waiting) == ahead:
           yield waiting.popleft().result()
       while waiting:

@@ -91,7 +91,7 @@ def _reduced(array, factor):
   return array.reshape(height // factor, factor, width // factor, factor, *array.shape[2:])
 
 
-def draw(images: Iterable[Float[np.ndarray, '_ _ c']], view: Tiling, most: int, seed: int,
+def draw(images: Iterable[Float[np.ndarray, '_ _ c']], tiling: Tiling, most: int, seed: int,
          ) -> Float[np.ndarray, 'n s s c']:
   """Tiles of images; of more than `most`, so many drawn by `seed`.
 
@@ -99,12 +99,12 @@ def draw(images: Iterable[Float[np.ndarray, '_ _ c']], view: Tiling, most: int, 
   """
   rng, kept, seen = np.random.default_rng(seed), [], 0
   for image in images:
-    for start in view.starts(image.shape):
+    for start in tiling.starts(image.shape):
       place = seen if seen < most else int(rng.integers(seen + 1))
       if seen < most:
-        kept.append(view.cut(image, start).copy())
+        kept.append(tiling.cut(image, start).copy())
       elif place < most:
-        kept[place] = view.cut(image, start).copy()
+        kept[place] = tiling.cut(image, start).copy()
       seen += 1
   if not kept:
     raise UserError('data: none of the photos can be used; see what is said of them above')
