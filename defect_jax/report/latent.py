@@ -25,7 +25,7 @@ class Latent:
 
 def figures(latent: Latent, metrics: Sequence[Mapping[str, Any]], history: Mapping[str, Float[np.ndarray, 'steps']],
             log_n: float) -> Iterator[tuple[str, Figure, str]]:
-  """(title, figure, caption) each; arguments as of report.vae.write."""
+  """(title, figure, caption) each; for the arguments see report.vae.write."""
   measured = [row for row in metrics if 'latent/active_units' in row]
   steps, total = np.array([row['step'] for row in measured]), len(history['train/kld'])
   yield 'KLD of each dimension', plots.bars(latent.kld, label='KLD, nats', across='latent dimension'), (

@@ -22,7 +22,7 @@ _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).pa
 
 
 class Figure(NamedTuple):
-  """A picture with a title above and a caption below; `source` as of `png`."""
+  """A picture with a title above and a caption below; for `source` see `png`."""
   title: str
   source: str
   caption: str = ''
