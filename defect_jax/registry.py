@@ -60,8 +60,7 @@ LOSSES = Registry('loss', {
     'lpips': 'defect_jax.models.lpips:LPIPS'})
 DETECTORS = Registry('detector', {
     'vae': 'defect_jax.detectors.reconstruction:Reconstruction', 'pca': 'defect_jax.detectors.pca:Pca',
-    'mean_image': 'defect_jax.detectors.mean_image:MeanImage',
-    'neighbours': 'defect_jax.detectors.neighbours:Neighbours'})
+    'mean_image': 'defect_jax.detectors.pca:MeanImage', 'neighbours': 'defect_jax.detectors.neighbours:Neighbours'})
 
 
 def import_plugins(names: Iterable[str]) -> None:

@@ -21,20 +21,15 @@ def split(records: Sequence[parts.Record], *, defects: Sequence[str] = (), few_s
           measured: str | None = None) -> Split:
   """Splits a listing by its parts.
 
-  Good photos of the pool are trained on, those of dev give the threshold. Tested are the good photos and the `defects`
-  of the part that is measured; while dev itself is measured, every other group of its good photos is tested.
-
-  Args:
-    defects: classes; none named: all but good. few_shot: how many photos to train on, drawn by `seed`; 0: all.
-    measured: 'dev', 'final', 'synthetic' (good photos of dev alone), or None: nothing is tested.
-
-  Raises UserError if there are too few photos or a class does not exist.
+  Good photos of the pool are trained on (of more than `few_shot` those drawn by `seed`; 0: all), those of dev give the
+  threshold. Tested are the good photos and the `defects` (none named: all but good) of the part that is measured, which
+  is dev, final, synthetic (good photos of dev alone) or None; while dev itself is measured, every other group of its
+  good photos is tested. Raises UserError if there are too few photos or a class does not exist.
   """
-  good = {part: [record for record in records if record.label == 'good' and record.part == part]
-          for part in parts.PARTS}
   defective = [record for record in records if record.label != 'good']
   listing.check_classes(defects, defective)
-  train, calibrate, test = good['pool'], good['dev'], good['final']
+  train, calibrate, test = ([record for record in records if record.label == 'good' and record.part == part]
+                            for part in ('pool', 'dev', 'final'))
   if len(train) < 2 or not calibrate:
     raise UserError(f'data: {len(train)} good photos in part pool, to train on, and {len(calibrate)} in part dev, for '
                     'the threshold; at least 2 and 1 are needed')
@@ -46,8 +41,7 @@ def split(records: Sequence[parts.Record], *, defects: Sequence[str] = (), few_s
   if measured != 'final':
     calibrate, test = _halves(calibrate)
   if measured != 'synthetic':
-    test = test + [record for record in defective
-                   if record.part == measured and (not defects or record.label in defects)]
+    test += [record for record in defective if record.part == measured and (not defects or record.label in defects)]
   if len(test) < 2:
     raise UserError(f'data: {len(test)} photos to test in part {measured}; set measure.part')
   return Split(train, calibrate, sorted(test, key=lambda record: record.file))
@@ -59,6 +53,4 @@ def _halves(records):
   if len(groups) == 1:
     logging.warning('all good photos of the part dev belong to one group, so its photos are on both sides')
     return records[::2], records[1::2]
-  first = set(groups[::2])
-  return ([record for record in records if record.group in first],
-          [record for record in records if record.group not in first])
+  return tuple([record for record in records if record.group in half] for half in (groups[::2], groups[1::2]))

@@ -17,31 +17,21 @@ Maps = Mapping[str, Float[Array, 'n s s']]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-  """A trained network that reconstructs images.
-
-  reconstruct: pure function of params and images `[n, s, s, c]` to the reconstructions and to the KLD `[n]` of their
-  posteriors, None for a network without posteriors.
-  """
+  """A trained network: a pure function of params and images to reconstructions and, if it has any, posteriors' KLD."""
   params: Any
   reconstruct: Callable[[Any, Float[Array, 'n s s c']], tuple[Float[Array, 'n s s c'], Float[Array, 'n'] | None]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What detectors are fitted with.
-
-  Attributes:
-    seed: of draws. blur: px, of the difference of image and reconstruction, see residuals.difference.
-    layers: of VGG16, for the map `lpips`. components: of a PCA, at most. bank: patches of good photos, for the nearest
-    neighbours. features: whether maps on VGG16's features are wanted. network: for the kinds with NEEDS_NETWORK.
-  """
+  """What detectors are fitted with."""
   seed: int = 0
-  blur: float = 0.
-  layers: int = 3
-  components: int = 32
-  bank: int = 4000
-  features: bool = False
-  network: Network | None = None
+  blur: float = 0.  # px, see residuals.difference
+  layers: int = 3  # of VGG16, for the map lpips
+  components: int = 32  # of a PCA, at most
+  bank: int = 4000  # patches of good photos, for the nearest neighbours
+  features: bool = False  # whether maps on VGG16's features are wanted
+  network: Network | None = None  # for the kinds with NEEDS_NETWORK
 
   def trained_network(self) -> Network:
     if self.network is None:
@@ -54,12 +44,9 @@ class Detector(Protocol):
 
   It is a dataclass registered with jax.tree_util.register_dataclass, so a tree of arrays: these are arguments of the
   compiled program, not constants in it.
-
-  Attributes:
-    MAPS: names of its maps. NEEDS_NETWORK: whether Settings.network is used.
   """
-  MAPS: ClassVar[Sequence[str]]
-  NEEDS_NETWORK: ClassVar[bool]
+  MAPS: ClassVar[Sequence[str]]  # names
+  NEEDS_NETWORK: ClassVar[bool]  # whether it uses Settings.network
 
   @classmethod
   def fit(cls, good: Tiles, settings: Settings) -> Self:
@@ -98,8 +85,7 @@ def maps_function(detectors: Iterable[Detector], names: Sequence[str]) -> Callab
 
 def draw(good: Tiles, most: int, seed: int) -> Tiles:
   """At most so many of the tiles, in their order."""
-  chosen = np.random.default_rng(seed).permutation(len(good))[:most]
-  return good[np.sort(chosen)]
+  return good[np.sort(np.random.default_rng(seed).permutation(len(good))[:most])]
 
 
 @functools.cache

@@ -45,8 +45,7 @@ class Neighbours:
   def maps(self, tiles: Float[Array, 'n s s c'], names: Sequence[str]) -> Maps:
     patches = features.patch_features(self.vgg16, tiles)  # [n, h, w, 768]
     # By one matrix product: scipy's cdist takes the photos off the device, and all differences are 768 times as large.
-    square = (jnp.sum(jnp.square(patches), -1, keepdims=True) - 2 * patches @ self.bank.T
-              + self.squares)  # [n, h, w, m]
+    square = jnp.sum(jnp.square(patches), -1, keepdims=True) - 2 * patches @ self.bank.T + self.squares  # [n, h, w, m]
     distance = jnp.sqrt(jnp.maximum(jnp.min(square, -1), 0))
     return {name: jax.image.resize(distance, tiles.shape[:3], 'bilinear') for name in names}
 
@@ -55,6 +54,5 @@ class Neighbours:
 
   @classmethod
   def restore(cls, state: Mapping[str, np.ndarray], settings: Settings) -> Self:
-    bank = state['bank']
-    squares = np.sum(np.square(bank), -1, dtype=np.float64)  # less rounding than in float32
-    return cls(base.vgg16(), jnp.asarray(bank), jnp.asarray(squares, jnp.float32))
+    squares = np.sum(np.square(state['bank']), -1, dtype=np.float64)  # less rounding than in float32
+    return cls(base.vgg16(), jnp.asarray(state['bank']), jnp.asarray(squares, jnp.float32))

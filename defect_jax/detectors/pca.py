@@ -1,4 +1,4 @@
-"""Reconstruction by principal components of good tiles."""
+"""Reconstruction by principal components of good tiles, or by none: the mean image."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,13 +23,8 @@ class Pca(reconstruction.Reconstruction):
 
   @classmethod
   def fit(cls, good: Tiles, settings: Settings) -> Self:
-    return cls.fit_components(good, settings.components, settings)
-
-  @classmethod
-  def fit_components(cls, good: Tiles, count: int, settings: Settings) -> Self:
-    """The detector by so many components."""
     good = base.draw(good, reconstruction.MOST, settings.seed)
-    network = linear(good, count, settings.seed)
+    network = linear(good, settings.components, settings.seed)
     return cls.by(network, reconstruction.spread(network, good, settings.blur), settings)
 
   def state(self) -> dict[str, np.ndarray]:
@@ -41,6 +36,17 @@ class Pca(reconstruction.Reconstruction):
     return cls.by(Network(params, _reconstruct), state['spread'], settings)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class MeanImage(Pca):
+  """Maps by no component: the mean image of good tiles in place of a reconstruction."""
+  MAPS: ClassVar[Mapping[str, str]] = {'mean_image': 'residual', 'mean_image_normalised': 'normalised'}
+
+  @classmethod
+  def fit(cls, good: Tiles, settings: Settings) -> Self:
+    return super().fit(good, dataclasses.replace(settings, components=0))
+
+
 def linear(tiles: Tiles, count: int, seed: int = 0) -> Network:
   """Reconstruction by `center [s, s, c]` and orthonormal `components [k, s * s * c]`.
 
@@ -48,10 +54,8 @@ def linear(tiles: Tiles, count: int, seed: int = 0) -> Network:
   """
   center = tiles.mean(0)
   count = min(count, len(tiles) - 1, center.size)
-  components = np.zeros((0, center.size))
-  if count >= 1:
-    fitted = decomposition.PCA(count, svd_solver='randomized', random_state=seed).fit(tiles.reshape(len(tiles), -1))
-    components = fitted.components_
+  components = decomposition.PCA(count, svd_solver='randomized', random_state=seed).fit(tiles.reshape(
+      len(tiles), -1)).components_ if count >= 1 else np.zeros((0, center.size))
   return Network({'center': jnp.asarray(center), 'components': jnp.asarray(components, jnp.float32)}, _reconstruct)
 
 

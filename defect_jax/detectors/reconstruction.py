@@ -21,18 +21,12 @@ MOST = 2048  # tiles that spread and components come from
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-  """Maps by a trained network; other ways to reconstruct derive from it.
-
-  Attributes:
-    MAPS: {name of a map: its measure}.
-    params, reconstruct: see base.Network. vgg16: parameters for `lpips`, None where it is not wanted.
-    spread: root of the mean squared residuals.difference of good tiles. blur, layers: see base.Settings.
-  """
+  """Maps by a trained network (base.Network); other ways to reconstruct derive from it. MAPS: {name: measure}."""
   MAPS: ClassVar[Mapping[str, str]] = {name: name for name in ('residual', 'normalised', 'ssim', 'lpips', 'kld')}
   NEEDS_NETWORK: ClassVar[bool] = True
   params: Any
-  vgg16: Any
-  spread: Float[Array, 's s']
+  vgg16: Any  # parameters for lpips, None where it is not wanted
+  spread: Float[Array, 's s']  # see `spread`
   reconstruct: Callable = dataclasses.field(metadata={'static': True})
   blur: float = dataclasses.field(metadata={'static': True})
   layers: int = dataclasses.field(metadata={'static': True})
@@ -46,8 +40,8 @@ class Reconstruction:
   @classmethod
   def by(cls, network: Network, spread: Float[np.ndarray, 's s'], settings: Settings) -> Self:
     """The detector by a network of that spread."""
-    nets = base.vgg16() if settings.features and 'lpips' in cls.MAPS else None
-    return cls(network.params, nets, jnp.asarray(spread), network.reconstruct, settings.blur, settings.layers)
+    vgg16 = base.vgg16() if settings.features and 'lpips' in cls.MAPS else None
+    return cls(network.params, vgg16, jnp.asarray(spread), network.reconstruct, settings.blur, settings.layers)
 
   def maps(self, tiles: Float[Array, 'n s s c'], names: Sequence[str]) -> Maps:
     recon, kld = self.reconstruct(self.params, tiles)

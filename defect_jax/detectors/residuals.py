@@ -36,10 +36,7 @@ def normalised(image: Images, recon: Images, spread: Float[Array, 'h w'], blur: 
 
 
 def ssim(image: Images, recon: Images) -> Maps:
-  """1 - SSIM of the 11 px around each pixel, mirrored at the border.
-
-  Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity", by dm-pix.
-  """
+  """1 - SSIM (Wang et al. 2004, "Image quality assessment") of the 11 px around each pixel, mirrored at the border."""
   half = _WINDOW // 2
   image, recon = (jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0)), 'reflect') for x in (image, recon))
   return jnp.mean(1 - pix.ssim(image, recon, filter_size=_WINDOW, return_map=True), -1)
@@ -51,11 +48,9 @@ def smooth(anomaly_map: Float[np.ndarray, 'h w'], sigma: float) -> Float[np.ndar
 
 
 def reduce(anomaly_map: Float[np.ndarray, 'h w'], reduction: str, top: float) -> float:
-  """The score of a photo by its map.
-
-  Args:
-    reduction: mean; max; top: mean of the share `top` of the pixels, the largest; peak: how far top stands above the
-      median, in units of the median absolute deviation, so that a photo that is noisy all over scores no higher.
+  """The score of a photo by its map: its mean, its max, top (the mean of the largest pixels, a share `top` of all), or
+  peak: how far top stands above the median, in units of the median absolute deviation, so that a photo that is noisy
+  all over scores no higher.
   """
   if reduction == 'mean':
     return float(np.mean(anomaly_map))

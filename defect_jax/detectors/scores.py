@@ -1,16 +1,17 @@
-"""Scores of photos: figures of their anomaly maps."""
+"""Scores of photos of any size: figures of their anomaly maps, which are made tile by tile."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Self
 
 import numpy as np
 from jaxtyping import Float
 
-from defect_jax import detectors
-from defect_jax.data import samples
-from defect_jax.data.tiles import Tiling
-from defect_jax.detectors import residuals, tiling
+from defect_jax import detectors, parallel
+from defect_jax.data import tiles
+from defect_jax.data.samples import Sample
+from defect_jax.detectors import residuals
 from defect_jax.detectors.base import Maps, Tiles
 
 
@@ -44,7 +45,7 @@ def all_scores(maps: Iterable[str]) -> list[Score]:
 @dataclasses.dataclass(frozen=True)
 class Scored:
   """A photo with its smoothed maps and its scores, by name."""
-  sample: samples.Sample
+  sample: Sample
   maps: Mapping[str, Float[np.ndarray, 'h w']]
   scores: Mapping[str, float]
 
@@ -54,19 +55,32 @@ class Scorer:
   """Gives photos their scores.
 
   Attributes:
-    maps_of: see base.maps_function. tiling, chunk: see tiling.scan. scores: which to compute.
+    maps_of: see base.maps_function. chunk: tiles per call of it, of many small photos or of one large.
     smooth: px, sigma of the Gaussian that maps are blurred with. top: share of the pixels for the reduction `top`.
   """
   maps_of: Callable[[Tiles], Maps]
-  tiling: Tiling
+  tiling: tiles.Tiling
   chunk: int
   scores: Sequence[Score]
   smooth: float
   top: float
 
-  def __call__(self, photos: Iterable[samples.Sample]) -> Iterator[Scored]:
+  def __call__(self, photos: Iterable[Sample]) -> Iterator[Scored]:
     """Scored of every photo, in order; all can be used."""
-    for sample, maps in tiling.scan(photos, self.tiling, self.maps_of, self.chunk):
-      maps = {name: residuals.smooth(values, self.smooth) for name, values in maps.items()}
-      yield Scored(sample, maps, {score.name: residuals.reduce(maps[score.map], score.reduction, self.top)
-                                  for score in self.scores})
+    cut = self._cut(photos)
+    while batch := list(itertools.islice(cut, self.chunk)):
+      of_tiles = parallel.in_chunks(self.maps_of, np.stack([tile for *_, tile in batch]), self.chunk)
+      for row, (sample, blend, start, is_last, _) in enumerate(batch):
+        blend.add(start, {name: values[row] for name, values in of_tiles.items()})
+        if is_last:
+          maps = {name: residuals.smooth(values, self.smooth) for name, values in blend.maps().items()}
+          yield Scored(sample, maps, {score.name: residuals.reduce(maps[score.map], score.reduction, self.top)
+                                      for score in self.scores})
+
+  def _cut(self, photos):
+    """Yields each tile: (photo, where its maps are put together, corner, whether it is the photo's last, tile)."""
+    for sample in photos:
+      starts = self.tiling.starts(sample.image.shape)
+      blend = tiles.Blend(self.tiling.geometry.size, sample.image.shape[:2])
+      for start in starts:
+        yield sample, blend, start, start == starts[-1], self.tiling.cut(sample.image, start)

@@ -11,16 +11,11 @@ from scipy import stats
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-  """Photos with a score above `value` are called defective.
-
-  Attributes:
-    source: where the value comes from, in words.
-    false_alarm_rate: expected share of good photos above it, None if unknown. false_alarm_ci: its 95 % interval.
-  """
+  """Photos with a score above `value` are called defective."""
   value: float
-  source: str
-  false_alarm_rate: float | None
-  false_alarm_ci: tuple[float, float] | None
+  source: str  # in words
+  false_alarm_rate: float | None  # expected share of good photos above it, None if unknown
+  false_alarm_ci: tuple[float, float] | None  # 95 % interval
 
   def figures(self) -> dict[str, Any]:
     """The keys of a summary."""
@@ -33,10 +28,7 @@ def from_good(scores: Sequence[float], quantile: float, what: str) -> Threshold:
 
   It is the k-th smallest of n scores, k = ceil(quantile (n + 1)), at most n. Whatever the distribution of the scores,
   the share of further good photos above it follows Beta(n + 1 - k, k) (order statistics; David and Nagaraja 2003,
-  section 2.5): mean (n + 1 - k) / (n + 1).
-
-  Args:
-    scores: of good photos that nothing was trained on. quantile: in (0, 1). what: the photos, in words.
+  section 2.5): mean (n + 1 - k) / (n + 1). The photos, `what` in words, are ones that nothing was trained on.
   """
   count = len(scores)
   place = min(count, math.ceil(quantile * (count + 1)))

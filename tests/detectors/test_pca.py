@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import decomposition
 
-from defect_jax.detectors import mean_image, pca
+from defect_jax.detectors import pca
 from defect_jax.detectors.base import Settings, maps_function
 
 
@@ -28,7 +28,7 @@ def test_without_components_it_is_the_mean_image_and_with_all_of_them_the_photo(
 def test_maps_of_the_mean_image_by_hand():
   # Two tiles of 0.4 and 0.6: the mean is 0.5, each is 0.1 away from it everywhere, and so is the spread.
   good = np.stack([np.full((4, 4, 1), value, np.float32) for value in (0.4, 0.6)])
-  detector = mean_image.MeanImage.fit(good, Settings())
+  detector = pca.MeanImage.fit(good, Settings())
   np.testing.assert_allclose(detector.spread, 0.1, rtol=1e-6)
   tile = np.full((1, 4, 4, 1), 0.8, np.float32)
   maps = detector.maps(tile, ['mean_image', 'mean_image_normalised'])
@@ -37,7 +37,7 @@ def test_maps_of_the_mean_image_by_hand():
   assert detector.maps(tile, ['mean_image']).keys() == {'mean_image'}
 
 
-@pytest.mark.parametrize('kind', [pca.Pca, mean_image.MeanImage])
+@pytest.mark.parametrize('kind', [pca.Pca, pca.MeanImage])
 def test_what_is_restored_makes_the_same_maps(tiles, kind):
   settings = Settings(components=3, blur=1.)
   fitted = kind.fit(tiles, settings)
@@ -50,7 +50,7 @@ def test_what_is_restored_makes_the_same_maps(tiles, kind):
 
 def test_one_program_gives_the_maps_of_several_detectors(tiles):
   settings = Settings(components=2)
-  fitted = [kind.fit(tiles, settings) for kind in (pca.Pca, mean_image.MeanImage)]
+  fitted = [kind.fit(tiles, settings) for kind in (pca.Pca, pca.MeanImage)]
   maps = maps_function(fitted, ('mean_image', 'pca'))(jnp.asarray(tiles[:3]))
   assert set(maps) == {'mean_image', 'pca'}
   np.testing.assert_allclose(maps['mean_image'], np.abs(tiles[:3] - tiles.mean(0))[..., 0], atol=1e-6)
