@@ -30,10 +30,10 @@ from defect_jax.schema import defaults
 from defect_jax.tasks.keys import anomaly
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`tiny`: everything small, to see in seconds whether a machine and a set of photos work."""
-  arg = parse_arg(arg, tiny=False)
-  network = vae_split.get_config('tiny' if arg.tiny else None)
+  options = parse_arg(arg, tiny=False)
+  network = vae_split.get_config('tiny' if options.tiny else None)
   config = defaults(anomaly.table())
   config.data.size = network.data.size
   config.train = train = ConfigDict({key: network[key] for key in config.train})
@@ -42,7 +42,7 @@ def get_config(arg=None):
   # Slow, since the linear paths begin near the end: five times these rates undid what they begin with.
   for name, rate in (('E1', 0.0004), ('E2', 0.0004), ('D', 0.001)):
     train.streams[name].lr = rate
-  if not arg.tiny:
+  if not options.tiny:
     train.batch = 64
     train.average = 0.98
     train.model.latent = 32

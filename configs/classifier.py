@@ -12,19 +12,21 @@ measured on all photos of `measure.part` that are of these classes. Made sets, o
 comes from a photo of another part, or from random weights.
 """
 
+from ml_collections import ConfigDict
+
 from defect_jax.config import parse_arg
 from defect_jax.schema import defaults
 from defect_jax.tasks.keys import classifier
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`resnet`, a small residual network from scratch, or `vgg16`, a head on its frozen features; and `tiny`."""
-  arg = parse_arg(arg, kind=('resnet', 'vgg16'), tiny=False)
+  options = parse_arg(arg, kind=('resnet', 'vgg16'), tiny=False)
   config = defaults(classifier.table())
-  config.model.kind = arg.kind
-  if arg.kind == 'vgg16':
+  config.model.kind = options.kind
+  if options.kind == 'vgg16':
     config.model.dropout = 0.5
-  if arg.tiny:
+  if options.tiny:
     config.batch = 16
     config.data.size = 32
     config.data.good = 40

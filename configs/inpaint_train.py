@@ -13,17 +13,19 @@ trained, then the areas are encoded once, then UNet and text encoder learn to ma
 and the surroundings are known.
 """
 
+from ml_collections import ConfigDict
+
 from defect_jax.config import parse_arg
 from defect_jax.schema import defaults
 from defect_jax.tasks.keys import inpaint_train
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`large`: for a GPU; `tiny`: everything small, to see in seconds whether a machine and a set of photos work."""
-  arg = parse_arg(arg, large=False, tiny=False)
+  options = parse_arg(arg, large=False, tiny=False)
   config = defaults(inpaint_train.table())
   data, model = config.data, config.model
-  if arg.large:
+  if options.large:
     data.areas = 12288
     config.batch = 32
     # Latents at half the side, not a quarter, lose less of thin defects.
@@ -33,7 +35,7 @@ def get_config(arg=None):
     config.autoencoder.steps.update(total=4000, log=50, eval=1000, checkpoint=1000)
     config.optimizer.warmup = 200
     config.steps.update(total=6000, log=50, eval=1000, checkpoint=1000)
-  if arg.tiny:
+  if options.tiny:
     config.batch = 8
     data.size = 32
     data.areas = 64

@@ -8,12 +8,14 @@ Writes predictions.csv (a row per photo: file, score, threshold, verdict), heatm
 a photo by the mean difference of photo and reconstruction, and has no threshold of its own.
 """
 
+from ml_collections import ConfigDict
+
 from defect_jax.config import parse_arg
 from defect_jax.schema import defaults
 from defect_jax.tasks.keys import predict
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`tiny`: few photos at once."""
   config = defaults(predict.table())
   if parse_arg(arg, tiny=False).tiny:

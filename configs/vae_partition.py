@@ -6,10 +6,12 @@ No parameter is moved by both losses. The KLD alone moves the heads, so they nee
 information: the KLD swings more widely than in vae_split.py.
 """
 
+from ml_collections import ConfigDict
+
 from configs import vae_split
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`tiny` as in vae_split.py."""
   config = vae_split.get_config(arg)
   config.streams.E1.params = 'encoder/(mean|logvar)/.*'

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs import vae_split
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`tiny` as in vae_split.py."""
   config = vae_split.get_config(arg)
   config.streams.P = ConfigDict({'loss': 'lpips', 'params': 'decoder/.*', 'optimizer': 'adam_shared', 'lr': 0.006})

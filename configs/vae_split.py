@@ -21,9 +21,9 @@ from defect_jax.schema import defaults
 from defect_jax.tasks.keys import vae
 
 
-def get_config(arg=None):
+def get_config(arg: str | None = None) -> ConfigDict:
   """`tiny`: everything small, to see in seconds whether a machine and a set of photos work."""
-  arg = parse_arg(arg, tiny=False)
+  options = parse_arg(arg, tiny=False)
   config = defaults(vae.table())
   # The decoder follows a code that changes under it, so it must be the faster: at the encoder's rate the MSE was not
   # back within 400 steps of a lower KLD target.
@@ -31,7 +31,7 @@ def get_config(arg=None):
       'E1': {'loss': 'kld', 'params': 'encoder/.*', 'optimizer': 'adam_shared', 'lr': 0.002},
       'E2': {'loss': 'mse', 'params': 'encoder/.*', 'optimizer': 'adam_shared', 'lr': 0.002},
       'D': {'loss': 'mse', 'params': 'decoder/.*', 'optimizer': 'adam_shared', 'lr': 0.006}})
-  if arg.tiny:
+  if options.tiny:
     config.batch = config.data.few_shot = 16
     config.data.size = 32
     config.model.widths = (8, 16, 32)

@@ -31,12 +31,8 @@ MAY_CHANGE = ('steps', 'logging', 'profiling')
 def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
   """Reads the string after the colon of `config.py:tiny,method=joint,width=8`.
 
-  Args:
-    arg: the string, or None or '' for none.
-    **defaults: a bool is switched on by its bare name; a tuple lists the choices of a word, first the default, and a
-      bare word that is one of them selects it; int, float and str take `name=value`.
-
-  Returns a ConfigDict with one value for each default; raises UserError for anything else.
+  defaults: a bool is switched on by its bare name; a tuple lists the choices of a word, first the default, and a bare
+  word that is one of them selects it; int, float and str take `name=value`. Raises UserError for anything else.
   """
   values = {name: default[0] if isinstance(default, tuple) else default for name, default in defaults.items()}
   for item in filter(None, (part.strip() for part in (arg or '').split(','))):
@@ -45,7 +41,10 @@ def parse_arg(arg: str | None, **defaults: Any) -> ConfigDict:
       name, text = _bare_word(item, defaults)
     if name not in defaults:
       raise UserError(f'config argument {item}: no such name{nearest(name, defaults)}')
-    values[name] = _argument(name, text, defaults[name])
+    default = defaults[name]
+    if isinstance(default, tuple) and text not in default:
+      raise UserError(f'config argument {name}={text}: no such choice{nearest(text, default)}')
+    values[name] = parse_value(f'config argument {name}', text, type(values[name]))
   return ConfigDict(values)
 
 
@@ -59,14 +58,6 @@ def _bare_word(word, defaults):
   words += [choice for default in defaults.values() if isinstance(default, tuple) for choice in default]
   reason = f'belongs to {" and ".join(owners)}: write name={word}' if owners else f'no such word{nearest(word, words)}'
   raise UserError(f'config argument {word}: {reason}')
-
-
-def _argument(name, text, default):
-  if isinstance(default, tuple):
-    if text not in default:
-      raise UserError(f'config argument {name}={text}: no such choice{nearest(text, default)}')
-    return text
-  return parse_value(f'config argument {name}', text, type(default))
 
 
 def parse_value(name: str, text: str, kind: type) -> Any:
@@ -86,11 +77,9 @@ def parse_value(name: str, text: str, kind: type) -> Any:
 def from_command_line(arguments: Sequence[str]) -> tuple[str, ConfigDict, list[str]]:
   """The config that `--config=FILE.py[:arg]` and `--config.key=value` describe, in any order.
 
-  As ml_collections' config_flags, with one clear line for whatever does not fit: values take the type of the default
-  (`a,b` or `a` for a tuple, `none` for an optional value), `--config.on` and `--noconfig.on` switch, a later value
-  replaces an earlier one. A relative FILE is looked for here, then in the folder that holds this package.
-
-  The modules of the key `plugins` are imported before the other keys are read, since they add keys.
+  As ml_collections' config_flags: values take the type of the default (`a,b` or `a` for a tuple, `none` for an optional
+  value), `--config.on` and `--noconfig.on` switch, a later value replaces an earlier one. A relative FILE is looked for
+  here, then in the folder that holds this package. Plugins come before the other keys are read, since they add some.
 
   Returns (FILE's name without suffix, ConfigDict, the other arguments in order). Raises UserError.
   """
@@ -104,12 +93,11 @@ def from_command_line(arguments: Sequence[str]) -> tuple[str, ConfigDict, list[s
   if not file:
     raise UserError('--config: missing; name a config file, such as --config=configs/vae_split.py')
   config = load(file)
-  named = [argument for argument in rest if re.match(r'--?config\.plugins=', argument)]
   if 'plugins' in config:
-    _override(config, named)
+    _override(config, [argument for argument in rest if re.match(r'--?config\.plugins=', argument)])
     import_plugins(config.plugins)
-  table = table_of(config)
-  config = complete(config, table) if table else config
+  if table := table_of(config):
+    config = complete(config, table)
   rest = _override(config, rest, {_earlier(name, key): name for name, key in flat_keys(table, config).items()})
   return Path(file.partition(':')[0]).stem, config.lock(), rest
 
@@ -151,9 +139,8 @@ def _override(config, arguments, earlier=None):
       text = 'false' if off else 'true'
     elif off:
       raise UserError(f'{argument}: not a switch; write --config.{key}=value')
-    values[key] = _typed(group, name, f'--config.{key}', next(waiting, '') if text is None else text)
-  for key, value in values.items():
-    group, name = _field(config, key)
+    values[key] = group, name, _typed(group, name, f'--config.{key}', next(waiting, '') if text is None else text)
+  for group, name, value in values.values():
     group[name] = value
   return rest
 
@@ -204,10 +191,7 @@ def _under(key, groups):
 
 
 def config_hash(config: ConfigDict, table: Table | None = None, made_sets: Sequence[str] = ()) -> str:
-  """SHA-256 (hex) of the resolved config without LOGGING and paths, with the digests of the made sets it names.
-
-  `table`: by default that of the config's task.
-  """
+  """SHA-256 (hex) of the resolved config without LOGGING and paths, with the digests of the made sets it names."""
   keys = flat_keys(table_of(config) if table is None else table, config)
   kept = {_earlier(name, keys.get(name)): value for name, value in flatten(config).items()
           if not _under(name, LOGGING) and not _left_out(keys.get(name), value)}
@@ -229,11 +213,7 @@ def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fix
   """Keys of which a run that goes on would find another value than it began with, dotted and sorted.
 
   A key only in `new` is one that a newer version added: a change if it is not at its default, or if it stands under a
-  name that the config chose.
-
-  Args:
-    saved: the config the run began with. new: the one it is to go on with.
-    ignored: keys or groups that may change. fixed: keys among them that may not. table: by default of the new's task.
+  name that the config chose. `ignored`: keys or groups that may change. `fixed`: keys among them that may not.
   """
   table = table_of(new) if table is None else table
   saved, keys = renamed(saved, table), flat_keys(table, new)
@@ -246,10 +226,7 @@ def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fix
 
 
 def resumable(saved: ConfigDict, new: ConfigDict, fixed: Iterable[str] = ()) -> None:
-  """Raises UserError with the keys for which a run of config `saved` cannot go on with config `new`.
-
-  `fixed`: keys of `steps` that a schedule depends on, so that they may not change either.
-  """
+  """Raises UserError for keys (such as `fixed`, of `steps`) because of which a run of `saved` cannot go on as `new`."""
   if differ := changes(saved, new, MAY_CHANGE, fixed):
     raise UserError(f'the run has another config: {", ".join(differ)} differ; '
                     'take these keys back or choose another --workdir')

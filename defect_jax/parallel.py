@@ -85,20 +85,15 @@ def chunks(function: Callable[[Tree], Tree], arrays: Tree, size: int) -> Iterato
   """NumPy results of `function` for `size` rows of `arrays` after another, so that memory stays bounded.
 
   The last rows are padded with zeros, so that the program is compiled once; results of the padding are left out.
-
-  Args:
-    function: of a tree `[size, ...]` to another. A network's parameters are arguments of the program that it calls
-      (functools.partial): as constants they would be compiled into a program of their own.
-    arrays: tree of `[n, ...]`.
+  `function` is to have a network's parameters as arguments of the program that it calls (functools.partial): as
+  constants they would be compiled into a program of their own.
   """
-  for start in range(0, len(jax.tree.leaves(arrays)[0]), size):
-    yield _padded_call(function, jax.tree.map(operator.itemgetter(slice(start, start + size)), arrays), size)
-
-
-def _padded_call(function, arrays, size):
-  rows = len(jax.tree.leaves(arrays)[0])
-  padded_arrays = jax.tree.map(lambda leaf: np.pad(leaf, [(0, size - rows)] + [(0, 0)] * (leaf.ndim - 1)), arrays)
-  return jax.tree.map(lambda leaf: leaf[:rows], jax.device_get(function(padded_arrays)))
+  count = len(jax.tree.leaves(arrays)[0])
+  for start in range(0, count, size):
+    rows = min(size, count - start)
+    chunk = jax.tree.map(
+        lambda leaf, lo=start, n=rows: np.pad(leaf[lo:lo + n], [(0, size - n)] + [(0, 0)] * (leaf.ndim - 1)), arrays)
+    yield jax.tree.map(operator.itemgetter(slice(rows)), jax.device_get(function(chunk)))
 
 
 def in_chunks(function: Callable[[Tree], Tree], arrays: Tree, size: int) -> Tree:

@@ -7,7 +7,8 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections import UserDict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,37 +16,28 @@ from typing import Any
 from defect_jax.errors import UserError, nearest
 
 
-class Registry(Mapping[str, Any]):
+class Registry(UserDict[str, Any]):
   """Names to objects. The names are known without importing anything; `registry[name]` imports the object."""
 
   def __init__(self, noun: str, entries: Mapping[str, Any]):
     """`entries`: an object, or the text 'module' or 'module:attribute' that says where it is."""
-    self._noun, self._entries, self.built_in = noun, dict(entries), frozenset(entries)
+    self._noun, self.data, self.built_in = noun, dict(entries), frozenset(entries)
 
   def add(self, name: str, entry: Any) -> None:
     """Registers another entry; raises UserError if the name is taken."""
-    if self._entries.setdefault(name, entry) is not entry:
+    if self.data.setdefault(name, entry) is not entry:
       raise UserError(f'{name}: there is a {self._noun} of this name already; give yours another')
 
   def __getitem__(self, name: str) -> Any:
     """Raises UserError for an unknown name."""
-    if name not in self._entries:
+    if name not in self.data:
       raise UserError(f'{name!r}: no such {self._noun}{nearest(name, self)}')
-    entry = self._entries[name]
+    entry = self.data[name]
     if not isinstance(entry, str):
       return entry
     module, _, attribute = entry.partition(':')
     loaded = importlib.import_module(module)
     return getattr(loaded, attribute) if attribute else loaded
-
-  def __contains__(self, name: object) -> bool:
-    return name in self._entries
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self._entries)
-
-  def __len__(self) -> int:
-    return len(self._entries)
 
 
 _NAMES = ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier', 'predict')

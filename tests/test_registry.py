@@ -24,7 +24,7 @@ def plugin(tmp_path, monkeypatch):
   """A file that registers the loss ssim, in the working directory; forgotten after the test."""
   (tmp_path / 'ssim_loss.py').write_text(PLUGIN)
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(LOSSES, '_entries', dict(LOSSES._entries))
+  monkeypatch.setattr(LOSSES, 'data', dict(LOSSES.data))
   yield 'ssim_loss.py'
   sys.modules.pop(f'defect_jax_plugin:{tmp_path / "ssim_loss.py"}', None)
 

@@ -34,11 +34,8 @@ def disk_full_named(path: str | Path) -> Iterator[None]:
 def write_atomic(path: str | Path, data: bytes | str, sync: bool = True) -> None:
   """Replaces a file so that at any moment it holds either its old content or all of `data`.
 
-  Args:
-    path: the file, in a folder that exists.
-    sync: whether it also survives a power cut, for some milliseconds.
-
-  Raises DiskFull or another OSError, with the old file intact and no temporary file left.
+  `sync`: whether it also survives a power cut, for some milliseconds. Raises DiskFull or another OSError, with the old
+  file intact and no temporary file left.
   """
   path = Path(path)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}{TEMPORARY}')
@@ -54,15 +51,11 @@ def write_atomic(path: str | Path, data: bytes | str, sync: bool = True) -> None
       temporary.unlink(missing_ok=True)
       raise
     if sync:
-      _sync_folder(path.parent)
-
-
-def _sync_folder(folder):
-  handle = os.open(folder, os.O_RDONLY)
-  try:
-    os.fsync(handle)
-  finally:
-    os.close(handle)
+      handle = os.open(path.parent, os.O_RDONLY)
+      try:
+        os.fsync(handle)
+      finally:
+        os.close(handle)
 
 
 def plain(value: Any) -> Any:

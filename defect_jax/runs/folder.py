@@ -10,6 +10,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -39,12 +40,7 @@ class Diverged(Exception):
 
 
 class Workdir:
-  """Names, checks and writes the files of one run.
-
-  Attributes:
-    root: the folder.
-    stop_requested: set by main's signal handlers; the loop polls it, saves and raises Stopped.
-  """
+  """Names, checks and writes the files of one run, in the folder `root`."""
 
   def __init__(self, root: str | Path, outer: 'Workdir | None' = None):
     """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
@@ -66,6 +62,7 @@ class Workdir:
 
   @property
   def stop_requested(self) -> bool:
+    """Set by main's signal handlers; the loop polls it, saves and raises Stopped."""
     return self._stopping or bool(self._outer and self._outer.stop_requested)
 
   @stop_requested.setter
@@ -89,10 +86,7 @@ class Workdir:
     return self.samples / f'{step}_{what}.png'
 
   def read_config(self) -> ConfigDict | None:
-    """The config of the run, with keys that later versions added or renamed, or None in a new workdir.
-
-    Raises UserError if config.json is damaged.
-    """
+    """The config of the run, its keys those of this version; None in a new workdir. UserError if it is damaged."""
     saved = self._saved()
     return complete(saved, table) if saved is not None and (table := table_of(saved)) else saved
 
@@ -121,26 +115,19 @@ class Workdir:
     return max((row['seconds'] for row in self.read_metrics() if 'seconds' in row), default=0.0)
 
   def read_request(self, last: int = 0, losses: Container[str] = LOSSES) -> dict[str, Any] | None:
-    """The newest request of requests.json if its id is above `last`, else None; see Requests.read.
-
-    `losses`: those that the run has targets for.
-    """
+    """See Requests.read; `losses`: those that the run has targets for."""
     return self._requests.read(last, losses)
 
   def check(self, config: ConfigDict, fixed: Iterable[str] = ()) -> None:
     """Refuses what cannot be started here, and remembers the config for `open`. Writes nothing.
 
-    Args:
-      config: the resolved config. fixed: keys of `steps` that may not change when the run goes on.
-
-    Raises UserError: a folder that is no workdir, not writable, of another config, or held by another run.
+    `fixed`: keys of `steps` that may not change when the run goes on. Raises UserError for a folder that is no workdir,
+    not writable, of another config, or held by another run.
     """
     self._config, self._fixed = config, tuple(fixed)
     home = next(p for p in (self.root, *self.root.absolute().parents) if os.path.exists(p))
-    if not home.is_dir():
-      raise self._unwritable(f'{home} is not a folder')
-    if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
-      raise self._unwritable(f'no permission in {home}')
+    if not home.is_dir() or not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+      raise self._unwritable(f'no permission in {home}' if home.is_dir() else f'{home} is not a folder')
     self._refuse_content()
     self._locked(self._lock.check)
 
@@ -164,7 +151,10 @@ class Workdir:
     new = False
     try:
       with disk_full_named(self.root):
-        new = self._make_folder()
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+          self.root.mkdir()
+          new = True
         self._locked(self._lock.acquire)
         self._refuse_content()
         self._write_config()
@@ -199,7 +189,7 @@ class Workdir:
     self._lock.release()
 
   def write_summary(self, summary: Mapping[str, Any]) -> None:
-    """Writes summary.json, the last file of a run: it says that the run is finished."""
+    """Writes summary.json, the last file of a run, which says that it is finished."""
     write_atomic(self.summary_json, json.dumps(plain(summary), indent=2, allow_nan=False) + '\n')
 
   def finish(self, summary: Mapping[str, Any]) -> None:
@@ -215,37 +205,28 @@ class Workdir:
         resumable(saved, self._config, self._fixed)
       except UserError as error:
         raise UserError(f'{self.root}: {error}') from error
-    elif self.root.exists() and (foreign := sorted(p.name for p in self.root.iterdir() if not _is_ours(p))):
-      raise UserError(f'{self.root}: holds {foreign[0]} but no config.json, so no run; choose another --workdir')
-
-  def _make_folder(self):
-    """Whether this call made the folder."""
-    self.root.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      self.root.mkdir()
-    except FileExistsError:
-      return False
-    return True
+    elif self.root.exists():
+      # A start that was killed before it wrote config.json may have left the lock and temporary files.
+      ours = re.compile(rf'lock|\..*{re.escape(TEMPORARY)}')
+      if foreign := sorted(path.name for path in self.root.iterdir() if not ours.fullmatch(path.name)):
+        raise UserError(f'{self.root}: holds {foreign[0]} but no config.json, so no run; choose another --workdir')
 
   def _locked(self, take: Callable[[], None]) -> None:
     """Takes or tries the lock; raises UserError if another run holds it."""
     try:
       take()
     except Held as error:
-      raise UserError(f'{self.root}: another run is at work here{self._holder()}; wait for it, stop it '
-                      'or choose another --workdir') from error
+      holder = ''
+      with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        status = json.loads(self.status_json.read_text())
+        holder = f' (process {status["pid"]} on {status["host"]})'
+      raise UserError(f'{self.root}: another run is at work here{holder}; wait for it, stop it or choose another '
+                      '--workdir') from error
     except OSError as error:
       raise self._unwritable(error) from error
 
   def _unwritable(self, reason):
     return UserError(f'{self.root}: cannot be written ({reason}); choose another --workdir')
-
-  def _holder(self):
-    try:
-      status = json.loads(self.status_json.read_text())
-      return f' (process {status["pid"]} on {status["host"]})'
-    except (OSError, ValueError, LookupError, TypeError):
-      return ''
 
   def _write_config(self):
     for leftover in [p for folder in (self.root, self.samples) for p in folder.glob(f'.*{TEMPORARY}')]:
@@ -258,11 +239,6 @@ class Workdir:
     text = to_json(self._config)
     if not self.config_json.exists() or self.config_json.read_text() != text:
       write_atomic(self.config_json, text)
-
-
-def _is_ours(path):
-  """Whether a start that was killed before it wrote config.json may have left this file."""
-  return path.name == 'lock' or (path.name.startswith('.') and path.suffix == TEMPORARY)
 
 
 def one_line(error: BaseException) -> str:

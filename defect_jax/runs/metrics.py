@@ -1,5 +1,6 @@
 """metrics.jsonl: a JSON object per logged step, {'step': int, name: number, ...}."""
 
+import contextlib
 import errno
 import json
 import os
@@ -12,11 +13,11 @@ from defect_jax.runs.atomic import disk_full_named, plain, write_atomic
 
 def read(path: Path) -> list[dict[str, Any]]:
   """The rows in order; what a killed run half wrote is left out."""
-  try:
-    lines = path.read_bytes().splitlines()
-  except FileNotFoundError:
-    return []
-  return [row for row in map(_row, lines) if row is not None]
+  rows = []
+  for line in path.read_bytes().splitlines() if path.exists() else ():
+    with contextlib.suppress(ValueError):
+      rows.append(json.loads(line))
+  return [row for row in rows if isinstance(row, dict) and isinstance(row.get('step'), int)]
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
@@ -37,11 +38,3 @@ def cut_back(path: Path, step: int) -> None:
   text = ''.join(json.dumps(row) + '\n' for row in read(path) if row['step'] <= step)
   if path.exists() and path.read_text(errors='replace') != text:
     write_atomic(path, text)
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-  try:
-    row = json.loads(line)
-  except ValueError:
-    return None
-  return row if isinstance(row, dict) and isinstance(row.get('step'), int) else None

@@ -36,13 +36,10 @@ def write(workdir: Workdir, rows: Iterable[Row], more: Sequence[str] = ()) -> No
 
 
 class Predictions:
-  """The rows of a job on their way; a context in which rows are added.
+  """The rows of a job on their way, by file; a context in which rows are added.
 
-  The file so far has the model in its first line, and before each other row the photo's stamp.
-
-  Attributes:
-    rows: by file. Those of a session that was stopped are among them if model, threshold and photo are the same, and
-      the photo could be read.
+  The file so far has the model in its first line, and before each other row the photo's stamp. The rows of a session
+  that was stopped are among `rows` if model, threshold and photo are the same, and the photo could be read.
   """
 
   def __init__(self, workdir: Workdir, photos: Mapping[str, Path], model: str, threshold: float,

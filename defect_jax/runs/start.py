@@ -29,7 +29,11 @@ def finished(config: ConfigDict, workdir: Workdir) -> dict[str, Any] | None:
   if hasattr(keys, 'check'):
     keys.check(config)
   workdir.check(config, _fixed_steps(config))
-  _check_total(config, workdir)
+  total = config.get('steps', {}).get('total')
+  done = max((row['step'] for row in workdir.read_metrics()), default=0) if total else 0
+  if total and done > total:
+    raise UserError(f'steps.total = {total}: {workdir.root} has come to step {done}; give at least as many, or another '
+                    '--workdir')
   return workdir.finished()
 
 
@@ -41,12 +45,3 @@ def takes_more_steps(config: ConfigDict) -> bool:
 def _fixed_steps(config):
   keys = KEYS[config.task]
   return keys.fixed_steps(config) if hasattr(keys, 'fixed_steps') else ()
-
-
-def _check_total(config, workdir):
-  """Raises UserError if the run has gone beyond the steps that are asked for."""
-  total = config.get('steps', {}).get('total')
-  done = max((row.get('step', 0) for row in workdir.read_metrics()), default=0) if total else 0
-  if total and done > total:
-    raise UserError(f'steps.total = {total}: {workdir.root} has come to step {done}; give at least as many, or another '
-                    '--workdir')

@@ -36,7 +36,7 @@ def made(tmp_path):
   (tmp_path / 'with_quad.py').write_text(CONFIG)
   yield [f'--config.plugins={tmp_path / "quad.py"}', '--config.control.weights.quad=2', '--config.targets.quad=0.5',
          '--config.control.speed.quad=3', '--config.targets.lpips=0.25', '--config.steps.log=2']
-  LOSSES._entries.pop('quad', None)
+  LOSSES.data.pop('quad', None)
 
 
 def test_a_loss_from_outside_and_lpips_have_targets_that_requests_change(command, made, tmp_path):
