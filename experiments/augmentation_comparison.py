@@ -135,4 +135,4 @@ def draw(rows: Sequence[Row], path: Path) -> None:
       shown[f'{_arm(row)}, {row["photos"] or "all"} photos{ratio}'] = 100 * low, 100 * difference['mean'], 100 * high
   if shown:
     figure = plots.intervals(shown, label='points of balanced accuracy', level=(0, 'no difference'))
-    write_atomic(path, plots.png(figure))
+    write_atomic(path, plots.encoded(figure, 'png'))

@@ -52,7 +52,7 @@ def vaes(outcomes: Mapping[str, Mapping[str, Any]], root: Path) -> tuple[page.Fi
   names = list(next(iter(outcomes.values()))['final'])
   rows = [(name, f'{outcome["setting"]:g}', *('{:.3g} ± {:.2g}'.format(*outcome['final'][key]) for key in names))
           for name, outcome in outcomes.items()]
-  figure = page.Figure('Conventional and proposed VAE', page.png_file(root / 'figure3.png'), 'Photos; reconstructions '
+  figure = page.Figure('Conventional and proposed VAE', page.png(root / 'figure3.png'), 'Photos; reconstructions '
                        'and prior samples of the conventional VAE; the same of the proposed.')
   return figure, page.Table(rows, ['method, sampler', 'setting', *_words(names)])
 
@@ -64,7 +64,7 @@ def classifiers(arms: Sequence[Mapping[str, Any]], root: Path, part: str) -> tup
            *(f'{row["figures"][key]:.3f}' for key in names),
            row['differences']['balanced_accuracy']['verdict'] if 'differences' in row else '–')
           for row in arms]
-  figures = [page.Figure(f'Against classic augmentation: {name}', page.png_file(root / f'{part}_{name}.png'))
+  figures = [page.Figure(f'Against classic augmentation: {name}', page.png(root / f'{part}_{name}.png'))
              for name in dict.fromkeys(row['set'] for row in arms)]
   return figures, page.Table(rows, ['set and arm', *_words(names), 'against +classic'])
 

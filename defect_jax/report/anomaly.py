@@ -14,25 +14,21 @@ _SIDE = 256  # px of pictures on the page, at most
 _FIGURES = ('image_aupr', 'f1', 'image_f1_max', 'pixel_auroc', 'aupro')
 
 
-def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[str, Any], notes: Sequence[str],
+def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any], notes: Sequence[str],
                      labels: Sequence[str], scores: Sequence[float], good: Sequence[float], scale: float,
                      worst: Sequence[tuple[str, str, float, Float[np.ndarray, 'h w c'], Float[np.ndarray, 'h w'],
                                            Bool[np.ndarray, 'h w']]]) -> None:
   """Writes the page of a run on photos of known classes.
 
-  Args:
-    path: of the HTML file. title: text. config: ConfigDict. summary: of the task. notes: on photos that were skipped.
-    labels, scores: of the tested photos. good: scores of the photos that the threshold comes from.
-    scale: value of the map shown at full strength.
-    worst: (file, label, score, image, anomaly map, mask) each, highest score first.
+  labels, scores: of the tested photos. good: scores of the photos that the threshold comes from. scale: value of the
+  map shown at full strength. worst: (file, label, score, image, anomaly map, mask), highest score first.
   """
-  groups = {'good, for the threshold': good}
-  for words, defective in (('good, tested', False), ('defective', True)):
-    groups[words] = [score for score, label in zip(scores, labels, strict=True) if (label != 'good') == defective]
+  groups = {'good, for the threshold': good} | {
+      words: [score for score, label in zip(scores, labels, strict=True) if (label != 'good') == defective]
+      for words, defective in (('good, tested', False), ('defective', True))}
   pairs = [pair(f'{label}: {file}', score, image, anomaly_map, scale, summary, mask)
            for file, label, score, image, anomaly_map, mask in worst]
-  histogram = plots.histogram({name: values for name, values in groups.items() if len(values)}, summary['threshold'],
-                              label=f'score ({summary["score"]})')
+  histogram = plots.histogram(groups, summary['threshold'], label=f'score ({summary["score"]})')
   page.write(path, title, [
       page.Section('Scores and threshold', [page.Figures([page.figure(
           'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
@@ -45,7 +41,9 @@ def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[st
           page.Table(list(_table(summary)), ('Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)',
                                              'pixel AUROC', 'AUPRO'))]),
       page.Section('By class, each against the good photos', [
-          page.Table(list(_classes(summary)), ('Class', 'Photos', 'AUROC', 'pixel AUROC', 'AUPRO'))]),
+          page.Table([[label, str(row['photos']), *map(_three, (row['image_auroc'], row['pixel_auroc'], row['aupro']))]
+                      for label, row in summary['scores'][summary['score']]['by_class'].items()],
+                     ('Class', 'Photos', 'AUROC', 'pixel AUROC', 'AUPRO'))]),
       page.Section('Highest scores', [
           page.Text('Each photo (a defect mask outlined in green) and its heat map: clear where nothing is unusual, '
                     'yellow where the map is at least as high as the highest place of a typical good photo (the median '
@@ -85,14 +83,13 @@ def threshold_words(summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _table(summary):
   for name, row in sorted(summary['scores'].items(), key=lambda item: -(item[1]['image_auroc'] or 0)):
-    interval = '–' if row['image_auroc_ci'] is None else '{:.3f} to {:.3f}'.format(*row['image_auroc_ci'])
-    yield [(name, 'strong' if name == summary['score'] else ''), _three(row['image_auroc']), interval,
-           *(_three(row[key]) for key in _FIGURES)]
+    yield [(name, 'strong' if name == summary['score'] else ''), *with_interval(
+        row['image_auroc'], row['image_auroc_ci']), *(_three(row[key]) for key in _FIGURES)]
 
 
-def _classes(summary):
-  for label, row in summary['scores'][summary['score']]['by_class'].items():
-    yield [label, str(row['photos']), *(_three(row[key]) for key in ('image_auroc', 'pixel_auroc', 'aupro'))]
+def with_interval(value: float | None, interval: tuple[float, float] | None) -> list[str]:
+  """The cells of a figure and of its interval."""
+  return [_three(value), '–' if interval is None else '{:.3f} to {:.3f}'.format(*interval)]
 
 
 def _three(value):
@@ -103,7 +100,6 @@ def pair(words: str, score: float, image: Float[np.ndarray, 'h w c'], anomaly_ma
          scale: float, summary: Mapping[str, Any], mask: Bool[np.ndarray, 'h w'] | None = None) -> page.Pair:
   """The photo, with its mask's outline, beside its heat map."""
   factor = -(-max(image.shape[:2]) // _SIDE)
-  photo = heatmaps.outlined(image, np.zeros(image.shape[:2], bool) if mask is None else mask)
   photo, heatmap = (page.png(levels[::factor, ::factor])
-                    for levels in (photo, heatmaps.overlay(image, anomaly_map, scale)))
+                    for levels in (heatmaps.outlined(image, mask), heatmaps.overlay(image, anomaly_map, scale)))
   return page.Pair(words, photo, heatmap, number(score), score > summary['threshold'])

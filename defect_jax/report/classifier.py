@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from defect_jax.report import grids, heatmaps, page, plots
+from defect_jax.report import anomaly, grids, heatmaps, page, plots
 from defect_jax.report.verdict import number, percent
 from defect_jax.trained import classifier as trained
 
@@ -17,23 +17,19 @@ _MADE = 18  # made images on the page
 _WORDS = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'f1': 'F1 of the defects', 'auroc': 'AUROC'}
 
 
-def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[str, Any],
+def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any],
                      metrics: Sequence[Mapping[str, Any]], notes: Sequence[str], defective: Bool[np.ndarray, 'n'],
                      scores: Float[np.ndarray, 'n'], made: Float[np.ndarray, 'm s s c'], wrong: Sequence[Looked],
                      looked_at: Sequence[Looked]) -> None:
-  """Writes the page of a run on photos of known classes.
-
-  Args:
-    path: of the HTML file. title: text. config: ConfigDict. summary: of the task. metrics: lines of metrics.jsonl.
-    notes: lines. defective, scores: of the tested photos. made: images that were trained on.
-    wrong, looked_at: photos with words and saliency.
-  """
+  """Writes the page of a run on photos of known classes: `defective` and `scores` are of the tested ones, `made` images
+  were trained on."""
   made_sources = [page.png(grids.grid([[image]])) for image in made[:_MADE]]
   page.write(path, title, [
       page.Section('Figures', [
           page.Text("Balanced accuracy is the mean of the classes' own accuracies, so that many good photos cannot "
                     'hide missed defects.'),
-          page.Table(list(_table(summary)), ('Figure', 'Value', '95 %'))]),
+          page.Table([[(words, 'strong' if name == 'balanced_accuracy' else ''), *anomaly.with_interval(
+              summary[name], summary['ci'][name])] for name, words in _WORDS.items()], ('Figure', 'Value', '95 %'))]),
       page.Section('Confusion', [
           page.Text('A row for each true class, a column for what it was taken for.'),
           page.Table([[name, *map(str, counts)] for name, counts in
@@ -57,7 +53,7 @@ def write_evaluation(path: Path, *, title: str, config: Any, summary: Mapping[st
 
 def _pair(looked):
   words, image, saliency = looked
-  return page.Pair(words, page.png(heatmaps.outlined(image, np.zeros(image.shape[:2], bool))),
+  return page.Pair(words, page.png(heatmaps.outlined(image)),
                    page.png(heatmaps.overlay(image, saliency, trained.scale_of(saliency))))
 
 
@@ -70,36 +66,20 @@ def _verdict(summary):
   yield ('Trained on ' + ' and '.join(f'{count} {name}' for name, count in photos['real'].items()) + ' photos'
          + (f', with {sum(photos["made"].values())} made images' if sum(photos['made'].values()) else '')
          + f'; early stopping looked at {sum(photos["validation"].values())} more.')
-  if summary['temperature'] == 1:
-    yield ('Probabilities are not calibrated, which takes more held-out photos; on the tested photos they are '
-           f'{percent(summary["calibration_error"])} off on average.')
-  else:
-    yield (f'Probabilities are calibrated by the temperature {number(summary["temperature"])}; on the tested photos '
-           f'they are {percent(summary["calibration_error"])} off on average.')
-
-
-def _table(summary):
-  for name, words in _WORDS.items():
-    interval = summary['ci'][name]
-    yield [(words, 'strong' if name == 'balanced_accuracy' else ''),
-           '–' if summary[name] is None else f'{summary[name]:.3f}',
-           '–' if interval is None else '{:.3f} to {:.3f}'.format(*interval)]
+  calibrated = ('not calibrated, which takes more held-out photos' if summary['temperature'] == 1 else
+                f'calibrated by the temperature {number(summary["temperature"])}')
+  yield (f'Probabilities are {calibrated}; on the tested photos they are {percent(summary["calibration_error"])} off '
+         'on average.')
 
 
 def _curves(metrics, summary):
   """Loss and accuracy over the steps; none where an opened classifier was measured."""
-  trained = [row for row in metrics if 'train/loss' in row]
-  held_out = [row for row in metrics if 'eval/loss' in row]
-  if not trained:
-    return
   marks = [(summary['best_step'], 'kept')] if summary.get('best_step') else []
-  for title, key, held_out_key, label in (('Loss', 'train/loss', 'eval/loss', 'cross entropy, nats'),
-                                          ('Accuracy', 'train/accuracy', 'eval/balanced_accuracy', 'share')):
-    lines = {'training': page.column(trained, key)}
-    if held_out:
-      lines['held out'] = page.column(held_out, held_out_key)
-    yield page.figure(title, plots.lines(lines, label=label, steps_total=trained[-1]['step'], marks=marks),
-                      'Of training batches, as augmented, and of the held-out photos that early stopping looks at.')
+  for title, key, held_out, label in (('Loss', 'train/loss', 'eval/loss', 'cross entropy, nats'),
+                                      ('Accuracy', 'train/accuracy', 'eval/balanced_accuracy', 'share')):
+    if 'training' in (series := page.columns(metrics, {'training': key, 'held out': held_out})):
+      yield page.figure(title, plots.lines(series, label=label, steps_total=series['training'][0][-1], marks=marks),
+                        'Of training batches, as augmented, and of the held-out photos that early stopping looks at.')
 
 
 def _tradeoffs(defective, scores, summary):

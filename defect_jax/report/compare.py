@@ -23,16 +23,17 @@ _CURVES = (('KLD', 'train/kld', 'KLD, nats per image', False), ('MSE', 'train/ms
 def write(path: Path, roots: Iterable[str | Path]) -> None:
   """Writes the page of the runs in the workdirs `roots`; UserError for one that holds no finished run of a VAE."""
   runs = {name: _open(root) for name, root in _names(roots).items()}
-  differing = _differing(runs)
-  samples = [page.Figure(f'{name}: {kind}', page.png_file(newest))
+  differing, summaries = _differing(runs), [run['summary'] for run in runs.values()]
+  samples = [page.Figure(f'{name}: {kind}', page.png(newest))
              for name, run in runs.items() for kind in ('recon', 'prior') if (newest := _newest(run, kind))]
   page.write(path, f'{len(runs)} runs compared', [
-      page.Section('', [page.Table([_row(words, key, runs) for words, key in _FIGURES], ('Key figure', *runs)),
+      page.Section('', [page.Table([[words, *((number(summary.get(key)), 'missed' if key in missed(summary) else '')
+                                              for summary in summaries)] for words, key in _FIGURES],
+                                   ('Key figure', *runs)),
                         page.Text('Red: not at its target.', style='quiet')], 'figures'),
       page.Section('What differs in the configs', [
           page.Table(differing, ('Key', *runs)) if differing else page.Sentences(['Nothing.'])], 'differing'),
-      page.Section('Curves', [page.Figures([_curve(runs, *parts) for parts in _CURVES if _has(runs, parts[1])])],
-                   'curves'),
+      page.Section('Curves', [page.Figures(list(_curves(runs)))], 'curves'),
       page.Section('Reconstructions and samples of the prior, at the end', [page.Figures(samples)], 'samples')])
 
 
@@ -51,11 +52,6 @@ def _open(root):
   return {'workdir': workdir, 'config': config, 'summary': summary, 'metrics': workdir.read_metrics()}
 
 
-def _row(words, key, runs):
-  return [words, *((number(run['summary'].get(key)), 'missed' if key in missed(run['summary']) else '')
-                   for run in runs.values())]
-
-
 def _differing(runs):
   """Rows of the config's keys that are not the same in all runs."""
   flat = [flatten(run['config']) for run in runs.values()]
@@ -63,15 +59,12 @@ def _differing(runs):
   return [(key, *map(str, values)) for key, values in rows.items() if any(value != values[0] for value in values)]
 
 
-def _has(runs, key):
-  return any(row.get(key) is not None for run in runs.values() for row in run['metrics'])
-
-
-def _curve(runs, title, key, label, log):
-  series = {name: page.column(run['metrics'], key) for name, run in runs.items()}
-  series = {name: column for name, column in series.items() if len(column[0])}
-  last = max(steps[-1] for steps, _ in series.values())
-  return page.figure(title, plots.lines(series, label=label, steps_total=last, log=log))
+def _curves(runs):
+  for title, key, label, log in _CURVES:
+    series = {name: page.column(run['metrics'], key) for name, run in runs.items()}
+    if series := {name: column for name, column in series.items() if len(column[0])}:
+      last = max(steps[-1] for steps, _ in series.values())
+      yield page.figure(title, plots.lines(series, label=label, steps_total=last, log=log))
 
 
 def _newest(run, kind):

@@ -17,12 +17,12 @@ _FACTS = {'KID': 'kid', 'Novelty': 'novelty', 'Memorised': 'memorised_fraction',
           'Diversity, mean LPIPS of pairs': 'diversity', 'Images': 'images', 'Seconds per image': 'seconds_per_image'}
 
 
-def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], made: Images, train: Images,
+def write(path: Path, title: str, config: str, summary: Mapping[str, Any], made: Images, train: Images,
           real: Images) -> None:
   """Writes the page of made images, beside the training photos and other real photos."""
   shown = made[:max(3, min(_SHOWN, _BYTES // int(2 * np.prod(made.shape[1:]))))]
   nearest = [train[np.argmin(np.mean(np.square(train - image), axis=(1, 2, 3)))] for image in shown]
-  page.write(path, f'{title}: images by {config.sampler.name}', [
+  page.write(path, title, [
       page.facts(summary, _FACTS),
       page.Section('Made images', [
           page.Text('Each tile: a made image, and the training photo nearest to it. The first '

@@ -22,7 +22,7 @@ _FACTS = {'Images': 'images', 'Photos skipped': 'skipped', 'Pixels changed outsi
 _ORANGE, _RED, _EDGE = (255, 140, 0), (220, 0, 0), (200, 200, 200)
 
 
-def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], root: Path, photo_folder: Path,
+def write(path: Path, title: str, config: str, summary: Mapping[str, Any], root: Path, photo_folder: Path,
           made: Sequence[manifest.Made]) -> None:
   """Writes the page of the set in `root`, whose sources lie in `photo_folder`."""
   crops = [page.png(_tile(writer.read_levels(root / str(image.crop_file)))) for image in made[:_SHEET]]
@@ -31,8 +31,9 @@ def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], root:
       page.Section('What was changed', [
           page.Text('Left the photo with the crop (orange) and the target area (red), in the middle the augmented '
                     'photo, on the right their difference: darker is more.'),
-          page.Pictures([(page.png(figure(root, photo_folder, image)), _caption(image)) for image in made[:_FIGURES]],
-                        'original, augmented and difference')]),
+          page.Pictures([(page.png(figure(root, photo_folder, image)), f'Image {image.index}: {image.source}, '
+                          f'"{image.prompt}", {image.sampler}, {image.steps} steps, guidance {number(image.guidance)}.')
+                         for image in made[:_FIGURES]], 'original, augmented and difference')]),
       page.Section('Contact sheet', [
           page.Text(f'The crops of the first {len(crops)} of {len(made)} images, not chosen.'),
           page.Tiles(crops, 'crop {}', 0)]),
@@ -47,8 +48,7 @@ def verdict(summary: Mapping[str, Any]) -> Iterator[str]:
   if summary['passed'] is not None:
     yield (f'The filter passes {summary["passed"]} images as reading like the asked defect; of the others '
            '("passed": 0 in the manifest) the best candidate is kept.')
-  changed = summary['changed_outside_mask']
-  if changed is not None:
+  if (changed := summary['changed_outside_mask']) is not None:
     yield ('Outside the masks every pixel is that of the original.' if changed == 0 else
            f'Outside the masks up to {changed} pixels of an image changed.')
   if summary['kid'] is None:
@@ -80,23 +80,17 @@ def figure(root: Path, photo_folder: Path, made: manifest.Made) -> UInt8[np.ndar
   return np.asarray(paper)
 
 
-def _panel(levels, width=_WIDTH):
-  image = Image.fromarray(_as_rgb(levels))
-  size = width, max(1, round(image.height * width / image.width))
-  return image.resize(size, Image.Resampling.BOX if width < image.width else Image.Resampling.NEAREST)
+def _panel(levels):
+  image = _rgb(levels)
+  size = _WIDTH, max(1, round(image.height * _WIDTH / image.width))
+  return image.resize(size, Image.Resampling.BOX if image.width > _WIDTH else Image.Resampling.NEAREST)
 
 
 def _tile(levels):
-  image = Image.fromarray(_as_rgb(levels))
+  image = _rgb(levels)
   image.thumbnail((_TILE, _TILE))
   return np.asarray(image)
 
 
-def _as_rgb(levels):
-  eight = (levels // 257).astype(np.uint8) if levels.dtype == np.uint16 else levels
-  return eight if eight.ndim == 3 else np.repeat(eight[..., None], 3, -1)
-
-
-def _caption(made):
-  return (f'Image {made.index}: {made.source}, "{made.prompt}", {made.sampler}, {made.steps} steps, guidance '
-          f'{number(made.guidance)}.')
+def _rgb(levels):
+  return Image.fromarray((levels // 257).astype(np.uint8) if levels.dtype == np.uint16 else levels).convert('RGB')

@@ -30,7 +30,7 @@ class Places(Protocol):
   def donors(self) -> Float[np.ndarray, 'n s s 3']: ...
 
 
-def write(path: Path, title: str, config: Any, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],
+def write(path: Path, title: str, config: str, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],
           history: Mapping[str, Float[np.ndarray, 'steps']], places: Places,
           made: Float[np.ndarray, 'n s s 3']) -> None:
   """Writes the page; metrics: lines of metrics.jsonl, history: with 'train/loss' of every step."""
@@ -53,9 +53,8 @@ def sheet(places: Places, made: Float[np.ndarray, 'n s s 3'], first: int) -> UIn
 
 def verdict(summary: Mapping[str, Any]) -> Iterator[str]:
   """Sentences on the losses and on realism."""
-  if summary['dev_loss'] is not None:
-    first, last = summary['dev_loss_before'], summary['dev_loss']
-    yield f'The loss on held-out photos went from {number(first)} to {number(last)}.'
+  if (last := summary['dev_loss']) is not None:
+    yield f'The loss on held-out photos went from {number(summary["dev_loss_before"])} to {number(last)}.'
   after, before = summary['kid_after'], summary['kid_before']
   if after is None:
     yield 'Realism was not measured: it takes 100 held-out real defects.'
@@ -71,10 +70,9 @@ def _losses(metrics, history):
   drawn = plots.loss(history['train/loss'], name='mse', label='loss', target=None, log=True,
                      dots=(steps, losses, 'held-out photos') if len(steps) else None)
   names = sorted({key for row in metrics for key in row if key.startswith('train/loss_t')})
-  series = {name.removeprefix('train/loss_'): page.column(metrics, name) for name in names}
   yield page.figure('Loss', drawn, 'Error of what the UNet predicts, mostly within the masks. Should fall; dots far '
                     'above the line: the training photos are learnt by heart.')
-  if series:
+  if series := page.columns(metrics, {name.removeprefix('train/loss_'): name for name in names}):
     drawn = plots.lines(series, label='loss', steps_total=len(history['train/loss']), log=True)
     yield page.figure('By timestep', drawn, 't0 is the quarter of the schedule with the least noise, t3 that with the '
                       'most.')

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
-from defect_jax.report import plots
+from defect_jax.report import page, plots
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,23 +26,22 @@ class Latent:
 def figures(latent: Latent, metrics: Sequence[Mapping[str, Any]], history: Mapping[str, Float[np.ndarray, 'steps']],
             log_n: float) -> Iterator[tuple[str, Figure, str]]:
   """(title, figure, caption) each; for the arguments see report.vae.write."""
-  measured = [row for row in metrics if 'latent/active_units' in row]
-  steps, total = np.array([row['step'] for row in measured]), len(history['train/kld'])
+  measured, total = [row for row in metrics if 'latent/active_units' in row], len(history['train/kld'])
   yield 'KLD of each dimension', plots.bars(latent.kld, label='KLD, nats', across='latent dimension'), (
       'At the end. A dimension near 0 is unused; a few tall ones among many unused mean a code of few features.')
   if not measured:
     return
-  parts = {'mutual information': 'latent/mutual_information', 'KL(q(z) || p(z))': 'latent/marginal_kl'}
-  series = {name: (steps, np.array([row[key] for row in measured])) for name, key in parts.items()}
+  series = page.columns(measured, {'mutual information': 'latent/mutual_information',
+                                   'KL(q(z) || p(z))': 'latent/marginal_kl'})
   yield 'What the KLD is made of', plots.lines(series, label='nats', steps_total=total, level=(log_n, 'log N')), (
       'Their sum is the KLD. Mutual information tells photos apart and can reach log N; the rest is the distance of '
       'all photos’ latents from the prior, so the holes that prior samples fall into.')
   names = sorted((key for key in measured[0] if key.startswith('latent_kld/')), key=lambda key: int(key[11:]))
-  over_time = np.array([[row[name] for name in names] for row in measured])
-  yield 'KLD of each dimension over time', plots.heat(steps, over_time.T, label='latent dimension', unit='nats'), (
+  steps, active = page.column(measured, 'latent/active_units')
+  over_time = np.array([[row[name] for row in measured] for name in names])
+  yield 'KLD of each dimension over time', plots.heat(steps, over_time, label='latent dimension', unit='nats'), (
       'Dark rows are unused. A row that goes dark has collapsed.')
-  active = {'active units': (steps, np.array([row['latent/active_units'] for row in measured], float))}
-  yield 'Active units', plots.lines(active, label='dimensions', steps_total=total,
+  yield 'Active units', plots.lines({'active units': (steps, active)}, label='dimensions', steps_total=total,
                                     bounds=(-0.3, 1.05 * len(names))), (
       f'Dimensions whose posterior mean differs from photo to photo, of {len(names)}. Should stay up.')
   yield 'Where the photos lie', plots.scatter(_principal(latent), label='second principal component'), (

@@ -2,7 +2,6 @@
 page.html draws each kind of block."""
 
 import base64
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +13,8 @@ from matplotlib import figure as matplotlib_figure
 
 from defect_jax.report import grids, plots
 from defect_jax.report.verdict import number
-from defect_jax.runs.atomic import plain, write_atomic
+from defect_jax.runs.atomic import write_atomic
 
-_MOST_LINES = 50
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -53,7 +51,6 @@ class Sentences(NamedTuple):
 class Lines(NamedTuple):
   """A list, of which the first 50 are shown and the others counted."""
   lines: Sequence[str]
-  most: int = _MOST_LINES
 
 
 class Table(NamedTuple):
@@ -94,16 +91,14 @@ class Section(NamedTuple):
   name: str = ''
 
 
-def write(path: Path, title: str, sections: Iterable[Section], config: Any = None, *, verdict: Iterable[str] = (),
+def write(path: Path, title: str, sections: Iterable[Section], config: str = '', *, verdict: Iterable[str] = (),
           reached: bool = False, about: str = '') -> None:
   """Writes a page: the title with one line `about` the run, the verdict's sentences, green where the goal is `reached`,
-  the sections, and the config (ConfigDict or dict) where there is one."""
-  if config is not None:
-    config = json.dumps(plain(config.to_dict() if hasattr(config, 'to_dict') else config), indent=2)
+  the sections, and the text of config.json where there is one."""
   shown = [section for section in sections
            if any(block[0] and not isinstance(block, Text) for block in section.blocks)]
   write_atomic(path, _TEMPLATES.get_template('page.html').render(
-      title=title, sections=shown, config=config, verdict=list(verdict), reached=reached, about=about,
+      title=title, sections=shown, config=config.strip(), verdict=list(verdict), reached=reached, about=about,
       kind=lambda block: type(block).__name__))
 
 
@@ -119,19 +114,21 @@ def column(metrics: Iterable[Mapping[str, Any]], key: str) -> tuple[Int[np.ndarr
   return np.array([step for step, _ in points], int), np.array([value for _, value in points], float)
 
 
+def columns(metrics: Sequence[Mapping[str, Any]], keys: Mapping[str, str]
+            ) -> dict[str, tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]]:
+  """{name: column} of the given {name: key}, without columns that are empty."""
+  found = {name: column(metrics, key) for name, key in keys.items()}
+  return {name: values for name, values in found.items() if len(values[0])}
+
+
 def figure(title: str, drawn: matplotlib_figure.Figure, caption: str = '') -> Figure:
   """A plot as a page takes it."""
-  return Figure(title, _source('svg+xml', plots.svg(drawn)), caption)
+  return Figure(title, _source('svg+xml', plots.encoded(drawn, 'svg')), caption)
 
 
-def png(array: grids.Picture) -> str:
-  """The `src` of a picture, with all its bytes in it."""
-  return _source('png', grids.encode_png(array))
-
-
-def png_file(path: Path) -> str:
-  """The `src` of a PNG file."""
-  return _source('png', path.read_bytes())
+def png(picture: grids.Picture | Path) -> str:
+  """The `src` of a picture or of a PNG file, with all its bytes in it."""
+  return _source('png', picture.read_bytes() if isinstance(picture, Path) else grids.encode_png(picture))
 
 
 def _source(kind: str, data: bytes) -> str:

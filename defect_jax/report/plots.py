@@ -5,6 +5,7 @@ Figures are made without pyplot, which keeps them in a global list and is not sa
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -32,20 +33,19 @@ def loss(values: Float[np.ndarray, 'steps'], *, name: str, label: str, target: F
          since: int | None = None, marks: Marks = ()) -> Figure:
   """A loss at every step (faint) and its mean of 50 steps, with its target at each step and the band around it.
 
-  Args:
-    name: picks the colour. label: of the vertical axis, logarithmic if `log`. dots: (steps, values, words) of sparse
-      measurements. since: step from which the targets hold.
+  `name` picks the colour; dots: (steps, values, words) of sparse measurements; since: step from which targets hold.
   """
   figure, axes = _axes(label)
-  steps, mean = np.arange(1, len(values) + 1), running_mean(values)
-  colour = _colour(name, 0)
-  long = len(values) > _MOST_POINTS
+  steps, mean, colour = np.arange(1, len(values) + 1), running_mean(values), _colour(name, 0)
   axes.plot(steps, values, color=colour, alpha=0.3, linewidth=0.7, rasterized=True, label='each step')
-  axes.plot(steps, mean, color=colour, linewidth=1.5, rasterized=long, label=f'mean of {WINDOW}')
+  axes.plot(steps, mean, color=colour, linewidth=1.5, rasterized=len(values) > _MOST_POINTS, label=f'mean of {WINDOW}')
   # On a linear axis a spike of the first steps would press all the rest flat.
   shown = [mean if log else mean[len(mean) // 10:]]
   if target is not None:
-    _draw_target(axes, steps, target)
+    goal = f'target {number(float(target[-1]))}'
+    axes.plot(steps, target, color=_TARGET, linewidth=1.1, linestyle='--', label=goal)
+    axes.fill_between(steps, target * (1 - BAND), target * (1 + BAND), color=_TARGET, alpha=0.15, linewidth=0,
+                      rasterized=True)
     shown.append(target)
   if level is not None:
     _draw_level(axes, level)
@@ -53,12 +53,8 @@ def loss(values: Float[np.ndarray, 'steps'], *, name: str, label: str, target: F
   if dots is not None and len(dots[0]):
     axes.plot(dots[0], dots[1], 'o', color=_INK, markersize=3.5, clip_on=False, label=dots[2])
     shown.append(dots[1])
-  if since is not None:
-    marks = [*marks, (since, f'held from {since}')]
   _frame(axes, np.concatenate(shown), log, len(values))
-  _draw_marks(axes, marks)
-  _legend(figure, axes)
-  return figure
+  return _finished(figure, axes, [*marks, *([] if since is None else [(since, f'held from {since}')])])
 
 
 def closeness(ratios: Mapping[str, Float[np.ndarray, 'steps']], *, marks: Marks = ()) -> Figure:
@@ -71,17 +67,12 @@ def closeness(ratios: Mapping[str, Float[np.ndarray, 'steps']], *, marks: Marks 
               rasterized=len(values) > _MOST_POINTS, label=name.upper())
   _close_up(axes, np.concatenate([running_mean(values)[2 * len(values) // 3:] for values in ratios.values()]))
   axes.set_xlim(0, max(map(len, ratios.values())))
-  _draw_marks(axes, marks)
-  _legend(figure, axes)
-  return figure
+  return _finished(figure, axes, marks)
 
 
 def lines(series: Mapping[str, tuple[Values, Values]], *, label: str, steps_total: float, log: bool = False,
           bounds: tuple[float, float] | None = None, level: Level | None = None, marks: Marks = ()) -> Figure:
-  """Several figures {name: (steps, values)} over the steps in one plot, up to `steps_total`.
-
-  Args: label, bounds: of the vertical axis. log: whether it is logarithmic; zeros then leave a gap.
-  """
+  """Several figures {name: (steps, values)} over the steps; on a logarithmic axis zeros leave a gap."""
   figure, axes = _axes(label)
   for order, (name, (steps, values)) in enumerate(series.items()):
     # Thinner from line to line, so that of two that are equal both are seen.
@@ -95,9 +86,7 @@ def lines(series: Mapping[str, tuple[Values, Values]], *, label: str, steps_tota
   if bounds:
     axes.set_ylim(*bounds)
   axes.set_xlim(0, steps_total)
-  _draw_marks(axes, marks)
-  _legend(figure, axes)
-  return figure
+  return _finished(figure, axes, marks)
 
 
 def bars(values: Values, *, label: str, across: str) -> Figure:
@@ -115,8 +104,7 @@ def heat(steps: Values, values: Float[np.ndarray, 'n steps'], *, label: str, uni
   """`values` as shades: row by row over the steps, with a scale."""
   figure, axes = _axes(label)
   axes.grid(False)
-  edges = np.concatenate([[0], steps])
-  shades = axes.pcolormesh(edges, np.arange(len(values) + 1) - 0.5, values, cmap='magma', vmin=0, rasterized=True)
+  shades = axes.pcolormesh([0, *steps], np.arange(len(values) + 1) - 0.5, values, cmap='magma', vmin=0, rasterized=True)
   axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
   scale = figure.colorbar(shades, ax=axes, pad=0.02)
   scale.ax.tick_params(labelsize=8)
@@ -125,7 +113,8 @@ def heat(steps: Values, values: Float[np.ndarray, 'n steps'], *, label: str, uni
 
 
 def histogram(groups: Mapping[str, Values], threshold: float, *, label: str) -> Figure:
-  """Shares of scores in common bins, as outlines, and a threshold."""
+  """Shares of scores in common bins, as outlines of the groups that have any, and a threshold."""
+  groups = {name: values for name, values in groups.items() if len(values)}
   figure, axes = _axes('share of the photos', label)
   every = np.concatenate([np.asarray(values, float) for values in groups.values()])
   # A few extreme scores would press all the rest into one bin.
@@ -136,8 +125,7 @@ def histogram(groups: Mapping[str, Values], threshold: float, *, label: str) -> 
     colour = (_FAINT, COLOURS['mse'], COLOURS['kld'], COLOURS['D'], *_OTHERS)[order % 8]
     axes.stairs(counts / len(values), edges, color=colour, linewidth=1.4, label=f'{name} ({len(values)})')
   axes.axvline(threshold, color=_INK, linewidth=1.0, linestyle='--', label=f'threshold {number(threshold)}')
-  _legend(figure, axes)
-  return figure
+  return _finished(figure, axes)
 
 
 def curve(groups: Mapping[str, tuple[Values, Values]], *, across: str, label: str,
@@ -150,8 +138,7 @@ def curve(groups: Mapping[str, tuple[Values, Values]], *, across: str, label: st
     axes.plot(x, y, color=(COLOURS['mse'], COLOURS['kld'], *_OTHERS)[order], linewidth=1.6, label=name)
   axes.set_xlim(0, 1)
   axes.set_ylim(0, 1.02)
-  _legend(figure, axes)
-  return figure
+  return _finished(figure, axes)
 
 
 def intervals(rows: dict[str, tuple[float, float, float]], *, label: str, level: Level | None = None) -> Figure:
@@ -165,8 +152,7 @@ def intervals(rows: dict[str, tuple[float, float, float]], *, label: str, level:
   axes.set_ylim(-0.6, len(rows) - 0.4)
   if level is not None:
     axes.axvline(level[0], color=_INK, linewidth=1.0, linestyle='--', label=level[1])
-  _legend(figure, axes)
-  return figure
+  return _finished(figure, axes)
 
 
 def scatter(points: Mapping[str, Float[np.ndarray, 'n 2']], *, label: str) -> Figure:
@@ -175,21 +161,13 @@ def scatter(points: Mapping[str, Float[np.ndarray, 'n 2']], *, label: str) -> Fi
   for order, (name, places) in reversed(list(enumerate(points.items()))):
     axes.plot(*places.T, 'o', color=(COLOURS['kld'], _FAINT)[order], markersize=(4.5, 2.5)[order], alpha=0.8,
               linestyle='none', label=name, rasterized=len(places) > _MOST_POINTS)
-  _legend(figure, axes)
-  return figure
+  return _finished(figure, axes)
 
 
-def svg(figure: Figure) -> bytes:
-  """Bytes of a figure as SVG, letters as outlines, no date in it."""
+def encoded(figure: Figure, kind: Literal['svg', 'png']) -> bytes:
+  """Bytes of a figure, SVG with letters as outlines and no date in it."""
   buffer = io.BytesIO()
-  figure.savefig(buffer, format='svg', dpi=_DPI, metadata={'Date': None, 'Creator': None})
-  return buffer.getvalue()
-
-
-def png(figure: Figure) -> bytes:
-  """Bytes of a figure as PNG."""
-  buffer = io.BytesIO()
-  figure.savefig(buffer, format='png', dpi=_DPI)
+  figure.savefig(buffer, format=kind, dpi=_DPI, metadata={'Date': None, 'Creator': None} if kind == 'svg' else {})
   return buffer.getvalue()
 
 
@@ -214,12 +192,6 @@ def _colour(name, order):
 def _draw_level(axes, level):
   value, words = level
   axes.axhline(value, color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{words} {number(value)}')
-
-
-def _draw_target(axes, steps, target):
-  axes.plot(steps, target, color=_TARGET, linewidth=1.1, linestyle='--', label=f'target {number(float(target[-1]))}')
-  axes.fill_between(steps, target * (1 - BAND), target * (1 + BAND), color=_TARGET, alpha=0.15, linewidth=0,
-                    rasterized=True)
 
 
 def _frame(axes, shown, log, last):
@@ -250,26 +222,20 @@ def _plain_numbers(axes):
   """0.002 instead of a power of ten; in between where an axis spans too little for two of them."""
   low, high = axes.get_ylim()
   axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-  narrow = high / low < 1000
-  axes.yaxis.set_minor_formatter(FuncFormatter(_one_two_five) if narrow else NullFormatter())
+  axes.yaxis.set_minor_formatter(
+      FuncFormatter(lambda value, _: f'{value:g}' if f'{value:e}'[0] in '25' else '') if high / low < 1000
+      else NullFormatter())
 
 
-def _one_two_five(value, _):
-  first = f'{value:e}'[0]
-  return f'{value:g}' if first in '25' else ''
-
-
-def _draw_marks(axes, marks):
+def _finished(figure, axes, marks=()):
+  """The figure with vertical lines and its legend, in as many columns as fit its width."""
   for step, words in marks:
     axes.axvline(step, color=_FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
     note = axes.annotate(words, (step, 1), xycoords=('data', 'axes fraction'), xytext=(2, -2),
                          textcoords='offset points', fontsize=7, color='#555555', rotation=90, va='top', ha='left')
     note.set_in_layout(False)
-
-
-def _legend(figure, axes):
   handles, names = axes.get_legend_handles_labels()
-  for columns in range(min(len(names), 4), 0, -1):  # as many as fit the figure's width
+  for columns in range(min(len(names), 4), 0, -1):
     legend = figure.legend(handles, names, loc='outside upper left', ncols=columns, fontsize=8, frameon=False,
                            handlelength=1.4, columnspacing=1, borderaxespad=0.2)
     for handle in legend.get_lines():
@@ -277,3 +243,4 @@ def _legend(figure, axes):
     if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
       break
     legend.remove()
+  return figure

@@ -8,16 +8,10 @@ from defect_jax.report import anomaly, page, plots
 from defect_jax.trained.base import Prediction
 
 
-def write(path: Path, *, title: str, config: Any, summary: Mapping[str, Any], notes: Sequence[str],
+def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], notes: Sequence[str],
           scores: Sequence[float], good: Sequence[float], worst: Sequence[Prediction]) -> None:
-  """Writes the page.
-
-  Args:
-    path: of the HTML file. config: ConfigDict. summary: of the task. notes: on photos that were skipped.
-    scores: of the photos. good: scores of the photos that the threshold comes from. worst: highest score first.
-  """
-  groups = {'good, for the threshold': good, 'these photos': scores}
-  histogram = plots.histogram({name: values for name, values in groups.items() if len(values)}, summary['threshold'],
+  """Writes the page; `good`: scores of the photos that the threshold comes from, `worst`: highest score first."""
+  histogram = plots.histogram({'good, for the threshold': good, 'these photos': scores}, summary['threshold'],
                               label=f'score ({summary["score"]})' if 'score' in summary else 'probability of a defect')
   pairs = [anomaly.pair(prediction.sample.record.file, prediction.score, prediction.sample.image,
                         prediction.anomaly_map, prediction.scale, summary) for prediction in worst]

@@ -1,5 +1,6 @@
 """The page of a VAE run: what came of it, its losses, images and settings, in one file that needs no network."""
 
+import collections
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from defect_jax.evaluation.latent import BAND
-from defect_jax.report import grids, page, plots
-from defect_jax.report.latent import Latent
-from defect_jax.report.latent import figures as figures_of_latent
+from defect_jax.report import grids, latent, page, plots
 from defect_jax.report.verdict import DETAIL, RIPPLE, missed, number, percent
 
 History = Mapping[str, Float[np.ndarray, 'steps']]
@@ -19,20 +18,31 @@ Images = Float[np.ndarray, 'n s s c']
 _RECON_BYTES, _PRIOR_BYTES = 800_000, 300_000
 _LEAST, _MOST_PRIOR = 3, 24
 _SMALL = 64  # px
+# Prefix of the metrics, title, label and style of the axis, caption.
+_CONTROL = (
+    ('gain/', 'Gains', 'gain', {'bounds': (-0.03, 1.08)}, 'How much of each stream’s update is applied. Towards the '
+     'end gains should be small but not nailed to 0: they still correct.'),
+    ('weight/', 'Loss weights', 'weight', {'log': True}, 'What each loss is multiplied by before its gradient is '
+     'taken. Lines should level off; one that keeps climbing pulls at a target that cannot be reached.'),
+    ('cosine/', 'Do KLD and MSE pull the same way?', 'cosine', {'bounds': (-1.05, 1.05)}, 'Angle between the two '
+     'gradients on the encoder, whole (E1_E2) and by layer: -1 is a tug of war, 0 no conflict. Below 0 is normal once '
+     'both targets press.'))
+_GRADIENTS = (
+    ('norm/', 'Gradient norms', 'norm', {'log': True}, 'Size of each stream’s gradient. Should stay within a few '
+     'powers of ten; a jump upwards is an instability.'),
+    ('update/', 'Update norms', 'norm', {'log': True}, 'How far each stream moves its parameters in a step. Should '
+     'shrink as the targets are reached.'))
 
 
-def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[str, Any], config: Any,
+def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[str, Any], config: str,
           metrics: Sequence[Mapping[str, Any]], history: History, targets: Mapping[str, float | None], photos: Images,
-          recon: Images, prior: Images, nearest: Images, latent: Latent, forecast: Iterable[str], log_n: float) -> None:
+          recon: Images, prior: Images, nearest: Images, latents: latent.Latent, forecast: Iterable[str], log_n: float
+          ) -> None:
   """Writes the page.
 
-  Args:
-    path: of the HTML file. title: text. verdict: see `verdict.verdict`. summary: of the task. config: ConfigDict or
-      dict. metrics: lines of metrics.jsonl.
-    history: of every step: 'train/kld', 'train/mse', and 'target/kld', 'target/mse' where they changed.
-    targets: of kld and mse as the run ended. photos, recon: photos and their reconstructions.
-    prior, nearest: samples, and the training photo nearest to each. forecast: what the targets ask for.
-    log_n: log of the number of training photos, in nats.
+  metrics: lines of metrics.jsonl. history: of every step 'train/<loss>', and 'target/<loss>' where it changed. targets:
+  of kld and mse as the run ended. nearest: the training photo nearest to each sample of the prior. log_n: log of the
+  number of training photos, in nats.
   """
   fewer = min(len(photos), _count(photos, 3, _RECON_BYTES, grids.MOST))
   samples = _count(prior, 2, _PRIOR_BYTES, _MOST_PRIOR)
@@ -56,21 +66,21 @@ def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[st
                     'part of the prior, the more so the further the KLD is above log N.'),
           page.Tiles([page.png(grids.grid([pair])) for pair in list(zip(prior, nearest, strict=True))[:samples]],
                      'sample {} and the nearest training photo')], 'prior'),
-      page.Section('Latent space', _latent_space(latent, metrics, history, log_n), 'latent'),
-      page.Section('Control', [page.Figures(_control(metrics, history))], 'control'),
-      page.Section('Gradients', [page.Figures(_gradients(metrics, history))], 'gradients')],
+      page.Section('Latent space', _latent_space(latents, metrics, history, log_n), 'latent'),
+      page.Section('Control', [page.Figures(_several(metrics, history, _CONTROL))], 'control'),
+      page.Section('Gradients', [page.Figures(_several(metrics, history, _GRADIENTS))], 'gradients')],
       config, verdict=verdict, about=_about(summary),
       reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'))
 
 
-def _latent_space(latent, metrics, history, log_n):
-  dimensions = ', '.join(map(str, latent.dimensions))
-  return [page.Figures([page.figure(*parts) for parts in figures_of_latent(latent, metrics, history, log_n)]),
+def _latent_space(latents, metrics, history, log_n):
+  dimensions, (first, *_, last) = ', '.join(map(str, latents.dimensions)), latents.offsets
+  return [page.Figures([page.figure(*parts) for parts in latent.figures(latents, metrics, history, log_n)]),
           page.Text('Traversals', 'h3'),
-          page.Text(f"The first photo's latents with one dimension at a time set to {latent.offsets[0]:g} to "
-                    f'{latent.offsets[-1]:g}: the dimensions of the largest KLD, one per row ({dimensions}). A row '
-                    'that does not change is a dimension that the decoder ignores.'),
-          page.Pictures([(page.png(grids.grid(_small(latent.traversals))), '')],
+          page.Text(f"The first photo's latents with one dimension at a time set to {first:g} to {last:g}: the "
+                    f'dimensions of the largest KLD, one per row ({dimensions}). A row that does not change is a '
+                    'dimension that the decoder ignores.'),
+          page.Pictures([(page.png(grids.grid(_small(latents.traversals))), '')],
                         f'traversals of the dimensions {dimensions}', narrow=True)]
 
 
@@ -89,44 +99,37 @@ def _small(images):
 
 def _facts(summary):
   """Rows of the table: what, value, what is asked for, whether it is met, empty where that cannot be said."""
-  off = missed(summary)
-  kld, mse = summary.get('kld_target'), summary.get('mse_target')
-  latent, active = summary.get('latent_dim'), summary.get('active_units')
-  since, kept = summary.get('steps_to_targets'), summary.get('detail_kept')
-  variance = summary.get('variance')
-  share = percent(summary['mse'] / variance) if variance else '–'
+  off, summary = missed(summary), collections.defaultdict(lambda: None, summary)
+  kld, mse, variance = (summary[key] for key in ('kld_target', 'mse_target', 'variance'))
+  latent_dim, active = summary['latent_dim'], summary['active_units']
+  since, kept = summary['steps_to_targets'], summary['detail_kept']
   return [
-    ('KLD, nats per image', number(summary.get('kld')), f'{number(kld)} ±{percent(BAND)}',
+    ('KLD, nats per image', number(summary['kld']), f'{number(kld)} ±{percent(BAND)}',
      _met(None if kld is None else 'kld' not in off)),
-    ('MSE', number(summary.get('mse')), f'≤ {number(mse if mse is None else mse * (1 + BAND))}',
+    ('MSE', number(summary['mse']), f'≤ {number(mse if mse is None else mse * (1 + BAND))}',
      _met(None if mse is None else 'mse' not in off)),
-    ('MSE / variance of the photos', share, '', ''),
-    *((f'Ripple of {name.upper()} / target', number(summary.get(f'{name}_ripple')), f'≤ {most}',
-       _at_most(summary.get(f'{name}_ripple'), most)) for name, most in RIPPLE.items()),
+    ('MSE / variance of the photos', percent(summary['mse'] / variance) if variance else '–', '', ''),
+    *(_at_most(f'Ripple of {name.upper()} / target', summary[f'{name}_ripple'], most, str(most))
+      for name, most in RIPPLE.items()),
     ('At both targets from step', number(since), '', _met(None if None in (kld, mse) else since is not None)),
-    ('Active latent dimensions', f'{number(active)} of {number(latent)}', '≥ half',
-     _met(None if None in (active, latent) else active >= latent / 2)),
-    ('Collapsed', number(summary.get('collapsed')), 'no', _met(not summary.get('collapsed'))),
+    ('Active latent dimensions', f'{number(active)} of {number(latent_dim)}', '≥ half',
+     _met(None if None in (active, latent_dim) else active >= latent_dim / 2)),
+    ('Collapsed', number(summary['collapsed']), 'no', _met(not summary['collapsed'])),
     ('Fine detail kept', number(kept), f'≥ {DETAIL}', _met(None if kept is None else kept >= DETAIL)),
-    ('MSE on dev photos', number(summary.get('dev_mse')), '', ''),
-    *(_further_fact(summary, name) for name in _further(summary)),
-    ('log N, nats', number(summary.get('log_n')), '', ''),
+    ('MSE on dev photos', number(summary['dev_mse']), '', ''),
+    *(_at_most(name.upper(), summary[name], most, number(most)) for name in _further(summary)
+      for most in [summary[f'{name}_target'] * (1 + BAND)]),
+    ('log N, nats', number(summary['log_n']), '', ''),
   ]
 
 
 def _further(summary):
   """Losses beside KLD and MSE that have a target."""
-  with_target = {key.removesuffix('_target') for key in summary if key.endswith('_target')}
-  return sorted(with_target - {'kld', 'mse'})
+  return sorted({key.removesuffix('_target') for key in summary if key.endswith('_target')} - {'kld', 'mse'})
 
 
-def _further_fact(summary, name):
-  most = summary[f'{name}_target'] * (1 + BAND)
-  return name.upper(), number(summary[name]), f'≤ {number(most)}', _at_most(summary[name], most)
-
-
-def _at_most(value, most):
-  return _met(None if value is None else value <= most)
+def _at_most(words, value, most, shown):
+  return words, number(value), f'≤ {shown}', _met(None if value is None else value <= most)
 
 
 def _met(met):
@@ -135,18 +138,16 @@ def _met(met):
 
 def _about(summary):
   """One line on the run itself."""
-  parts = [('steps', ' steps'), ('seconds', ' s'), ('compile_seconds', ' s of them compiling'),
-           ('images_per_second', ' images/s'), ('devices', ' device(s)')]
-  words = [number(summary[key]) + unit for key, unit in parts if summary.get(key) is not None]
-  words += [str(summary['platform'])] if summary.get('platform') else []
-  words += [f'defect_jax {summary["version"]}'] if summary.get('version') else []
-  words += [f'config {summary["config_hash"][:12]}'] if summary.get('config_hash') else []
-  return ' · '.join(words)
+  parts = {'steps': '{} steps', 'seconds': '{} s', 'compile_seconds': '{} s of them compiling', 'images_per_second':
+           '{} images/s', 'devices': '{} device(s)', 'platform': '{}', 'version': 'defect_jax {}', 'config_hash':
+           'config {:.12}'}
+  return ' · '.join(words.format(number(summary[key])) for key, words in parts.items() if summary.get(key) is not None)
 
 
 def _losses(metrics, history, targets, summary, log_n):
   marks, since = _requests(metrics), summary.get('steps_to_targets')
-  goals = {name: _target(history, name, targets) for name in ('kld', 'mse')}
+  goals = {name: None if target is None else np.broadcast_to(
+      history.get(f'target/{name}', target), np.shape(history[f'train/{name}'])) for name, target in targets.items()}
   kld = plots.loss(history['train/kld'], name='kld', label='KLD, nats per image', level=(log_n, 'log N'),
                    target=goals['kld'], since=since, marks=marks)
   mse = plots.loss(history['train/mse'], name='mse', label='MSE', log=True, target=goals['mse'], since=since,
@@ -157,39 +158,17 @@ def _losses(metrics, history, targets, summary, log_n):
     page.figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: '
                 'the training photos are learnt by heart.'),
   ]
-  for name in _further(summary):
-    series = {'P': page.column(metrics, f'train/{name}'), 'target': page.column(metrics, f'target/{name}')}
-    figures.append(page.figure(name.upper(), plots.lines(
-      series, label=name.upper(), steps_total=len(history['train/kld']), marks=marks, log=True),
-      'Should fall to its target; below it is fine too.'))
+  figures += [
+    page.figure(name.upper(), plots.lines(
+        page.columns(metrics, {name.upper(): f'train/{name}', 'target': f'target/{name}'}), label=name.upper(),
+        steps_total=len(history['train/kld']), marks=marks, log=True),
+        'Should fall to its target; below it is fine too.') for name in _further(summary)]
   ratios = {name: history[f'train/{name}'] / goal for name, goal in goals.items() if goal is not None}
   if ratios:
     figures.append(page.figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each '
                                'loss over its target, as means of 50 steps. Should enter the band and stay; MSE may be '
                                'below.'))
   return figures
-
-
-def _control(metrics, history):
-  steps = len(history['train/kld'])
-  return _several(metrics, steps, [
-    ('gain/', 'Gains', 'gain', {'bounds': (-0.03, 1.08)}, 'How much of each stream’s update is applied. Towards '
-     'the end gains should be small but not nailed to 0: they still correct.'),
-    ('weight/', 'Loss weights', 'weight', {'log': True}, 'What each loss is multiplied by before its gradient is '
-     'taken. Lines should level off; one that keeps climbing pulls at a target that cannot be reached.'),
-    ('cosine/', 'Do KLD and MSE pull the same way?', 'cosine', {'bounds': (-1.05, 1.05)}, 'Angle between the two '
-     'gradients on the encoder, whole (E1_E2) and by layer: -1 is a tug of war, 0 no conflict. Below 0 is normal once '
-     'both targets press.'),
-  ])
-
-
-def _gradients(metrics, history):
-  return _several(metrics, len(history['train/kld']), [
-    ('norm/', 'Gradient norms', 'norm', {'log': True}, 'Size of each stream’s gradient. Should stay within a few '
-     'powers of ten; a jump upwards is an instability.'),
-    ('update/', 'Update norms', 'norm', {'log': True}, 'How far each stream moves its parameters in a step. Should '
-     'shrink as the targets are reached.'),
-  ])
 
 
 def _alarms(metrics):
@@ -204,30 +183,16 @@ def _alarms(metrics):
   return [f'Steps {first} to {last}: posterior collapse: {words}.' for first, last, words in stretches if words]
 
 
-def _several(metrics, steps, wanted):
-  """Figures of those prefixes that the metrics have."""
-  figures = []
+def _several(metrics, history, wanted):
+  """Figures of those prefixes that the metrics have; E1, E2, D and the rest in the order of their colours."""
+  order, figures = {name: place for place, name in enumerate(plots.COLOURS)}, []
   for prefix, title, label, style, caption in wanted:
-    names = sorted({key for row in metrics for key in row if key.startswith(prefix)}, key=_by_colour)
-    series = {name.removeprefix(prefix): page.column(metrics, name) for name in names}
-    series = {name: column for name, column in series.items() if len(column[0])}
-    if series:
-      drawn = plots.lines(series, label=label, steps_total=steps, marks=_requests(metrics), **style)
+    names = {key.removeprefix(prefix) for row in metrics for key in row if key.startswith(prefix)}
+    names = sorted(names, key=lambda name: (order.get(name, len(order)), name))
+    if series := page.columns(metrics, {name: prefix + name for name in names}):
+      drawn = plots.lines(series, label=label, steps_total=len(history['train/kld']), marks=_requests(metrics), **style)
       figures.append(page.figure(title, drawn, caption))
   return figures
-
-
-def _by_colour(name):
-  """E1, E2, D and the rest in the order of the colours, whatever the order in the metrics."""
-  short, known = name.partition('/')[2], list(plots.COLOURS)
-  return (known.index(short) if short in known else len(known), short)
-
-
-def _target(history, name, targets):
-  """A target at every step; None without one."""
-  if targets.get(name) is None:
-    return None
-  return np.broadcast_to(history.get(f'target/{name}', targets[name]), np.shape(history[f'train/{name}']))
 
 
 def _requests(metrics):

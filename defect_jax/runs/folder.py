@@ -70,6 +70,7 @@ class Workdir:
     self._stopping = value
 
   config_json = property(lambda self: self.path(artefacts.CONFIG))
+  config_text = property(lambda self: self.config_json.read_text())
   metrics_jsonl = property(lambda self: self.path(artefacts.METRICS))
   status_json = property(lambda self: self.path(artefacts.STATUS))
   requests_json = property(lambda self: self.path(artefacts.REQUESTS))

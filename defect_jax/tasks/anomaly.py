@@ -110,9 +110,9 @@ def _evaluate(config, workdir):
       'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.samples)},
       **parallel.machine()}
   report.write_evaluation(
-      workdir.path(REPORT), title=f'{workdir.root.name}: anomalies', config=config, summary=summary, notes=notes,
-      labels=test.labels, scores=test.scores[setup.score.name], good=predictor.good_scores, scale=predictor.scale,
-      worst=test.highest(setup.score, _SHOWN))
+      workdir.path(REPORT), title=f'{workdir.root.name}: anomalies', config=workdir.config_text, summary=summary,
+      notes=notes, labels=test.labels, scores=test.scores[setup.score.name], good=predictor.good_scores,
+      scale=predictor.scale, worst=test.highest(setup.score, _SHOWN))
   return summary
 
 

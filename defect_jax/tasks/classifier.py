@@ -96,7 +96,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       'config_hash': config_hash(config, made_sets=[] if root else [*map(manifest.digest, config.made.sets)]),
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
   report.write_evaluation(
-      workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=config, summary=summary,
+      workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=workdir.config_text, summary=summary,
       metrics=workdir.read_metrics(), notes=lines, defective=np.asarray(test.labels) > 0,
       scores=1 - probabilities[:, 0], made=made_images.images(),
       **_looked_at(predictor, photos, probabilities, config.seed))

@@ -48,7 +48,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   print(f'measuring against {len(real)} real photos of the part {part}, for KID {len(for_kid)}', flush=True)
   summary |= {'images': len(made), 'skipped': 0, **generation.measure(made, images, real, seed, for_kid),
               'measured_against': f'{len(for_kid)} photos of the part {part}'}
-  report.write(workdir.report_html, workdir.root.name, config, summary, made, images, real)
+  report.write(workdir.report_html, f'{workdir.root.name}: images by {settings.name}', workdir.config_text, summary,
+               made, images, real)
   return summary
 
 

@@ -70,7 +70,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   filtered = [selection.passed(image.filter) for image in made if image.filter]
   summary['passed'] = sum(filtered) if filtered else None
   summary['changed_outside_mask'] = max((image.changed_outside_mask or 0 for image in made), default=None)
-  report.write(workdir.report_html, workdir.root.name, config, summary, root, photo_folder, made)
+  report.write(workdir.report_html, workdir.root.name, workdir.config_text, summary, root, photo_folder, made)
   return summary
 
 

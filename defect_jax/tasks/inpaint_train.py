@@ -101,7 +101,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   summary |= parallel.machine()
   finetuner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                              'weights': (given and given.model.digest) or None, 'summary': summary})
-  report.write(workdir.report_html, f'{workdir.root.name}: inpainting', config, summary, metrics,
+  report.write(workdir.report_html, f'{workdir.root.name}: inpainting', workdir.config_text, summary, metrics,
                trained.history.values, places, made)
   return summary
 

@@ -146,8 +146,8 @@ def _report(workdir, predictor, records, rows, summary):
   record_of = {record.file: record for record in records}
   # A photo that was scored by a session before may be unreadable by now.
   again = predictor.predict(_usable([record_of[row['file']] for row in worst], predictor.tiling, []), True)
-  config = workdir.read_config()
+  title = f'{workdir.root.name}: {pathlib.Path(workdir.read_config().photos).name}'
   report.write(
-      workdir.report_html, title=f'{workdir.root.name}: {pathlib.Path(config.photos).name}', config=config,
-      summary=summary, notes=[f'{row["file"]}: {row["reason"]}' for row in rows if row['verdict'] == 'error'],
+      workdir.report_html, title=title, config=workdir.config_text, summary=summary,
+      notes=[f'{row["file"]}: {row["reason"]}' for row in rows if row['verdict'] == 'error'],
       scores=[float(row['score']) for row in scored], good=predictor.good_scores, worst=list(again))

@@ -127,7 +127,7 @@ def _report(workdir, config, evaluation, params, summary, history, outlook):
   grids.write_png(workdir.sample(summary['steps'], 'traversal'), grids.grid(latent.traversals))
   summary = summary | {'config_hash': config_hash(config), 'version': __version__}
   report.write(
-      workdir.report_html, title=f'{workdir.root.name}: VAE', summary=summary, config=config,
+      workdir.report_html, title=f'{workdir.root.name}: VAE', summary=summary, config=workdir.config_text,
       verdict=verdict(summary, history, config.control.policy), metrics=workdir.read_metrics(), history=history,
-      targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, latent=latent, forecast=outlook,
+      targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, latents=latent, forecast=outlook,
       nearest=evaluation.nearest(images['prior']), log_n=summary['log_n'], **images)

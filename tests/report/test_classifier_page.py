@@ -17,7 +17,7 @@ IMAGE = np.full((16, 16, 1), 0.5, np.float32)
 
 
 def write(path, summary=None, metrics=(), notes=(), made=(), wrong=(), looked_at=()):
-  report.write_evaluation(path, title='run', config={'task': 'classifier'}, summary=SUMMARY | (summary or {}),
+  report.write_evaluation(path, title='run', config='{"task": "classifier"}', summary=SUMMARY | (summary or {}),
                           metrics=list(metrics), notes=list(notes), defective=DEFECTIVE, scores=SCORES, made=made,
                           wrong=list(wrong), looked_at=list(looked_at))
   return path.read_text()
@@ -47,7 +47,7 @@ def test_intervals_are_drawn_from_top_to_bottom():
   assert [text.get_text() for text in axes.get_yticklabels()] == ['second', 'first']
   dots = [line for line in axes.get_lines() if line.get_marker() == 'o']
   assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(2., 0), (0., 1)]
-  assert plots.png(figure).startswith(b'\x89PNG')
+  assert plots.encoded(figure, 'png').startswith(b'\x89PNG')
 
 
 def test_a_curve_stays_in_the_unit_square():

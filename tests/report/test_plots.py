@@ -62,7 +62,7 @@ def test_streams_keep_their_colours_whatever_the_order():
 
 
 def test_svg_is_a_drawing_without_date():
-  text = plots.svg(_loss(np.ones(10)))
+  text = plots.encoded(_loss(np.ones(10)), 'svg')
   assert xml.fromstring(text).tag.endswith('svg') and b'<dc:date>' not in text
 
 

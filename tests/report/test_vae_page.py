@@ -9,7 +9,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
 from defect_jax.report import grids, vae
@@ -33,11 +32,11 @@ def _arguments(**changes):
             'latent_kld/0': 12.0, 'latent_kld/1': 4.0, 'latent_kld/2': 0.0} for step in (60, STEPS)]
   metrics += [{'step': STEPS, 'request': {'id': 1, 'pause': False, 'stop': False, 'targets': {'kld': 11.0}}}]
   return {'title': 'vae_split', 'verdict': ['Both losses are at their targets.', 'Next: nothing.'],
-          'summary': SUMMARY, 'config': ConfigDict({'task': 'vae', 'targets': {'kld': 16.0}}), 'metrics': metrics,
+          'summary': SUMMARY, 'config': json.dumps({'task': 'vae', 'targets': {'kld': 16.0}}), 'metrics': metrics,
           'history': {'train/kld': random.random(STEPS), 'train/mse': random.random(STEPS)},
           'targets': {'kld': 16.0, 'mse': 0.0004}, 'photos': photos, 'recon': 1 - photos,
           'prior': photos[:2], 'nearest': photos[2:], 'log_n': math.log(4), 'forecast': ['a KLD of 16 can carry it'],
-          'latent': Latent(random.normal(size=(4, 3)), None, np.array([12., 4., 0.]), np.array([0, 1]),
+          'latents': Latent(random.normal(size=(4, 3)), None, np.array([12., 4., 0.]), np.array([0, 1]),
                            np.array([-1., 1.]), random.random((2, 2, 16, 16, 1)))} | changes
 
 
@@ -100,7 +99,7 @@ def test_images_are_the_photos_and_their_residuals(page):
 
 
 def test_text_is_escaped(tmp_path):
-  page = _page(tmp_path, title='<script>alert(1)</script>', verdict=['a < b & "c"'], config={'key': '</pre><script>'})
+  page = _page(tmp_path, title='<script>alert(1)</script>', verdict=['a < b & "c"'], config='{"key": "</pre><script>"}')
   assert '<script' not in page and '&lt;script&gt;alert(1)' in page and 'a &lt; b &amp; &#34;c&#34;' in page
 
 
@@ -132,7 +131,7 @@ def test_large_colour_photos_and_many_steps_stay_below_two_megabytes(tmp_path):
           for step in range(10, 50_001, 10)]
   latent = Latent(random.normal(size=(25, 16)), None, np.ones(16), np.arange(6), np.linspace(-2, 2, 7),
                   np.broadcast_to(photos[0], (6, 7, 256, 256, 3)))
-  page = _page(tmp_path, photos=photos, recon=photos, prior=photos, nearest=photos, latent=latent, history=history,
+  page = _page(tmp_path, photos=photos, recon=photos, prior=photos, nearest=photos, latents=latent, history=history,
                metrics=metrics)
   assert len(page) < 2_000_000 and f'of {len(photos)} photos.' in page
 
