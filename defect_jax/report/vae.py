@@ -187,8 +187,8 @@ def _several(metrics, history, wanted):
   """Figures of those prefixes that the metrics have; E1, E2, D and the rest in the order of their colours."""
   order, figures = {name: place for place, name in enumerate(plots.COLOURS)}, []
   for prefix, title, label, style, caption in wanted:
-    names = {key.removeprefix(prefix) for row in metrics for key in row if key.startswith(prefix)}
-    names = sorted(names, key=lambda name: (order.get(name, len(order)), name))
+    names = sorted({key.removeprefix(prefix) for row in metrics for key in row if key.startswith(prefix)},
+                   key=lambda name: (order.get(name, len(order)), name))
     if series := page.columns(metrics, {name: prefix + name for name in names}):
       drawn = plots.lines(series, label=label, steps_total=len(history['train/kld']), marks=_requests(metrics), **style)
       figures.append(page.figure(title, drawn, caption))
