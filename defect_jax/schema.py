@@ -18,14 +18,11 @@ from defect_jax.rules import Choice, Optional, Rule
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-  """A key of a config.
+  """A key of a config; `default` is None only if the rule is Optional, `unit` and `text` (its meaning) are for help.
 
-  Attributes:
-    default: what it is unless a config says otherwise; None only if the rule is Optional.
-    rule: which values are allowed. unit, text: its unit and meaning, for help.
-    path: whether it names a place, or a share of the work, so that the config's hash leaves it out.
-    added: whether it came with a later version; the hash leaves it out at its default, so that it stays as it was.
-    was: its name in earlier versions, in the same group. Saved configs, the command line and the hash know it by this.
+  path: whether it names a place, or a share of the work, so that the config's hash leaves it out.
+  added: whether it came with a later version; the hash leaves it out at its default, so that it stays as it was.
+  was: its name in earlier versions, in the same group. Saved configs, the command line and the hash know it by this.
   """
   default: Any
   rule: Rule
@@ -34,10 +31,6 @@ class Key:
   path: bool = False
   added: bool = False
   was: str = ''
-
-  def initial(self) -> Any:
-    """The default as a ConfigDict takes it: a reference that may become None if the rule is Optional."""
-    return FieldReference(self.default, self.rule.kind) if isinstance(self.rule, Optional) else self.default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +62,8 @@ def defaults(table: Table) -> ConfigDict:
 
 
 def _initial(entry: 'Key | Named | Table') -> Any:
-  if isinstance(entry, Key):
-    return entry.initial()
+  if isinstance(entry, Key):  # an Optional one is a reference, which may become None
+    return FieldReference(entry.default, entry.rule.kind) if isinstance(entry.rule, Optional) else entry.default
   return ConfigDict() if isinstance(entry, Named) else defaults(entry)
 
 
@@ -154,10 +147,7 @@ def describe(config: Mapping | ConfigDict, table: Table) -> Iterator[str]:
 
 
 def check(config: Mapping | ConfigDict, table: Table, prefix: str = '') -> None:
-  """Raises UserError for the first key that is unknown, missing or has a value that its rule does not allow.
-
-  `prefix`: names of the groups above, each with a dot.
-  """
+  """Raises UserError for the first key that is unknown, missing or has a value that its rule does not allow."""
   for key in config:
     if key not in table:
       raise UserError(f'{prefix}{key}: no such key{nearest(key, table)}')
@@ -169,7 +159,10 @@ def check(config: Mapping | ConfigDict, table: Table, prefix: str = '') -> None:
 
 def _check_entry(name: str, value: Any, entry: 'Key | Named | Table') -> None:
   if isinstance(entry, Key):
-    _check_value(name, value, entry.rule)
+    if not entry.rule.allows(value):
+      choices = entry.rule.rule if isinstance(entry.rule, Optional) else entry.rule
+      hint = nearest(value, choices.values) if isinstance(choices, Choice) else ''
+      raise UserError(f'{name} = {value!r}: must be {entry.rule}' + (hint if 'did you mean' in hint else ''))
   elif not _is_group(value):
     raise UserError(f'{name} = {value!r}: must be a group of keys')
   elif isinstance(entry, Named):
@@ -181,10 +174,3 @@ def _check_entry(name: str, value: Any, entry: 'Key | Named | Table') -> None:
     check(value, dict.fromkeys(value, entry.table), f'{name}.')
   else:
     check(value, entry, f'{name}.')
-
-
-def _check_value(name: str, value: Any, rule: Rule) -> None:
-  if not rule.allows(value):
-    choices = rule.rule if isinstance(rule, Optional) else rule
-    hint = nearest(value, choices.values) if isinstance(choices, Choice) else ''
-    raise UserError(f'{name} = {value!r}: must be {rule}' + (hint if 'did you mean' in hint else ''))

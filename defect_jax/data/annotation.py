@@ -29,19 +29,15 @@ class MaskFile:
 
   def read(self, shape: tuple[int, int]) -> Bool[np.ndarray, 'h w']:
     """Raises PhotoError also for a mask of another size, which belongs to another photo."""
-    mask = marked(photos.decode(self.path, self._name))
+    mask = marked(photos.decode(self.path, f'mask of {self.photo}'))
     if mask.shape != tuple(shape):
-      raise photos.PhotoError(self.photo, f'is {shape[1]} x {shape[0]} px, its mask {mask.shape[1]} x {mask.shape[0]} '
-                                          'px')
+      sizes = f'is {shape[1]} x {shape[0]} px, its mask {mask.shape[1]} x {mask.shape[0]} px'
+      raise photos.PhotoError(self.photo, sizes)
     return mask
 
   def digest(self) -> str:
     """SHA-256 of the file, hex."""
-    return hashlib.sha256(photos.read(self.path, self._name)).hexdigest()
-
-  @property
-  def _name(self):
-    return f'mask of {self.photo}'
+    return hashlib.sha256(photos.read(self.path, f'mask of {self.photo}')).hexdigest()
 
 
 def marked(levels: Shaped[np.ndarray, 'h w *c']) -> Bool[np.ndarray, 'h w']:

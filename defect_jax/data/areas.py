@@ -29,9 +29,8 @@ _EIGHT = np.ones((3, 3), bool)  # neighbours in a mask
 class Area:
   """A square of a photo, scaled.
 
-  Attributes:
-    mask: the defect; all False where the photo has no annotation. label: class. file, group: of the photo.
-    salience: where a defect most likely is (see salience.py); None in good photos and where the defect is marked.
+  mask: the defect; all False where the photo has no annotation. label: class. file, group: of the photo.
+  salience: where a defect most likely is (see salience.py); None in good photos and where the defect is marked.
   """
   image: UInt8[np.ndarray, 's s 3']
   mask: Bool[np.ndarray, 's s']
@@ -45,11 +44,9 @@ class Area:
 class Crop:
   """How areas are laid.
 
-  Attributes:
-    size: side of an area in pixels, scaled.
-    context: (from, to), side of the square over the longer side of the defect in its middle, where there is a mask;
-      squares are never smaller than `size`, so that a small defect isn't scaled up.
-    share: (from, to), side over the photo's shorter side, where there is none.
+  size: side of an area in pixels, scaled. context: (from, to), side of the square over the longer side of the defect in
+  its middle, where there is a mask; squares are never smaller than `size`, so that a small defect isn't scaled up.
+  share: (from, to), side over the photo's shorter side, where there is none.
   """
   size: int
   context: tuple[float, float]
@@ -87,16 +84,15 @@ def draw(chosen: Mapping[str, list[parts.Record]], counts: Mapping[str, int], cr
   """
   salience = _salience(chosen)
   sides = []  # of the squares around defects so far, over the photo's shorter side
-  areas, skipped, total = [], [], 0
+  areas, skipped = [], []
   for name in sorted(chosen, key=lambda name: name == GOOD):  # good ones last: they are as large as the defects'
     drawn, broken = _of_class(chosen[name], counts[name], crop, seed, sides, salience)
     skipped += broken
-    total += len(chosen[name])
     if len({area.file for area in drawn}) < 2 <= counts[name]:
       reason = f': {broken[0].file}: {broken[0].reason}' if broken else ''
       raise UserError(f'data: the class {name} has less than 2 usable photos{reason}; add photos or leave it out')
     areas += drawn
-  dataset.check_skipped(skipped, total, max_broken)
+  dataset.check_skipped(skipped, sum(map(len, chosen.values())), max_broken)
   return areas, skipped
 
 

@@ -9,17 +9,12 @@ from jaxtyping import Array, Float, Key
 def augment(images: Float[Array, 'b h w c'], keys: Key[Array, 'b'], *, flip_horizontal: bool = False,
             flip_vertical: bool = False, turn: bool = False, rotate: float = 0.0, shift: int = 0,
             brightness: float = 0.0, contrast: float = 0.0) -> Float[Array, 'b h w c']:
-  """Flips, turns, shifts and brightens each image by its own key, so that the result depends on neither batch nor
-  device.
+  """Flips, turns, shifts and brightens images in [0, 1], each by its own key, so that neither batch nor device counts.
 
-  Args:
-    images: in [0, 1]; with everything off they are returned as they are.
-    flip_horizontal, flip_vertical: whether to mirror half of the images left to right, top to bottom.
-    turn: whether to rotate each image by 0, 90, 180 or 270 degrees; it must be square then.
-    rotate: largest rotation in degrees either way; what comes in is the reflected image.
-    shift: largest shift in pixels along each axis, below the side; what comes in is the reflected image.
-    brightness: largest amount added or taken away; the result is clipped to [0, 1].
-    contrast: largest factor above or below 1, less 1, of the differences from the image's mean; likewise clipped.
+  flip_horizontal, flip_vertical: whether to mirror half of the images. turn: whether to rotate each image, a square
+  one, by 0, 90, 180 or 270 degrees. rotate: largest rotation in degrees; shift: largest shift in pixels along each
+  axis, below the side; what comes in is the reflected image. brightness: largest amount added or taken away. contrast:
+  largest factor above or below 1, less 1, of the differences from the image's mean. The result is clipped to [0, 1].
   """
   if not (flip_horizontal or flip_vertical or turn or rotate or shift or brightness or contrast):
     return images
@@ -57,9 +52,8 @@ def noise_patch(images: Float[Array, 'b h w c'], keys: Key[Array, 'b'], *, stren
 
   The noise of an image is normal on a grid of `grain` px, interpolated, as strong as `strength` times a random share,
   and present where a second such noise is above 0, so that its edges are sharp (after Kascenas et al. 2022, "Denoising
-  Autoencoders for Unsupervised Anomaly Detection in Brain MRI", who add it everywhere).
-  strength: largest standard deviation, in intensities of [0, 1]; 0 leaves the images as they are. grain: px. What is
-  added to is clipped to [0, 1].
+  Autoencoders for Unsupervised Anomaly Detection in Brain MRI", who add it everywhere). The result is clipped to
+  [0, 1]. `strength`: largest standard deviation, in intensities; 0 leaves the images as they are.
   """
   if not strength:
     return images

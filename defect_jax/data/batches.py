@@ -79,20 +79,15 @@ def gather(images: Shaped[Array, 'n s s c'], indices: Int[Array, 'b'], weights: 
 
 
 class Streamed:
-  """Batches of a set that doesn't fit on the device, as NumPy arrays, from `start_step` on without an end.
-
-  Reads ahead in threads by grain. `close` ends them.
-  """
+  """Batches of a set that doesn't fit on the device, without an end, read ahead in threads, which `close` ends."""
 
   def __init__(self, photos: dataset.Dataset, key: Key[Array, ''], batch: int, start_step: int = 0, threads: int = 2,
                ahead: int = 4):
     self._photos = photos
     self._slots = jax.jit(functools.partial(slots, batch=batch, count=len(photos)))
-    self._key = jax.device_get(jax.random.key_data(key))
-    self._impl = jax.random.key_impl(key)
-    steps = grain.MapDataset.range(start_step, _LAST_STEP).map(self._read)
+    self._key, self._impl = jax.device_get(jax.random.key_data(key)), jax.random.key_impl(key)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
-    self._batches = iter(steps.to_iter_dataset(options))
+    self._batches = iter(grain.MapDataset.range(start_step, _LAST_STEP).map(self._read).to_iter_dataset(options))
 
   def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
     return self

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import itertools
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -33,22 +34,15 @@ class Dataset(Protocol):
   sha256: of each photo's file; of a made image that of its source, '' where it has none. skipped: photos left out.
   notes: further lines for the user. nbytes: of all images as uint16, half as many as of float32.
   """
-  @property
-  def labels(self) -> Sequence: ...
-  @property
-  def files(self) -> Sequence[str]: ...
-  @property
-  def groups(self) -> Sequence[str]: ...
-  @property
-  def sha256(self) -> Sequence[str]: ...
-  @property
-  def skipped(self) -> Sequence[Skipped]: ...
-  @property
-  def notes(self) -> Sequence[str]: ...
+  labels: Sequence
+  files: Sequence[str]
+  groups: Sequence[str]
+  sha256: Sequence[str]
+  skipped: Sequence[Skipped]
+  notes: Sequence[str]
+
   @property
   def shape(self) -> tuple[int, ...]: ...
-  @property
-  def nbytes(self) -> int: ...
   def __len__(self) -> int: ...
   def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']: ...
 
@@ -58,19 +52,24 @@ class Dataset(Protocol):
   def arrays(self) -> Iterator[np.ndarray]:
     """What `digest` is of."""
 
+  @property
+  def nbytes(self) -> int:
+    return 2 * math.prod(self.shape)
+
   def digest(self) -> str:
     """SHA-256 of the decoded photos, hex: whether these are the photos that a run began with."""
+    return digest(self)
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
-  """The Dataset of photos that were prepared in the cache, from which they are read one by one.
+class Prepared(Dataset):
+  """The photos that were prepared in the cache, from which they are read one by one.
 
   source, rows: the images, and which of them are the photos. boxes: the square each image shows, see regions.Box.
   """
   source: Sequence[Mapping]
   rows: Sequence[int]
-  shape: tuple[int, ...]
+  geometry: regions.Geometry
   labels: list[str]
   files: list[str]
   groups: list[str]
@@ -79,15 +78,15 @@ class Prepared:
   skipped: tuple[Skipped, ...] = ()
   notes: tuple[str, ...] = ()
 
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return len(self.rows), self.geometry.size, self.geometry.size, self.geometry.channels
+
   def __len__(self) -> int:
     return len(self.rows)
 
   def __getitem__(self, index: int) -> UInt16[np.ndarray, 's s c']:
     return self.source[self.rows[index]]['image']
-
-  @property
-  def nbytes(self) -> int:
-    return 2 * int(np.prod(self.shape, dtype=np.int64))
 
   def images(self, dtype: type = np.float32) -> Shaped[np.ndarray, 'n s s c']:
     """All images: float32 in [0, 1], or uint16."""
@@ -99,13 +98,10 @@ class Prepared:
   def arrays(self) -> Iterator[np.ndarray]:
     return (self[row] for row in range(len(self)))
 
-  def digest(self) -> str:
-    return digest(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class InMemory:
-  """The Dataset of images in memory: float32 in [0, 1], or uint8 or uint16 over the full range; `masks` of them."""
+class InMemory(Dataset):
+  """Images in memory: float32 in [0, 1], or uint8 or uint16 over the full range; `masks` of them."""
   pixels: Shaped[np.ndarray, 'n s s c']
   labels: Sequence = ()
   files: Sequence[str] = ()
@@ -128,10 +124,6 @@ class InMemory:
   def shape(self) -> tuple[int, ...]:
     return self.pixels.shape
 
-  @property
-  def nbytes(self) -> int:
-    return 2 * self.pixels.size
-
   def images(self) -> Float[np.ndarray, 'n s s c']:
     if self.pixels.dtype == np.uint8:
       return np.float32(self.pixels) / 255
@@ -140,9 +132,6 @@ class InMemory:
   def arrays(self) -> Iterator[np.ndarray]:
     columns = self.pixels, self.masks, np.asarray(self.labels) if len(self.labels) else None
     return (column for column in columns if column is not None)
-
-  def digest(self) -> str:
-    return digest(self)
 
   def only(self, rows: Bool[np.ndarray, 'n'] | Int[np.ndarray, 'm'] | Sequence[int]) -> 'InMemory':
     """Some of the photos, by a choice or by their places."""
@@ -192,8 +181,7 @@ def digest(*datasets: Dataset) -> str:
 def check_same(dataset: Dataset, before: str | None, mean: Float[Array | np.ndarray, 's s c'] | None = None) -> None:
   """Raises UserError if the photos differ from those that a run was trained on.
 
-  Args:
-    before: their digest. None where the run's version kept none: then the photos' mean image is compared with `mean`.
+  before: their digest. None where the run's version kept none: then the photos' mean image is compared with `mean`.
   """
   same = np.allclose(mean, mean_image(dataset), rtol=0, atol=1e-6) if before is None else dataset.digest() == before
   if not same:
@@ -225,7 +213,12 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   geometry = regions.Geometry.of(others)
   listed = listing.list_photos(source, path, **others) if records is None else records
   chosen, notes = listing.choose(listed, part, defects, few_shot, seed)
-  fingerprints, unreadable = _fingerprints(chosen)
+  fingerprints, unreadable = [], []
+  for record in chosen:
+    try:
+      fingerprints.append(prepared.fingerprint(record))
+    except photos.PhotoError as error:
+      unreadable.append(Skipped(record.file, error.reason))
   check_skipped(unreadable, len(chosen), max_broken)
   if len(fingerprints) < 2:
     raise UserError(f'data: only {len(fingerprints)} of {len(chosen)} photos in part {part} can be read; at least 2 '
@@ -237,30 +230,14 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   check_skipped(skipped, len(chosen), max_broken)
   if len(kept) < 2:
     raise UserError(f'data: only {len(kept)} usable photo in part {part}; at least 2 are needed')
-  return Prepared(
-      images, rows, (len(kept), geometry.size, geometry.size, geometry.channels), [entry.label for entry in kept],
-      [entry.file for entry in kept], [entry.group for entry in kept], [entry.sha256 for entry in kept],
-      np.array([entry.box for entry in kept], np.int64).reshape(-1, 4), skipped,
-      (*notes, *_cut_off([entry for entry in kept if entry.seen < _LEAST_SEEN], geometry)))
-
-
-def _cut_off(entries, geometry):
-  """Notes of photos whose defect, as far as it is marked, lies mostly outside what is looked at."""
-  if not entries:
-    return []
-  remedy = 'take a larger data.box' if geometry.region == 'box' else 'data.fit=pad shows all of a photo'
-  return [f'{entries[0].file}: less than half of its marked defect lies in what is looked at '
-          f'({len(entries)} such {"photo" if len(entries) == 1 else "photos"}); {remedy}']
-
-
-def _fingerprints(chosen):
-  sources, unreadable = [], []
-  for record in chosen:
-    try:
-      sources.append(prepared.fingerprint(record))
-    except photos.PhotoError as error:
-      unreadable.append(Skipped(record.file, error.reason))
-  return sources, unreadable
+  if cut_off := [entry.file for entry in kept if entry.seen < _LEAST_SEEN]:
+    remedy = 'take a larger data.box' if geometry.region == 'box' else 'data.fit=pad shows all of a photo'
+    notes.append(f'{cut_off[0]}: less than half of its marked defect lies in what is looked at '
+                 f'({len(cut_off)} such {"photo" if len(cut_off) == 1 else "photos"}); {remedy}')
+  labels, files, groups, sha256 = ([getattr(entry, name) for entry in kept]
+                                   for name in ('label', 'file', 'group', 'sha256'))
+  boxes = np.array([entry.box for entry in kept], np.int64)
+  return Prepared(images, rows, geometry, labels, files, groups, sha256, boxes, skipped, tuple(notes))
 
 
 def check_skipped(skipped: Sequence[Skipped], count: int, max_broken: float) -> None:

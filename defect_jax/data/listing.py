@@ -31,12 +31,9 @@ def choose(listed: Collection[parts.Record], part: str, classes: Sequence[str] |
                     'at least 2 are needed')
   if few_shot == 1:
     raise UserError(f'data: 1 {what} in part {part} is asked for; at least 2 are needed')
-  if not few_shot:
-    return [in_part[file] for file in sorted(in_part)], []
-  notes = []
-  if few_shot > len(in_part):
-    notes.append(f'data.few_shot asks for {few_shot}; part {part} has {len(in_part)}, all are used')
-  return [in_part[file] for file in parts.choose_few(in_part.values(), few_shot, seed)], notes
+  files = parts.choose_few(in_part.values(), few_shot, seed) if few_shot else sorted(in_part)
+  too_few = f'data.few_shot asks for {few_shot}; part {part} has {len(in_part)}, all are used'
+  return [in_part[file] for file in files], [too_few] if few_shot and few_shot > len(in_part) else []
 
 
 def labels_of(records: Iterable[parts.Record]) -> list[str]:

@@ -32,8 +32,7 @@ class Record:
 
 def part_of(group: str) -> str:
   """'final', 'dev' or 'pool', by the first byte of the SHA-256 of the group's name."""
-  remainder = digest(group)[0] % 4
-  return {0: 'final', 1: 'dev'}.get(remainder, 'pool')
+  return {0: 'final', 1: 'dev'}.get(digest(group)[0] % 4, 'pool')
 
 
 def digest(name: str) -> bytes:
@@ -50,11 +49,8 @@ def choose_few(records: Iterable[Record], count: int, seed: int) -> list[str]:
   """
   drawn = collections.Counter()
   turns = {}  # file: (its turn within its group, place in the shuffled order)
-  for place, record in enumerate(sorted(records, key=lambda record: _shuffled(record.file, seed))):
+  shuffled = sorted(records, key=lambda record: (digest(f'{seed}/{record.file}'), record.file))
+  for place, record in enumerate(shuffled):
     turns[record.file] = drawn[record.group], place
     drawn[record.group] += 1
   return sorted(sorted(turns, key=lambda file: turns[file])[:count])
-
-
-def _shuffled(file, seed):
-  return digest(f'{seed}/{file}'), file

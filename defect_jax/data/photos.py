@@ -36,8 +36,7 @@ class PhotoError(Exception):
 
   def __init__(self, name: str, reason: str):
     super().__init__(f'{name}: {reason}')
-    self.name = name
-    self.reason = reason
+    self.name, self.reason = name, reason
 
   def told_of(self, name: str) -> str:
     """The reason where it is said beside a photo's name, which need not be repeated."""
@@ -78,8 +77,7 @@ def decode(source: str | os.PathLike | bytes, name: str) -> Photo:
 
 def to_channels(array: Photo, channels: int) -> Float[np.ndarray, 'h w c']:
   """A decoded photo in [0, 1], with 1 or 3 channels; grey is Rec. 601 luma."""
-  full_scale = np.float32(np.iinfo(array.dtype).max)
-  image = array.astype(np.float32) / full_scale
+  image = array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
   if image.ndim == 2:
     return np.repeat(image[..., None], channels, axis=-1)
   return image if channels == 3 else grey(image)[..., None]
@@ -94,15 +92,15 @@ def scale(image: Float[np.ndarray, 'h w c'], size: int | tuple[int, int]) -> Flo
   """Scales an image in [0, 1] to `size`, a side or (height, width).
 
   Smaller: each new pixel is the exact mean over the area it covers, fractions of pixels included. Larger, be it on one
-  side: bicubic, clipped to [0, 1]. Same size: unchanged.
+  side: bicubic, clipped to [0, 1].
   """
   height, width = (size, size) if isinstance(size, int) else size
   if image.shape[:2] == (height, width):
     return image
   if image.shape[0] < height or image.shape[1] < width:
-    planes = [Image.fromarray(image[..., c]).resize((width, height), Image.Resampling.BICUBIC)
+    planes = [np.asarray(Image.fromarray(image[..., c]).resize((width, height), Image.Resampling.BICUBIC))
               for c in range(image.shape[-1])]
-    return np.clip(np.stack([np.asarray(plane) for plane in planes], axis=-1), 0, 1)
+    return np.clip(np.stack(planes, axis=-1), 0, 1)
   rows = np.tensordot(_area_weights(image.shape[0], height), image, axes=1)  # [height, W, C]
   return np.clip(_area_weights(image.shape[1], width) @ rows, 0, 1)
 
@@ -115,21 +113,15 @@ def scale_mask(mask: Bool[np.ndarray, 's s'], size: int) -> Bool[np.ndarray, 'si
 
 def _area_weights(old, new):
   """Matrix `[new, old]`: the share of each old pixel in each new one."""
-  edges = np.arange(new + 1) * (old / new)
-  pixels = np.arange(old)
+  edges, pixels = np.arange(new + 1) * (old / new), np.arange(old)
   overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
   return (np.clip(overlap, 0, None) * (new / old)).astype(np.float32)
 
 
 def _decoder(data, name):
-  if data.startswith(_PNG):
-    return _png
-  if data.startswith(_JPEG):
-    return _jpeg
-  if data.startswith(_BMP):
-    return _bmp
-  if data.startswith(_TIFF):
-    return _tiff
+  for start, decoder in ((_PNG, _png), (_JPEG, _jpeg), (_BMP, _bmp), (_TIFF, _tiff)):
+    if data.startswith(start):
+      return decoder
   raise PhotoError(name, 'is not a PNG, JPEG, BMP or TIFF image')
 
 
@@ -147,9 +139,9 @@ def _check_png_chunks(data, name):
   position = len(_PNG)
   while position + 8 <= len(data):
     length = int.from_bytes(data[position:position + 4], 'big')
-    kind = data[position + 4:position + 8]
+    is_end = data[position + 4:position + 8] == b'IEND'
     position += length + 12
-    if kind == b'IEND' and position <= len(data):
+    if is_end and position <= len(data):
       return
   raise PhotoError(name, 'is truncated (the PNG has no end)')
 
@@ -172,13 +164,9 @@ def _by_pillow(data):
   with Image.open(io.BytesIO(data)) as image:
     image.load()
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    grey = image.mode in _GREY_MODES or (image.mode == 'P' and _palette_is_grey(image))
+    palette = np.array(image.getpalette('RGB') or ()).reshape(-1, 3)  # none but in mode P
+    grey = image.mode in _GREY_MODES or (image.mode == 'P' and (palette == palette[:, :1]).all())
     return _upright(np.asarray(image.convert('L' if grey else 'RGB')), orientation)
-
-
-def _palette_is_grey(image):
-  entries = np.array(image.getpalette('RGB')).reshape(-1, 3)
-  return bool((entries == entries[:, :1]).all())
 
 
 def _tiff(data, name):
@@ -190,8 +178,7 @@ def _tiff(data, name):
       raise PhotoError(name, 'holds a stack of images; save one image a file')
     _check_tiff_kind(page, name)
     _check_tiff_whole(tiff, page, data, name)
-    orientation = page.tags[274].value if 274 in page.tags else 1
-    return _upright(_tiff_values(page), orientation)
+    return _upright(_tiff_values(page), page.tags[274].value if 274 in page.tags else 1)
 
 
 def _check_tiff_whole(tiff, page, data, name):
@@ -243,10 +230,6 @@ def _without_alpha(array):
 
 def _upright(array, orientation):
   """Applies the EXIF orientation (1 to 8, EXIF 2.32 section 4.6.4)."""
-  if orientation in (5, 6, 7, 8):
-    array = np.swapaxes(array, 0, 1)
-  if orientation in (3, 4, 7, 8):
-    array = array[::-1]
-  if orientation in (2, 3, 6, 7):
-    array = array[:, ::-1]
-  return array
+  array = np.swapaxes(array, 0, 1) if orientation in (5, 6, 7, 8) else array
+  array = array[::-1] if orientation in (3, 4, 7, 8) else array
+  return array[:, ::-1] if orientation in (2, 3, 6, 7) else array

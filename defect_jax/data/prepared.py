@@ -73,14 +73,8 @@ class Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     features = tfds.features.FeaturesDict({
         'image': tfds.features.Tensor(
             shape=(side, side, channels), dtype=np.uint16, encoding=tfds.features.Encoding.BYTES),
-        'file': tfds.features.Text(),
-        'class': tfds.features.Text(),
-        'group': tfds.features.Text(),
-        'sha256': tfds.features.Text(),
-        'box': tfds.features.Tensor(shape=(4,), dtype=np.int64),
-        'seen': np.float32,
-        'reason': tfds.features.Text(),
-    })
+        **{name: tfds.features.Text() for name in ('file', 'class', 'group', 'sha256')},
+        'box': tfds.features.Tensor(shape=(4,), dtype=np.int64), 'seen': np.float32, 'reason': tfds.features.Text()})
     return tfds.core.DatasetInfo(builder=self, features=features, disable_shuffling=True)
 
   def _split_generators(self, dl_manager):
@@ -92,8 +86,7 @@ class Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
     with futures.ThreadPoolExecutor(_THREADS) as pool:
       for start in range(0, len(config.sources), _CHUNK):
         chunk = config.sources[start:start + _CHUNK]
-        examples = pool.map(_example, chunk, itertools.repeat(config.geometry))
-        yield from enumerate(examples, start)
+        yield from enumerate(pool.map(_example, chunk, itertools.repeat(config.geometry)), start)
 
 
 def photo_sha256(record: parts.Record) -> str:
@@ -114,7 +107,8 @@ def prepare(sources: Sequence[Source], geometry: regions.Geometry, cache: str | 
   black and have a reason. Raises UserError when the cache can't be written or a photo changes meanwhile.
   """
   root = cache_folder(cache)
-  key = _key(sources, geometry)
+  chosen = [(s.record.file, s.record.label, s.record.group, s.sha256, s.annotation) for s in sources]
+  key = _sha256(json.dumps([FORMAT, dataclasses.asdict(geometry), chosen]).encode())  # all that the images follow from
   try:
     with filelock.FileLock(root / Photos.name / key / 'lock'), _quiet():
       return _prepared(PhotoConfig(name=key, sources=tuple(sources), geometry=geometry), root)
@@ -145,17 +139,15 @@ def _prepared(config, root):
 def _opened(builder):
   """Reads every record once, which also has array_record check them."""
   source = builder.as_data_source(split=SPLIT)
-  entries = [_entry(example) for example in source]
+  entries = []
+  for example in source:
+    file, label, group, sha256 = (example[name].decode() for name in ('file', 'class', 'group', 'sha256'))
+    left, top, width, height = map(int, example['box'])
+    entries.append(Entry(file, label, group, sha256, (left, top, width, height), float(example['seen']),
+                         example['reason'].decode()))
   if len(entries) != len(builder.builder_config.sources):
     raise ValueError(f'{len(entries)} records')
   return source, entries
-
-
-def _entry(example):
-  file, label, group, sha256, reason = (
-      example[name].decode() for name in ('file', 'class', 'group', 'sha256', 'reason'))
-  left, top, width, height = map(int, example['box'])
-  return Entry(file, label, group, sha256, (left, top, width, height), float(example['seen']), reason)
 
 
 def _example(source, geometry):
@@ -187,12 +179,6 @@ def _read(source):
 def _check_unchanged(name, digest, before):
   if digest != before:
     raise UserError(f'{name}: changed while it was being read; start again once the folder is at rest')
-
-
-def _key(sources, geometry):
-  """SHA-256 over all that the prepared images follow from."""
-  chosen = [(s.record.file, s.record.label, s.record.group, s.sha256, s.annotation) for s in sources]
-  return _sha256(json.dumps([FORMAT, dataclasses.asdict(geometry), chosen]).encode())
 
 
 def _sha256(data):

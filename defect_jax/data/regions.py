@@ -20,15 +20,11 @@ Mask = Bool[np.ndarray, 'h w']
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-  """How a photo becomes a square image.
+  """How a photo becomes a square image of `size` pixels a side, with 1 (grey) or 3 (RGB) channels.
 
-  Attributes:
-    size: side of the image in pixels.
-    channels: 1 (grey) or 3 (RGB).
-    region: 'full', the whole photo; 'box', the same box of every photo; 'mask', a square around the defect mask.
-    context: side of that square over the longer side of the mask's bounding box, at least 1.
-    box: for region 'box'.
-    fit: what happens to what isn't square: 'crop' takes the central square, 'pad' adds reflected borders.
+  region: 'full', the whole photo; 'box', the same box of every photo; 'mask', a square around the defect mask, whose
+  side is `context` times the longer side of the mask's bounding box.
+  fit: what happens to what isn't square: 'crop' takes the central square, 'pad' adds reflected borders.
   """
   size: int
   channels: int
@@ -60,20 +56,18 @@ def place(photo: Photo, mask: Mask | None, geometry: Geometry, name: str) -> tup
   where it was padded. Only region 'mask' looks at the mask. `name` is what error messages call the photo. Raises
   PhotoError when the region can't be taken from this photo.
   """
-  inside = bounds(photo, geometry, name)
-  if geometry.region == 'mask':
-    box = _around(_mask_box(mask, name), inside, geometry)
-  else:
-    box = _squared(inside, geometry.fit)
+  inside, on_mask = bounds(photo, geometry, name), geometry.region == 'mask'
+  box = _around(_mask_box(mask, name), inside, geometry) if on_mask else _squared(inside, geometry.fit)
   image = photos.to_channels(_cut(photo, box, inside), geometry.channels)
   return photos.scale(image, geometry.size), box
 
 
 def bounds(photo: Photo, geometry: Geometry, name: str) -> Box:
   """What of a photo may be looked at: all of it, or the box. Raises PhotoError for a box that reaches beyond it."""
-  if geometry.region == 'box':
-    _check_box(geometry.box, photo.shape, name)
-  return _looked_at(photo.shape, geometry)
+  left, top, width, height = box = _looked_at(photo.shape, geometry)
+  if left < 0 or top < 0 or width < 1 or height < 1 or left + width > photo.shape[1] or top + height > photo.shape[0]:
+    raise photos.PhotoError(name, f'is {photo.shape[1]} x {photo.shape[0]} px, the box {tuple(box)} reaches beyond it')
+  return box
 
 
 def place_mask(mask: Mask, box: Box, geometry: Geometry) -> Bool[np.ndarray, 's s']:
@@ -108,12 +102,6 @@ def _mask_box(mask, name):
 def _looked_at(shape, geometry):
   """What of a photo of a shape `(H, W, ...)` may be looked at, (left, top, width, height)."""
   return geometry.box if geometry.region == 'box' else (0, 0, shape[1], shape[0])
-
-
-def _check_box(box, shape, name):
-  left, top, width, height = box
-  if left < 0 or top < 0 or width < 1 or height < 1 or left + width > shape[1] or top + height > shape[0]:
-    raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, the box {tuple(box)} reaches beyond it')
 
 
 def _around(defect, bounds, geometry):

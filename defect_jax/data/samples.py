@@ -76,11 +76,8 @@ def check_masks(records: Iterable[parts.Record]) -> None:
     if record.annotation:
       with contextlib.suppress(photos.PhotoError):  # a broken photo is skipped later
         shape = photos.decode(record.photo, record.file).shape[:2]
-        _check_mask(record, shape)
-
-
-def _check_mask(record, shape):
-  try:
-    record.annotation.read(shape)
-  except photos.PhotoError as error:
-    raise UserError(f'{record.file}: {error.told_of(record.file)}; put the right mask there or remove it') from error
+        try:
+          record.annotation.read(shape)
+        except photos.PhotoError as error:
+          reason = f'{error.told_of(record.file)}; put the right mask there or remove it'
+          raise UserError(f'{record.file}: {reason}') from error

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,10 @@ _FEW = 5  # workpieces of a class in a measured part, below which a note says so
 class Splits:
   """Photos of numbered classes; no group is in two of `train`, `validation` and `test`.
 
-  Attributes:
-    classes: names, good first. defects: names of the defects, which `classes` has as one where they are merged.
-    validation: photos of the pool that early stopping looks at; may be empty. Nor is there any `train` where a trained
-      classifier is tested.
-    skipped: photos left out. notes: further lines for the user.
-    part_of: {file: part} of all photos. apart: {SHA-256: file} of those of dev and final.
-    held_files, held_sha256: of all photos of the groups in `validation`.
+  classes: names, good first. defects: names of the defects, which `classes` has as one where they are merged.
+  validation: photos of the pool that early stopping looks at; may be empty, as `train` where nothing is trained.
+  skipped: photos left out. notes: further lines for the user. part_of: {file: part} of all photos. apart: {SHA-256:
+  file} of those of dev and final. held_files, held_sha256: of all photos of the groups in `validation`.
   """
   classes: list[str]
   defects: list[str]
@@ -75,12 +72,12 @@ def split(*, part: str, share: float, seed: int, test_only: bool, source: str, p
     return Splits(classes, names, none, none, test, skipped, tuple(dict.fromkeys(notes)))
   pool, repeats = without_repeats(_numbered(drawn, classes, 'pool'), 'pool')
   # Those of dev and of final, whichever is tested: a later run may test this classifier on the other.
-  apart = {sha256: file for photo_set in sets for sha256, file in photo_set.apart()}
+  apart = {sha256: file for photo_set in sets for sha256, file in photo_set.digests()}
   pool, copies = without_copies(pool, apart)
   _check_each(pool, classes, 'pool')
   held = hold_out(pool.labels, pool.groups, share, seed)
   validation = pool.only(held)
-  mates = [mate for photo_set in sets for mate in photo_set.mates(set(validation.groups))]
+  mates = [mate for photo_set in sets for mate in photo_set.digests(set(validation.groups))]
   # Of two sets with a file of one name the held-out one counts: better a refusal than a leak.
   part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part != 'pool')}
   return Splits(classes, names, pool.only(~held), validation, test, skipped,
@@ -130,9 +127,7 @@ def few_workpieces(test: InMemory, classes: Sequence[str]) -> Iterator[str]:
 
 def without_repeats(photos: InMemory, part: str) -> tuple[InMemory, list[str]]:
   """The photos but those that are there already, under another name or in another set, and a note on these."""
-  first = {}
-  for row, sha256 in enumerate(photos.sha256):
-    first.setdefault(sha256, row)
+  first = {sha256: row for row, sha256 in reversed([*enumerate(photos.sha256)])}
   repeats = [row for row, sha256 in enumerate(photos.sha256) if first[sha256] != row]
   notes = [f'{len(repeats)} photos of the part {part} are in it twice and count once; such as {photos.files[row]}, '
            f'which is {photos.files[first[photos.sha256[row]]]}' for row in repeats[:1]]
@@ -174,24 +169,19 @@ class _Set:
       self._sha256 |= zip(photos.files, photos.sha256, strict=True)
       yield self, photos
 
-  def apart(self):
-    """Pairs (SHA-256, file) of all photos outside the pool."""
-    return self._digests(record for record in self.records if record.part != 'pool')
+  def digests(self, groups: Container[str] | None = None) -> Iterator[tuple[str, str]]:
+    """Pairs (SHA-256, file) of all photos outside the pool, or of the pool's of some `groups`, drawn or not.
 
-  def mates(self, groups):
-    """Pairs (SHA-256, file) of the pool's photos of some groups, see `group`, whether they were drawn or not."""
-    return self._digests(record for record in self.records
-                         if record.part == 'pool' and self.group(record.group) in groups)
-
-  def _digests(self, records):
-    """Pairs (SHA-256, file); a photo that cannot be read can be no copy of one that is trained on."""
-    for record in records:
-      with contextlib.suppress(PhotoError):
-        yield self._sha256.get(record.file) or prepared.photo_sha256(record), record.file
+    A photo that cannot be read can be no copy of one that is trained on.
+    """
+    for record in self.records:
+      pool = record.part == 'pool'
+      if (pool and self.group(record.group) in groups) if groups is not None else not pool:
+        with contextlib.suppress(PhotoError):
+          yield self._sha256.get(record.file) or prepared.photo_sha256(record), record.file
 
   def group(self, name):
-    """The name of a group among those of all sets."""
-    # Groups of two sets that share a name are two groups, wherever the sets lie: what is held out follows from these.
+    """The name of a group among those of all sets; groups of two sets are two, wherever the sets lie."""
     return f'{self._name}: {name}'
 
 
@@ -216,7 +206,6 @@ def _numbered(opened, classes, part):
 
 
 def _check_each(photos, classes, part):
-  missing = [name for label, name in enumerate(classes) if not np.any(photos.labels == label)]
-  if missing:
+  if missing := [name for label, name in enumerate(classes) if not np.any(photos.labels == label)]:
     raise UserError(f'data: the part {part} has no photos of {", ".join(missing)}; leave the class out of data.defects '
                     'or add photos')

@@ -1,5 +1,6 @@
 """Photos of any size as square tiles, and maps of tiles blended to one map of the photo."""
 
+import collections
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,13 +14,10 @@ from defect_jax.data import photos, regions
 
 @dataclasses.dataclass(frozen=True)
 class Tiling:
-  """How a photo is cut into tiles.
+  """How a photo is cut into tiles of the size of `geometry`, whose region is 'full' or 'box'.
 
-  Attributes:
-    geometry: its size is that of a tile, its region 'full' or 'box'.
-    tiled: False: one tile, the whole region fitted to it. True: tiles side by side.
-    reduce: of tiled: how many times smaller the photo is made first, by means of squares of so many pixels.
-    overlap: of tiled: share of a tile's side that it has in common with the next one, at least.
+  tiled: False: one tile, the whole region fitted to it. True: tiles side by side, each with at least the share
+  `overlap` of its side in common with the next one; the photo is first made `reduce` times smaller by means of squares.
   """
   geometry: regions.Geometry
   tiled: bool = False
@@ -28,10 +26,9 @@ class Tiling:
 
   def place(self, photo: photos.Photo, mask: regions.Mask | None, name: str,
             ) -> tuple[Float[np.ndarray, 'h w c'], Bool[np.ndarray, 'h w'] | None]:
-    """The image that is cut into tiles.
+    """The image, in [0, 1], that is cut into tiles, and its mask, from which no small defect vanishes.
 
-    Returns the image, in [0, 1], and the mask. A pixel of it is set where any pixel of the photo's mask that it covers
-    is, so that no small defect vanishes. `name` is for messages. Raises PhotoError as regions.place.
+    `name` is for messages. Raises PhotoError as regions.place.
     """
     if not self.tiled:
       image, box = regions.place(photo, mask, self.geometry, name)
@@ -67,7 +64,8 @@ class Blend:
     """Takes the side of a tile and the height and width of the photo's maps."""
     rising = np.minimum(np.arange(1, size + 1), np.arange(size, 0, -1)).astype(np.float32)
     self._weight, self._shape = rising[:, None] * rising, shape
-    self._total, self._sums = np.zeros(shape, np.float32), {}
+    self._total = np.zeros(shape, np.float32)
+    self._sums = collections.defaultdict(lambda: np.zeros(shape, np.float32))
 
   def add(self, start: tuple[int, int], maps: Mapping[str, Float[np.ndarray, 's s']]) -> None:
     """Adds the maps of the tile whose upper left corner is `start`."""
@@ -75,8 +73,6 @@ class Blend:
     inside = tuple(slice(0, within.stop - within.start) for within in part)
     self._total[part] += self._weight[inside]
     for name, values in maps.items():
-      if name not in self._sums:
-        self._sums[name] = np.zeros(self._shape, np.float32)
       self._sums[name][part] += (self._weight * values)[inside]
 
   def maps(self) -> dict[str, Float[np.ndarray, 'h w']]:

@@ -8,14 +8,10 @@ _INTERVAL = 2.0  # seconds between lines
 
 
 class ProgressBar:
-  """Keeps status.json up to date and prints a line now and then, with the rate and the time left.
-
-  Attributes:
-    done: how many there are of what is counted, those of earlier sessions included.
-  """
+  """Keeps status.json up to date and prints a line now and then, with the rate and the time left."""
 
   def __init__(self, workdir: Workdir, noun: str, done: int = 0):
-    """`noun`: what is counted, in the singular."""
+    """`noun`: what is counted, in the singular. `done`: how many there are, those of earlier sessions included."""
     self.done, self._workdir, self._noun = done, workdir, noun
     self._began, self._spent, self._next = time.monotonic(), workdir.seconds_spent(), 0.
     self._first: tuple[int, float] | None = None  # the first call's count and time: what came before is another rate's

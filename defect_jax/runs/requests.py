@@ -18,10 +18,7 @@ class Requests:
     self._warned_of: bytes | None = None
 
   def read(self, last: int, losses: Container[str]) -> dict[str, Any] | None:
-    """The newest request if its id is above `last`, the id applied last, else None. A malformed file is ignored.
-
-    Returns {'id': int, 'pause': bool, 'stop': bool, 'targets': {some of `losses`: target}}.
-    """
+    """The newest {'id', 'pause', 'stop', 'targets': {some of `losses`: target}}; None if its id is not above `last`."""
     text = b''
     try:
       text = self._path.read_bytes()

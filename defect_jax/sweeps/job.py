@@ -14,11 +14,9 @@ Summary = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What `python -m defect_jax.main` is to run, and the jobs that have to be finished before.
+  """What `python -m defect_jax.main` is to run; a study has one job per workdir.
 
-  Attributes:
-    config: such as 'configs/anomaly.py:tiny'. workdir: folder of the run; a study has one job per workdir.
-    settings: {key below config: value}. needs: jobs whose runs this one reads.
+  config: such as 'configs/anomaly.py:tiny'. settings: {key below config: value}. needs: jobs whose runs this one reads.
   """
   config: str
   workdir: Path
@@ -30,10 +28,7 @@ class Job:
     return [f'--config={self.config}', *(f'--config.{key}={_text(value)}' for key, value in self.settings.items())]
 
   def finished(self) -> Summary | None:
-    """The run's summary, or None where there is something to do. Starts nothing and imports no task.
-
-    Raises UserError if the workdir holds a run of other settings.
-    """
+    """The run's summary, or None where there is something to do; UserError if the run has other settings."""
     workdir = Workdir(self.workdir)
     if workdir.read_summary() is None:
       return None

@@ -32,14 +32,9 @@ def process(job: Job) -> None:
 def run(jobs: Iterable[Job], at_once: int = 1, start: Callable[[Job], None] = process) -> Summaries:
   """Summaries of jobs and of those they need; runs what is not finished, a job after those that it needs.
 
-  Small networks on small images leave a second CPU half idle, so two jobs side by side are done sooner than one after
-  the other.
-
-  Args:
-    at_once: how many run side by side, each bound to its share of the CPUs. start: runs a job.
-
-  Raises what `start` raises; jobs that are running are waited for, no more are begun. UserError where there are too
-  few CPUs.
+  at_once: how many run side by side, each bound to its share of the CPUs: small networks on small images leave a second
+  CPU half idle. Raises what `start` raises; jobs that are running are waited for, no more are begun. UserError where
+  there are too few CPUs.
   """
   waiting, summaries = list(_in_order(jobs).values()), {}
   if at_once == 1:

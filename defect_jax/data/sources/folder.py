@@ -15,12 +15,9 @@ _LAYOUTS = 'train/good, test/<class> (MVTec AD) or ok/, ng/'
 
 
 def list(path: str | os.PathLike | None, key: str = 'data.path', plain: bool = False) -> builtins.list[parts.Record]:
-  """Lists the photos of a folder, sorted by file; opens none of them.
+  """Lists the photos of a folder that the config's `key` names, sorted by file; opens none of them.
 
-  Args:
-    key: of the config that named the folder, for errors.
-    plain: whether a folder without these layouts may hold photos, all of class `good`.
-
+  plain: whether a folder without these layouts may hold photos, all of class `good`.
   Classes: `good` for train/good, test/good and ok/; else the folder's name below train/, test/ or ng/, and `ng` for
   photos directly in ng/. Masks: ground_truth/<class>/<stem>_mask.png. Groups: index.csv (columns path, group; in the
   folder or the one above it), else each photo is its own group.
@@ -28,12 +25,13 @@ def list(path: str | os.PathLike | None, key: str = 'data.path', plain: bool = F
   if not path:
     raise UserError(f'{key}: is not set; name the folder of your photos')
   root = pathlib.Path(path)
-  if root.is_file():
-    raise UserError(f'{key}: {root} is a file; name a folder with {_LAYOUTS}')
   if not root.is_dir():
-    raise UserError(f'{key}: {root} does not exist; name a folder with {_LAYOUTS}')
+    reason = 'is a file' if root.is_file() else 'does not exist'
+    raise UserError(f'{key}: {root} {reason}; name a folder with {_LAYOUTS}')
   folders = _class_folders(root, key, plain)
-  labelled = [(photo, label, folder) for label, folder in folders for photo in _photos_below(folder, root)]
+  # What lies below ng/ is of classes of its own.
+  labelled = [(photo, label, folder) for label, folder in folders for photo in (
+      filter(_is_photo, folder.glob('*')) if folder == root / 'ng' else photos_below(folder))]
   if not labelled:
     raise UserError(f'{key}: {root} holds no photos (PNG, JPEG, BMP, TIFF) in {_LAYOUTS}')
   groups = _groups(root, [photo for photo, _, _ in labelled])
@@ -66,11 +64,6 @@ def _class_folders(root, key, plain):
 
 def _subfolders(folder):
   return sorted(child for child in folder.glob('*/') if not child.name.startswith('.'))
-
-
-def _photos_below(folder, root):
-  """Photos of a class folder; what lies below ng/ is of classes of its own."""
-  return [path for path in folder.glob('*') if _is_photo(path)] if folder == root / 'ng' else photos_below(folder)
 
 
 def photos_below(folder: pathlib.Path) -> builtins.list[pathlib.Path]:

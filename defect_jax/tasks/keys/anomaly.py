@@ -14,15 +14,14 @@ _TRAINING = ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'target
 def table() -> Table:
   network, data = vae.table(), with_defaults(vae.data(), few_shot=0)
   return common.head('anomaly', 64, 'Tiles scored at once.', 4096) | {
-      'mode': Key('evaluate', Choice('evaluate', 'predict'),
-                  text='evaluate: on photos of known classes. predict: on a folder of any photos.'),
+      'mode': common.MODE,
       'vae': Key(None, Optional(Text()), path=True,
                  text='Workdir of a VAE or of an anomaly run; none: a VAE is trained in the folder vae/ of the run.'),
       'detector': Key(detectors.DEFAULT[0], Choice(*DETECTORS), added=True,
                       text='What photos are judged by; a score.map of another one chooses that.'),
       'detectors': Key(detectors.COMPARED, Names(*DETECTORS, least=0), added=True,
                        text='Measured beside it. A VAE is trained only if it is among them.'),
-      'photos': Key(None, Optional(Text()), text='Of predict: the folder.', path=True),
+      'photos': common.PHOTOS,
       'data': data | {
           'part': Key('pool', Choice('pool'), text='Its good photos are trained on.'),
           'defects': Key((), Names(least=0), text='Classes that are to be found; none named: all but good.'),
@@ -51,8 +50,7 @@ def table() -> Table:
       'measure': {'part': Key('dev', Choice('synthetic', 'dev', 'final'), text='Photos that are tested. synthetic: '
                               'defects pasted on good photos of dev. final: to be opened once.')},
       'heatmaps': Key(True, Boolean(), text='Whether predict writes one for each photo.'),
-      'train': {key: network[key] for key in _TRAINING},
-  }
+      'train': {key: network[key] for key in _TRAINING}}
 
 
 def check(config: ConfigDict) -> None:

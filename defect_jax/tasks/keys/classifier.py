@@ -9,11 +9,10 @@ from defect_jax.tasks.keys import common
 
 def table() -> Table:
   return common.head('classifier', 32, 'Photos per step.') | {
-      'dtype': common.dtype(),
-      'mode': Key('evaluate', Choice('evaluate', 'predict'),
-                  text='evaluate: on photos of known classes. predict: on a folder of any photos.'),
+      'dtype': common.DTYPE,
+      'mode': common.MODE,
       'classifier': Key(None, Optional(Text()), text='Workdir of a classifier; none: one is trained.', path=True),
-      'photos': Key(None, Optional(Text()), text='Of predict: the folder.', path=True),
+      'photos': common.PHOTOS,
       'data': common.source() | {
           'more': Key((), Names(least=0), text='Further folders of real photos; elpv is one too.', path=True),
           'defects': Key(('defective',), Names(least=0), text='Classes to tell from good; none named: all there are.'),
@@ -21,7 +20,7 @@ def table() -> Table:
           'few_shot': Key(25, Integer(0), 'photos',
                           'Defective ones of the pool to train on, of each set, drawn by the seed; 0: all.'),
           'good': Key(0, Integer(0), 'photos', 'Good ones likewise.'),
-          **common.images(),
+          **common.IMAGES,
           'region': Key('full', Choice('full', 'box'), text='box: data.box of every photo.'),
           'resident_mb': Key(2048.0, Number(0), 'MB', 'Larger sets are refused.'),
           'augment': common.augment(True, 4, 0.1) | {
@@ -56,8 +55,7 @@ def table() -> Table:
       'heatmaps': Key(True, Boolean(),
                       text='Whether predict writes one for each photo: where the probability would change.'),
       'measure': {'part': Key('dev', Choice('dev', 'final'), text='Photos that are tested. final: to be opened once.')},
-      'steps': common.steps(600, 10, 25, 100),
-  }
+      'steps': common.steps(600, 10, 25, 100)}
 
 
 def check(config: ConfigDict) -> None:

@@ -17,22 +17,26 @@ _HELP = {
     'photos': 'name the folder of the photos that are to be predicted',
 }
 FRACTION = Number(above=0, below=1)
+DTYPE = Key('float32', Choice('float32', 'bfloat16'), text='Of the arithmetic; bfloat16 on accelerators.')
+IMAGES: Table = {  # how a photo becomes the image that a network sees
+    'size': Key(64, Integer(32, 256), 'px', 'Side of the images.'),
+    'channels': Key(1, Choice(1, 3), text='Grey or colour.'),
+    'context': Key(2.0, Number(1, 100), text="Of region=mask: the square's side over the mask's longer side."),
+    'box': Key(None, Optional(Tuple(Integer(0), 4)), 'px', 'Of region=box: left, top, width, height.'),
+    'fit': Key('crop', Choice('crop', 'pad'), text='What happens to photos that are not square.')}
+PHOTOS = Key(None, Optional(Text()), text='Of predict: the folder.', path=True)
+MODE = Key('evaluate', Choice('evaluate', 'predict'),
+           text='evaluate: on photos of known classes. predict: on a folder of any photos.')
 
 
 def head(task: str, batch: int, meaning: str, most: int = 65536, least: int = 1) -> Table:
   """task, seed, batch and plugins; `meaning`: of batch."""
+  plugins = 'Modules or .py files that register losses, detectors or data sources.'
   return {
       'task': Key(task, Choice(task), text='What is done.'),
       'seed': Key(0, Integer(0, 2**31 - 1), text='Whatever is drawn at random follows from it.'),
       'batch': Key(batch, Integer(least, most), text=meaning),
-      'plugins': Key((), Names(least=0), text='Modules or .py files that register losses, detectors or data sources.',
-                     added=True),
-  }
-
-
-def dtype() -> Key:
-  """The precision of a network's arithmetic."""
-  return Key('float32', Choice('float32', 'bfloat16'), text='Of the arithmetic; bfloat16 on accelerators.')
+      'plugins': Key((), Names(least=0), text=plugins, added=True)}
 
 
 def steps(total: int, log: int, evaluate: int, checkpoint: int) -> Table:
@@ -41,8 +45,7 @@ def steps(total: int, log: int, evaluate: int, checkpoint: int) -> Table:
       'total': Key(total, Integer(1), 'steps', 'Length of the training.'),
       'log': Key(log, Integer(1), 'steps', 'Between two lines of metrics.jsonl; requests are read then.'),
       'eval': Key(evaluate, Integer(1), 'steps', 'Between two evaluations.'),
-      'checkpoint': Key(checkpoint, Integer(1), 'steps', 'Between two checkpoints.'),
-  }
+      'checkpoint': Key(checkpoint, Integer(1), 'steps', 'Between two checkpoints.')}
 
 
 def source() -> Table:
@@ -51,19 +54,7 @@ def source() -> Table:
       'source': Key('elpv', Choice(*SOURCES), text='elpv: solar cells. folder: MVTec AD layout, or ok/ and ng/.'),
       'path': Key(None, Optional(Text()), text='The folder, for the source folder.', path=True),
       'cell_type': Key('mono', Choice('mono', 'poly', 'all'), text='Of elpv: the type of the solar cells.'),
-      'max_broken': Key(0.01, Number(0, 1), text='Share of photos that may be unreadable; those are reported.'),
-  }
-
-
-def images() -> Table:
-  """How a photo becomes the image that a network sees."""
-  return {
-      'size': Key(64, Integer(32, 256), 'px', 'Side of the images.'),
-      'channels': Key(1, Choice(1, 3), text='Grey or colour.'),
-      'context': Key(2.0, Number(1, 100), text="Of region=mask: the square's side over the mask's longer side."),
-      'box': Key(None, Optional(Tuple(Integer(0), 4)), 'px', 'Of region=box: left, top, width, height.'),
-      'fit': Key('crop', Choice('crop', 'pad'), text='What happens to photos that are not square.'),
-  }
+      'max_broken': Key(0.01, Number(0, 1), text='Share of photos that may be unreadable; those are reported.')}
 
 
 def augment(flip: bool, shift: int, brightness: float) -> Table:
@@ -72,8 +63,7 @@ def augment(flip: bool, shift: int, brightness: float) -> Table:
       'flip_horizontal': Key(flip, Boolean(), text='Half of the photos are mirrored left to right.'),
       'flip_vertical': Key(flip, Boolean(), text='Half of the photos are mirrored top to bottom.'),
       'shift': Key(shift, Integer(0, 31), 'px', 'Largest shift, along either side.'),
-      'brightness': Key(brightness, Number(0, 1), text='Largest change of the intensities, which are 0 to 1.'),
-  }
+      'brightness': Key(brightness, Number(0, 1), text='Largest change of the intensities, which are 0 to 1.')}
 
 
 def check_named(config: ConfigDict, *keys: str) -> None:

@@ -22,8 +22,7 @@ def table() -> Table:
           'part': Key('dev', Choice('dev', 'final'), text='Real photos that the images are compared with.'),
           'kid_elpv': Key(('defective', 'maybe_defective', 'maybe_good'), Names(),
                           text='Of elpv: classes of the real photos for KID, which takes 100 of them; no part has '
-                          'as many cells of one type that are surely defective.')},
-  }
+                          'as many cells of one type that are surely defective.')}}
 
 
 def check(config: ConfigDict) -> None:

@@ -10,7 +10,7 @@ from defect_jax.tasks.keys import common
 
 def table() -> Table:
   return common.head('inpaint', 4, 'Images made at once.', 4096) | {
-      'dtype': common.dtype(),
+      'dtype': common.DTYPE,
       'weights': Key('default', Optional(Text()), text='default, which knows pitting on ball screws; a run of '
                      "inpaint_train; a folder; the hub's name of a pipeline; random."),
       'lora': Key(None, Optional(Text()), text='A file or folder of LoRA weights that are merged into them.'),
@@ -62,8 +62,7 @@ def table() -> Table:
       'share': {
           'process': Key(0, Integer(0), text='Number of this process, from 0 on.', path=True),
           'processes': Key(1, Integer(1), text='Processes that make one set, each with its own --workdir.', path=True)},
-      'set': Key(None, Optional(Text()), text='Folder of the set that several processes make.', path=True),
-  }
+      'set': Key(None, Optional(Text()), text='Folder of the set that several processes make.', path=True)}
 
 
 def check(config: ConfigDict) -> None:

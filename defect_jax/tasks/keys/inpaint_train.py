@@ -14,7 +14,7 @@ _RANGES = 4  # of timesteps, see diffusion.finetune.RANGES
 
 def table() -> Table:
   return common.head('inpaint_train', 16, 'Areas per step.', least=_RANGES) | {
-      'dtype': common.dtype(),
+      'dtype': common.DTYPE,
       'weights': Key(None, Optional(Text()),
                      text='A pipeline to go on from, as for the task inpaint; none: from scratch.'),
       'tune': {
@@ -84,8 +84,7 @@ def table() -> Table:
           'batch': Key(20, Integer(1, 4096), text='Images made at once.'),
           'margin': Key(1.25, Number(1, 10), text='Side of the square around a mask that is compared, over its own.'),
           'size': Key(64, Integer(32, 512), 'px', 'Each square is scaled to this.')},
-      'save': {'dtype': Key('float32', Choice('float32', 'bfloat16'), text='Of the saved weights.')},
-  }
+      'save': {'dtype': Key('float32', Choice('float32', 'bfloat16'), text='Of the saved weights.')}}
 
 
 def check(config: ConfigDict) -> None:

@@ -12,8 +12,7 @@ def table() -> Table:
       'run': Key(None, Optional(Text()), text='Workdir of a trained VAE, detector or classifier.', path=True),
       'photos': Key(None, Optional(Text()), text='The folder.', path=True),
       'threshold': {'value': Key(None, Optional(Number()), text="A threshold of your own; none: the run's.")},
-      'heatmaps': Key(True, Boolean(), text='Whether one is written for each photo.'),
-  }
+      'heatmaps': Key(True, Boolean(), text='Whether one is written for each photo.')}
 
 
 def check(config: ConfigDict) -> None:

@@ -22,7 +22,7 @@ def table() -> Table:
   names = list(filter(_has_target, LOSSES))
   new = {name: name not in LOSSES.built_in for name in names}
   return common.head('vae', 25, 'Photos per step; a batch larger than the set is padded.') | {
-      'dtype': common.dtype(),
+      'dtype': common.DTYPE,
       'average': Key(0.0, Number(0, below=1), text='Decay per step of the running mean of the parameters, which '
                      "is what comes out; 0: the last step's parameters."),
       'data': data(),
@@ -59,8 +59,7 @@ def table() -> Table:
       'targets': _TARGETS | {
           name: Key(None, Optional(Number(above=0)), text='Target of this loss, if a stream has it.', added=new[name])
           for name in names if name not in _TARGETS},
-      'steps': common.steps(2000, 10, 100, 500),
-  }
+      'steps': common.steps(2000, 10, 100, 500)}
 
 
 def data() -> Table:
@@ -69,15 +68,14 @@ def data() -> Table:
       'part': Key('pool', Choice('pool', 'dev', 'final'), text='Of the photos, by group.'),
       'defects': Key(('defective',), Names(), text='Classes to learn; good is one.'),
       'few_shot': Key(25, Integer(0), 'photos', 'Drawn by the seed; 0: all photos of the part.'),
-      **common.images(),
+      **common.IMAGES,
       'region': Key('full', Choice('full', 'box', 'mask'), text='mask: a square around each defect mask.'),
       'resident_mb': Key(2048.0, Number(0), 'MB', 'Larger sets are streamed instead of kept on the device.'),
       'augment': common.augment(False, 0, 0.0),
       'blotch': {
           'strength': Key(0.0, Number(0, 1), text='Above 0: noise on what the encoder sees, with the clean photos as '
                                                   "the decoder's target, for anomaly detection."),
-          'grain': Key(8, Integer(1, 128), 'px', 'Size of the spots of that noise.')},
-  }
+          'grain': Key(8, Integer(1, 128), 'px', 'Size of the spots of that noise.')}}
 
 
 def _has_target(loss: str) -> bool:
