@@ -61,7 +61,7 @@ class Crop:
 
 def records(*, source: str, part: str, classes: Sequence[str], few_shot: int, seed: int,
             path: str | os.PathLike | None = None, **others: Any) -> tuple[dict[str, list[parts.Record]], list[str]]:
-  """The records of a part to use, by class, and notes; opens no photo. The values of a config's `data` group.
+  """The records, by class, and notes that the values of a config's `data` group describe; opens no photo.
 
   `few_shot`: so many of each defect class, drawn by `seed`; 0 takes all, and good photos are all taken anyway.
   Raises UserError for a class that is not there or has a single photo, which leaves nothing to vary.

@@ -91,8 +91,8 @@ class Prepared(Dataset):
   def images(self, dtype: type = np.float32) -> Shaped[np.ndarray, 'n s s c']:
     """All images: float32 in [0, 1], or uint16."""
     images = np.empty(self.shape, dtype)
-    for row in range(len(self)):
-      images[row] = self[row] if dtype == np.uint16 else as_float(self[row])
+    for row, image in enumerate(self.arrays()):
+      images[row] = image if dtype == np.uint16 else as_float(image)
     return images
 
   def arrays(self) -> Iterator[np.ndarray]:
@@ -200,13 +200,9 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
          **others: Any) -> Prepared:
   """Opens the photos that the values of a config's `data` group describe, sorted by file; decodes no others.
 
-  Args:
-    source: a name in SOURCES. path: the folder; elpv has its own. part: 'pool', 'dev' or 'final'.
-    defects: names of the classes to take; None takes all. few_shot: how many photos to draw by `seed`; None or 0: all.
-    max_broken: share of the chosen photos that may be unusable; they are skipped. records: what the source lists.
-    cache: see prepared.cache_folder. others: the geometry's values, what the source itself takes, and any others.
-
-  Raises UserError with one line for whatever the user can mend.
+  defects: classes to take; None: all. few_shot: how many photos to draw by `seed`; None or 0: all. max_broken: share of
+  the chosen photos that may be unusable; they are skipped. records: what the source lists. cache: see
+  prepared.cache_folder. others: the geometry's values, what the source itself takes, and any others.
   """
   if part not in parts.PARTS:
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')

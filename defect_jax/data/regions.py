@@ -50,11 +50,10 @@ class Geometry:
 
 
 def place(photo: Photo, mask: Mask | None, geometry: Geometry, name: str) -> tuple[Float[np.ndarray, 's s c'], Box]:
-  """Cuts a decoded photo's region and scales it.
+  """The scaled image, in [0, 1], of a decoded photo's region, and the square it shows, beyond the photo where padded.
 
-  Returns the image, in [0, 1], and the square it shows, in pixels of the photo; the square reaches beyond the photo
-  where it was padded. Only region 'mask' looks at the mask. `name` is what error messages call the photo. Raises
-  PhotoError when the region can't be taken from this photo.
+  Only region 'mask' looks at the mask. `name` is what error messages call the photo. Raises PhotoError when the region
+  can't be taken from this photo.
   """
   inside, on_mask = bounds(photo, geometry, name), geometry.region == 'mask'
   box = _around(_mask_box(mask, name), inside, geometry) if on_mask else _squared(inside, geometry.fit)
@@ -71,10 +70,7 @@ def bounds(photo: Photo, geometry: Geometry, name: str) -> Box:
 
 
 def place_mask(mask: Mask, box: Box, geometry: Geometry) -> Bool[np.ndarray, 's s']:
-  """Cuts and scales a photo's mask as `place` did the photo, of which it returned the `box`.
-
-  A pixel is set where any defect pixel lies in the area it covers.
-  """
+  """Cuts and scales a photo's mask as `place` did the photo; set where any defect pixel lies in the area covered."""
   return photos.scale_mask(_cut(mask, box, _looked_at(mask.shape, geometry)), geometry.size)
 
 

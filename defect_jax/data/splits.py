@@ -45,14 +45,11 @@ class Splits:
 def split(*, part: str, share: float, seed: int, test_only: bool, source: str, path: str | os.PathLike | None,
           more: Sequence[str] = (), defects: Sequence[str] = (), merge: bool = False, good: int = 0, few_shot: int = 0,
           resident_mb: float = math.inf, **data: Any) -> Splits:
-  """Splits the photos that the values of a config's `data` group describe.
+  """Splits the photos that the values of a config's `data` group describe, of which `part` ('dev', 'final') is tested.
 
-  Args:
-    part: 'dev' or 'final', which is tested. share: of the pool, for validation. test_only: whether to open no others.
-    more: further sets beside `source` and `path`: folders, or 'elpv'. good, few_shot: how many good photos and how many
-      defective ones are drawn from the pool of each set by `seed`; 0: all. data: see dataset.load.
-
-  Raises UserError for what cannot be trained on or tested, before any photo is decoded where that is possible.
+  share: of the pool, for validation. test_only: whether to open no others. more: further sets beside `source` and
+  `path`: folders, or 'elpv'. good, few_shot: how many good photos and how many defective ones are drawn from the pool
+  of each set by `seed`; 0: all. data: see dataset.load. Raises UserError for what cannot be trained on or tested.
   """
   paths = (source, path), *(('elpv', None) if name == 'elpv' else ('folder', name) for name in more)
   sets = [_Set(number, *where, seed, data) for number, where in enumerate(paths)]
