@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from ml_collections import ConfigDict
 from defect_jax import __version__
 from defect_jax.config import LOGGING, changes, config_hash, from_json, resumable, table_of, to_json
 from defect_jax.errors import UserError
-from defect_jax.registry import LOSSES
 from defect_jax.runs import artefacts, metrics
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import TEMPORARY, DiskFull, disk_full_named, plain, write_atomic
@@ -46,7 +45,7 @@ class Workdir:
     """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
     self.root = Path(root)
     self._status: Status | None = None
-    self._lock, self._requests = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS))
+    self._lock, self.read_request = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS)).read
     self._config, self._fixed = ConfigDict(), tuple[str, ...]()
     self._outer, self._stopping = outer, False
 
@@ -114,10 +113,6 @@ class Workdir:
   def seconds_spent(self) -> float:
     """Time spent on the run until the newest row of metrics.jsonl, by all sessions together."""
     return max((row['seconds'] for row in self.read_metrics() if 'seconds' in row), default=0.0)
-
-  def read_request(self, last: int = 0, losses: Container[str] = LOSSES) -> dict[str, Any] | None:
-    """See Requests.read; `losses`: those that the run has targets for."""
-    return self._requests.read(last, losses)
 
   def check(self, config: ConfigDict, fixed: Iterable[str] = ()) -> None:
     """Refuses what cannot be started here, and remembers the config for `open`. Writes nothing.

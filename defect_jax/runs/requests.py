@@ -7,6 +7,8 @@ from typing import Any
 
 from absl import logging
 
+from defect_jax.registry import LOSSES
+
 _KEYS = {'id', 'pause', 'stop', 'targets'}
 
 
@@ -17,7 +19,7 @@ class Requests:
     self._path = path
     self._warned_of: bytes | None = None
 
-  def read(self, last: int, losses: Container[str]) -> dict[str, Any] | None:
+  def read(self, last: int = 0, losses: Container[str] = LOSSES) -> dict[str, Any] | None:
     """The newest {'id', 'pause', 'stop', 'targets': {some of `losses`: target}}; None if its id is not above `last`."""
     text = b''
     try:

@@ -99,7 +99,6 @@ def check(config: ConfigDict) -> None:
     raise UserError(f'optimizer.warmup = {config.optimizer.warmup}: must be below the {config.steps.total} steps')
 
 
-def fixed_steps(config: ConfigDict) -> tuple[str, ...]:
+def fixed_steps(_: ConfigDict) -> tuple[str, ...]:
   """The learning rate falls until the last step."""
-  del config
   return ('steps.total',)
