@@ -24,9 +24,8 @@ class Loss:
   """A loss by what it is computed from.
 
   Attributes:
-    needs: names of outputs: of the model (of a VAE `posterior` and `recon`), of the batch (`image`), or `beta`.
-    value: `[b]` of these outputs.
-    weight: `[b]` where the value concerns some examples more than others; None: all alike.
+    needs: names of outputs of the model (of a VAE `posterior` and `recon`), of the batch (`image`), or `beta`.
+    weight: where the value concerns some examples more than others; None: all alike.
     is_sum: whether it is a weighted sum of losses that are reported themselves: it has no target of its own.
   """
   needs: tuple[str, ...]
@@ -52,8 +51,7 @@ def mse(recon: Float[Array, 'b h w c'], image: Float[Array, 'b h w c']) -> Float
   return jnp.mean(jnp.square(recon - image), axis=(1, 2, 3))
 
 
-def elbo(kld: Float[Array, 'b'], mse: Float[Array, 'b'], beta: float | Float[Array, ''], pixels: int
-         ) -> Float[Array, 'b']:
+def elbo(kld: Float[Array, 'b'], mse: Float[Array, 'b'], beta: float | Array, pixels: int) -> Float[Array, 'b']:
   """Negative evidence lower bound of a Gaussian decoder of variance 1, up to a constant, in nats.
 
   Half the summed squared error plus beta times the KLD (Higgins et al. 2017). pixels: values per image, H * W * C.
@@ -73,12 +71,8 @@ def _same(a: Array, b: Array) -> None:
     raise ValueError(f'shapes differ: {a.shape} and {b.shape}')
 
 
-def _elbo(outputs: Outputs) -> Float[Array, 'b']:
-  image = outputs['image']
-  return elbo(KLD.value(outputs), MSE.value(outputs), outputs['beta'], image[0].size)
-
-
 KLD = Loss(('posterior',), lambda outputs: kld(*outputs['posterior']))
 MSE = Loss(('recon', 'image'), lambda outputs: mse(outputs['recon'], outputs['image']))
-ELBO = Loss(('posterior', 'recon', 'image', 'beta'), _elbo, is_sum=True)
+ELBO = Loss(('posterior', 'recon', 'image', 'beta'), lambda outputs: elbo(
+    KLD.value(outputs), MSE.value(outputs), outputs['beta'], outputs['image'][0].size), is_sum=True)
 CROSS_ENTROPY = Loss(('logits', 'label'), lambda outputs: cross_entropy(outputs['logits'], outputs['label']))

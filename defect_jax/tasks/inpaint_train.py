@@ -1,6 +1,7 @@
 """Trains an inpainting pipeline on real photos: autoencoder, then latent diffusion; saved as diffusers saves one."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -102,14 +103,14 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   finetuner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                              'weights': (given and given.model.digest) or None, 'summary': summary})
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', workdir.config_text, summary, metrics,
-               trained.history.values, places, made)
+               trained.history, places, made)
   return summary
 
 
 def digest(train: dataset.InMemory, dev: dataset.InMemory | None, weights: str) -> str:
   """Of all that a training and its held-out loss come from; weights: digest of the given ones, or ''."""
-  areas = [np.frombuffer(bytes.fromhex(each.digest()), np.uint8) for each in (train, dev) if each is not None]
-  return fit.digest(*areas, np.frombuffer(weights.encode(), np.uint8))
+  areas = [bytes.fromhex(each.digest()) for each in (train, dev) if each is not None]
+  return hashlib.sha256(b''.join([*areas, weights.encode()])).hexdigest()
 
 
 def _check_accumulate(batch, accumulate):

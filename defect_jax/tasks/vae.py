@@ -70,7 +70,7 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
 
   trained = fit.fit(workdir, loop.Schedule(**config.steps), trainer, begin, photos, digest, config.batch, for_order,
                     [callbacks.Evaluation(evaluate)], resident_mb=config.data.resident_mb)
-  params, history = jax.device_get(trained.state.result), trained.history.values
+  params, history = jax.device_get(trained.state.result), trained.history
   summary = trained.speed | {'seconds': workdir.seconds_spent()} | parallel.machine() | evaluation.figures(
       params, history) | _further(workdir.read_metrics(), goals, config.steps.total)
   _report(workdir, config, evaluation, params, summary, history, outlook)

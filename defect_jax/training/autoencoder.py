@@ -22,30 +22,24 @@ Augment = Callable[[Float[Array, 'b h w c'], Key[Array, 'b']], Float[Array, 'b h
 
 @dataclasses.dataclass(frozen=True)
 class Autoencoder:
-  """A trainer.Model of a VAE.
-
-  corrupt: changes what the encoder alone sees, so that it learns to leave out what is added (a denoising VAE).
-  """
+  """A trainer.Model of a VAE; `corrupt` changes what the encoder alone sees, so that it learns to leave that out."""
   vae: Vae
   augment: Augment = lambda images, keys: images
   corrupt: Augment | None = None
 
   def inputs(self, batch: Batch, keys: Key[Array, 'b'], slots: Int[Array, 'b']) -> Batch:
     """{'image': the target, 'input': what is encoded, 'noise' `[b, z]`}."""
-    del slots
     for_noise, for_augment = jax.vmap(jax.random.split, out_axes=1)(keys)
     noise = jax.vmap(lambda key: jax.random.normal(key, (self.vae.latent,)))(for_noise)
     image = self.augment(batch['image'], for_augment)
-    seen = image
-    if self.corrupt:
-      seen = self.corrupt(image, jax.vmap(jax.random.fold_in, (0, None))(for_augment, 1))
+    seen = self.corrupt(image, jax.vmap(jax.random.fold_in, (0, None))(for_augment, 1)) if self.corrupt else image
     return {'image': image, 'input': seen, 'noise': noise}
 
   def outputs(self, params: Params, state: TrainState, batch: Batch) -> Outputs:
     """{'posterior', 'recon'} by the state's normalizer."""
     posterior = self.vae.encode(params['encoder'], state.normalizer, batch['input'])
-    return {'posterior': posterior,
-            'recon': self.vae.decode(params['decoder'], state.normalizer, posterior.sample(batch['noise']))}
+    recon = self.vae.decode(params['decoder'], state.normalizer, posterior.sample(batch['noise']))
+    return {'posterior': posterior, 'recon': recon}
 
 
 def normalizer_of(photos: Dataset) -> tuple[Normalizer, float]:

@@ -20,39 +20,35 @@ class Callback(Protocol):
 
   def state_dict(self) -> dict[str, Any]:
     """What a checkpoint holds beside the state; names are unlike those of other callbacks."""
-
-  def restore(self, kept: Mapping[str, Any]) -> None:
-    """Goes on from what `state_dict` gave."""
-
-  def done(self) -> bool:
-    """Whether to end before the last step."""
-
-
-class Evaluation:
-  """A Callback that only evaluates."""
-
-  def __init__(self, evaluate: Callable[[TrainState, int], Row]):
-    self.evaluate = evaluate
-
-  def state_dict(self) -> dict[str, Any]:
     return {}
 
   def restore(self, kept: Mapping[str, Any]) -> None:
-    """Keeps nothing."""
+    """Goes on from what `state_dict` gave."""
+    return None
 
   def done(self) -> bool:
+    """Whether to end before the last step."""
     return False
 
 
-class EarlyStopping:
+class Evaluation(Callback):
+  """Evaluates, and nothing else."""
+
+  def __init__(self, measure: Callable[[TrainState, int], Row]):
+    self._measure = measure
+
+  def evaluate(self, state: TrainState, step: int) -> Row:
+    return self._measure(state, step)
+
+
+class EarlyStopping(Callback):
   """Keeps the parameters of the lowest loss on held-out data; ends after `patience` evaluations without a lower one.
 
-  Attributes:
-    step, loss: of the best evaluation so far; `inf` before the first.
+  `step` and `loss` are those of the best evaluation so far; a patience of 0 never ends a training.
   """
 
   def __init__(self, measure: Callable[[Params], tuple[float, Row]], params: Params, patience: int):
-    """measure: parameters to (loss, metrics). params: like those to be kept. patience: 0 never ends a training."""
+    """measure: parameters to (loss, metrics). params: like those to be kept."""
     self._measure, self._patience = measure, patience
     self.params, self.loss, self.step, self._since = params, float('inf'), 0, 0
 

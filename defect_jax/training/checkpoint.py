@@ -38,9 +38,7 @@ def save(workdir: Workdir, step: int, tree: Tree) -> None:
   try:
     with disk_full_named(final):
       making.mkdir(parents=True)
-      _check_space(making, tree)
-      with ocp.PyTreeCheckpointer() as checkpointer:
-        _save_tree(checkpointer, making / 'state', tree)
+      _write(making, tree)
       write_atomic(making / _DIGEST, json.dumps(_digests(making), indent=1))
       shutil.rmtree(final, ignore_errors=True)
       os.replace(making, final)
@@ -67,53 +65,43 @@ def restore(workdir: Workdir, template: Callable[[int], Tree]) -> tuple[int, Tre
   A damaged one is set aside as damaged-<step>, with a warning. Metrics of the history that were not kept before are
   taken from the template.
 
-  Args:
-    template: function of the step, the tree of arrays whose structure and types it has.
+  template: of a step, the tree of arrays whose structure and types are wanted; UserError where another version of the
+  program saved others.
+  """
+  if newest := read(workdir, set_aside=True):
+    step, saved = newest
+    return step, _fitted(workdir.checkpoint(step), saved, template(step))
+  return None
 
-  Raises UserError where another version of the program saved another state.
+
+def read(workdir: Workdir, set_aside: bool = False) -> tuple[int, Tree] | None:
+  """The newest sound checkpoint in the layout of `layouts`, (step, tree of NumPy arrays), or None.
+
+  Damaged ones are passed over with a warning; only the run itself may set them aside, since it may be at work.
   """
   for step in reversed(steps(workdir)):
     folder = workdir.checkpoint(step)
-    if reason := _damage(folder):
+    if not (reason := _damage(folder)):
+      with ocp.PyTreeCheckpointer() as checkpointer:
+        return step, layouts.current(checkpointer.restore((folder / 'state').absolute()))
+    if set_aside:
       aside = folder.with_name(f'damaged-{step}')
       shutil.rmtree(aside, ignore_errors=True)
       os.replace(folder, aside)
       logging.warning('checkpoint %s is damaged (%s) and set aside as %s; the one before it is used', step, reason,
                       aside.name)
-      continue
-    return step, _fitted(folder, _load(folder), template(step))
-  return None
-
-
-def read(workdir: Workdir) -> tuple[int, Tree] | None:
-  """The newest sound checkpoint in the layout of `layouts`, (step, tree of NumPy arrays), or None. Changes nothing.
-
-  Damaged ones are passed over with a warning: the run may be at work, and what is set aside is its own business.
-  """
-  for step in reversed(steps(workdir)):
-    folder = workdir.checkpoint(step)
-    if reason := _damage(folder):
+    else:
       logging.warning('checkpoint %s is damaged (%s); the one before it is used', folder, reason)
-      continue
-    return step, _load(folder)
   return None
 
 
 def steps(workdir: Workdir) -> list[int]:
   """Steps of the checkpoints, sorted; those half written or damaged are not among them."""
-  if not workdir.checkpoints.is_dir():
-    return []
-  return sorted(int(path.name) for path in workdir.checkpoints.iterdir() if path.name.isdigit())
-
-
-def _load(folder):
-  with ocp.PyTreeCheckpointer() as checkpointer:
-    return layouts.current(checkpointer.restore((folder / 'state').absolute()))
+  return sorted(int(path.name) for path in workdir.checkpoints.glob('*') if path.name.isdigit())
 
 
 def _fitted(folder, saved, wanted):
-  """What was saved, in the structure and types wanted; orbax would fill gaps and leave arrays of another shape as they
-  are."""
+  """What was saved, in the structure and types wanted: orbax fills gaps and leaves other shapes as they are."""
   saved = traverse_util.flatten_dict(saved)
   leaves = traverse_util.flatten_dict(wanted, keep_empty_nodes=True)
   new = {path for path in leaves if path[0] == 'history' and path not in saved}
@@ -127,20 +115,17 @@ def _fitted(folder, saved, wanted):
       path: np.asarray(saved[path], np.asarray(leaf).dtype) for path, leaf in full.items() if path not in new})
 
 
-def _save_tree(checkpointer, folder, tree):
-  """Saves, with tensorstore's ValueError for a full disk as the OSError that it is."""
-  try:
-    checkpointer.save(folder.absolute(), tree)
-  except ValueError as error:
-    if found := re.search(r"os_error_code='(\d+)'", str(error)):
-      raise OSError(int(found[1]), os.strerror(int(found[1]))) from error
-    raise
-
-
-def _check_space(folder, tree):
-  """orbax reports a full disk too, but buried in the tracebacks of its threads."""
+def _write(folder, tree):
+  """Saves, with a full disk as OSError: orbax buries it in its threads' tracebacks, or has tensorstore's ValueError."""
   if shutil.disk_usage(folder).free < sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(tree)):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+  try:
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      checkpointer.save((folder / 'state').absolute(), tree)
+  except ValueError as error:
+    if code := re.search(r"os_error_code='(\d+)'", str(error)):
+      raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+    raise
 
 
 def _digests(folder):

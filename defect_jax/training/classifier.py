@@ -34,15 +34,12 @@ class Classification:
   augmentation: Mapping[str, Any]
 
   def inputs(self, batch: Batch, keys: Key[Array, 'b'], slots: Int[Array, 'b']) -> Batch:
-    del slots
-    image = batch['image']
-    for_augment, for_dropout = jax.vmap(jax.random.split, out_axes=1)(keys)
+    image, (for_augment, for_dropout) = batch['image'], jax.vmap(jax.random.split, out_axes=1)(keys)
     if self.model.kind == 'resnet':
       image = augment.augment(image, for_augment, **self.augmentation)
     return {'image': image, 'label': batch['label'], 'keys': for_dropout}
 
   def outputs(self, params: Params, state: TrainState, batch: Batch) -> losses.Outputs:
-    del state
     return {'logits': self.model.logits(params, self.normalizer, batch['image'], batch['keys'])}
 
 

@@ -30,15 +30,12 @@ class Control:
       constant: weights and gains stay as they are.
       threshold: a stream moves while its loss is above the target.
       proportional: its gain is slope * (loss / target - 1), between 0 and 1.
-      pi: the weight of the KLD against the MSE follows a proportional-integral law in log(KLD / target), in the manner
-        of ControlVAE (Shao et al. 2020), and the streams slow down as the losses come close to their targets.
-      dual: multipliers of both losses grow while they are above their targets, in the manner of GECO (Rezende and
-        Viola 2018), and shrink below.
+      pi: the weight of the KLD against the MSE follows a proportional-integral law in log(KLD / target), as in
+        ControlVAE (Shao et al. 2020), and the streams slow down as the losses come close to their targets.
+      dual: multipliers of both losses grow above their targets, as in GECO (Rezende and Viola 2018), and shrink below.
     beta: weight of the KLD in `elbo`, constant, or where pi and dual begin. weights: of the other losses, likewise.
-    slope: of proportional.
     proportional, integral: of the law of pi; dual has only the integral.
-    speed: of pi, per loss; a loss off its target by the fraction 1 / speed is corrected at the full
-      rate.
+    speed: of pi, per loss; a loss off its target by the fraction 1 / speed is corrected at the full rate.
     smoothing: of pi; decay of the running mean of log(MSE / target) that sets the speed. One unlucky draw of the noise
       would else set everything moving at full rate, along the gradient of that draw.
     slew: of pi; how much the KLD that is aimed at changes in a step, as a fraction, until it is a new target's: the
@@ -63,7 +60,7 @@ class Control:
       return {}
     return {'targets': {name: jnp.float32(target) for name, target in targets.items()},
             'integral': {name: jnp.float32(0) for name in targets}, 'aim': jnp.float32(targets['kld']),
-            **{f'smooth_{name}': jnp.float32(_LARGEST_ERROR) for name in _of_recon(targets)},
+            **{f'smooth_{name}': jnp.float32(_LARGEST_ERROR) for name in sorted(targets.keys() - {'kld'})},
             'beta': jnp.float32(self.beta)}
 
   def __call__(self, streams: Streams, state: State, values: Mapping[str, Float[Array, '']]
@@ -73,24 +70,19 @@ class Control:
     return state | {'beta': weights['beta']} if state else state, weights, gains
 
   def _constant(self, streams, state, values):
-    del values
     one = jnp.float32(1)
     weights = {**{stream.loss: one for stream in streams.values()},
                **{name: one * weight for name, weight in self.weights.items()}, 'elbo': one, 'beta': one * self.beta}
     return state, weights, dict.fromkeys(streams, one)
 
-  def _threshold(self, streams, state, values):
-    return self._by_loss(streams, state, values, lambda excess: (excess > 0).astype(jnp.float32))
-
-  def _proportional(self, streams, state, values):
-    return self._by_loss(streams, state, values, lambda excess: jnp.clip(self.slope * excess, 0, 1))
-
-  def _by_loss(self, streams, state, values, gain):
+  def _by_excess(self, streams, state, values):
     """Gains by the relative excess of each stream's own loss; `elbo` has no target, so it moves at full rate."""
     _, weights, gains = self._constant(streams, state, values)
     for name, stream in streams.items():
       if stream.loss in values:
-        gains[name] = gain(values[stream.loss] / state['targets'][stream.loss] - 1)
+        excess = values[stream.loss] / state['targets'][stream.loss] - 1
+        gains[name] = (jnp.clip(self.slope * excess, 0, 1) if self.policy == 'proportional' else
+                       (excess > 0).astype(jnp.float32))
     return state, weights, gains
 
   def _dual(self, streams, state, values):
@@ -105,8 +97,8 @@ class Control:
     aim = jnp.clip(targets['kld'], state['aim'] * (1 - self.slew), state['aim'] * (1 + self.slew))
     error = _error(values['kld'], aim)
     integral = self._integrate(state, 'kld', error)
-    smooth = {name: self.smoothing * state[f'smooth_{name}'] +
-                    (1 - self.smoothing) * _error(values[name], targets[name]) for name in _of_recon(targets)}
+    smooth = {name: self.smoothing * state[f'smooth_{name}'] + (1 - self.smoothing) * _error(values[name], target)
+              for name, target in sorted(targets.items()) if name != 'kld'}
     _, weights, _ = self._constant(streams, state, values)
     weights = _relative(weights, targets | {'kld': aim}, {'kld': jnp.exp(self.proportional * error + integral)})
     gains = {name: self._speed(streams, name, {'kld': error, **smooth}) for name in streams}
@@ -123,25 +115,17 @@ class Control:
     below its target is raised by the MSE. An MSE or LPIPS below its target is left there, so that what one of them has
     to spare is the other's.
     """
-    wanted = {name: self.speed[name] * jnp.maximum(error[name], 0) for name in _of_recon(error)}
-    wanted['kld'] = self.speed['kld'] * error['kld']
+    wanted = {loss: self.speed[loss] * (value if loss == 'kld' else jnp.maximum(value, 0))
+              for loss, value in error.items()}
     stream = streams[name]
     others = {other.loss for other in streams.values() if not set(other.paths).isdisjoint(stream.paths)}
-    if 'elbo' in others or {'kld', 'mse'} <= others:
-      speed = wanted['mse'] + jnp.abs(wanted['kld'])
-    else:
-      speed = wanted[stream.loss]
-    return jnp.clip(speed, 0, 1)
+    shared = 'elbo' in others or {'kld', 'mse'} <= others
+    return jnp.clip(wanted['mse'] + jnp.abs(wanted['kld']) if shared else wanted[stream.loss], 0, 1)
 
 
 def _error(value, target):
   """Log of a loss against its target, bounded."""
   return jnp.clip(jnp.log(value / target), -_LARGEST_ERROR, _LARGEST_ERROR)
-
-
-def _of_recon(names):
-  """The losses of reconstructions: their targets are ceilings."""
-  return [name for name in sorted(names) if name != 'kld']
 
 
 def _relative(weights, targets, factors):
@@ -152,7 +136,7 @@ def _relative(weights, targets, factors):
     'beta': weights['beta'] * factors['kld'] / factors.get('mse', one)}
 
 
-_LAWS = {'constant': Control._constant, 'threshold': Control._threshold, 'proportional': Control._proportional,
+_LAWS = {'constant': Control._constant, 'threshold': Control._by_excess, 'proportional': Control._by_excess,
          'pi': Control._pi, 'dual': Control._dual}
 POLICIES = tuple(_LAWS)
 CONSTANT = Control('constant')

@@ -11,8 +11,6 @@ from typing import Any
 
 from absl import logging
 
-_END = None
-
 
 class Events:
   """Writes rows {'step': int, name: number} to events.* files of a folder; texts are left out."""
@@ -28,7 +26,7 @@ class Events:
 
   def close(self) -> None:
     """Waits until all rows are written."""
-    self._rows.put(_END)
+    self._rows.put(None)
     self._thread.join()
 
   def _write(self):
@@ -37,7 +35,7 @@ class Events:
       from clu import metric_writers
       tf.config.set_visible_devices([], 'GPU')  # JAX owns the accelerators
       writer = metric_writers.SummaryWriter(self._folder)
-      while (row := self._rows.get()) is not _END:
+      for row in iter(self._rows.get, None):
         scalars = {name: value for name, value in row.items() if name != 'step' and not isinstance(value, str)}
         writer.write_scalars(row['step'], scalars)
       writer.close()

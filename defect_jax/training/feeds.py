@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,6 @@ Draw = Callable[[Key[Array, ''], Int[Array, ''], int], tuple[Int[Array, 'b'], Fl
 _FUSED = 10  # steps per call on accelerators
 
 
-def _padded(batch, indices, weights):
-  """What was drawn, padded with weight 0 to a multiple of the device count."""
-  missing = parallel.padded(batch) - batch
-  return jnp.pad(indices, (0, missing)), jnp.pad(weights, (0, missing))
-
-
 class _Compiled:
   """A pmapped function that is compiled at its first call; `seconds` is how long that took."""
 
@@ -42,37 +36,48 @@ class _Compiled:
     return self._compiled(*arguments)
 
 
-class Feed(Protocol):
-  """Makes steps: brings batches to a Trainer."""
-  images: int  # that a step trains on
+class Feed:
+  """Makes steps: brings batches to a Trainer.
+
+  Attributes:
+    images: that a step trains on.
+  """
+  images: int
+  _programs: tuple[_Compiled, ...]
 
   @property
-  def compile_seconds(self) -> float: ...
+  def compile_seconds(self) -> float:
+    return sum(program.seconds for program in self._programs)
 
   def advance(self, state: TrainState, steps: int) -> tuple[TrainState, Rows]:
-    """`steps` steps from a replicated state, and the metrics of each."""
+    """`steps` steps from a replicated state, and the metrics of each, of the first device."""
+    rows = []
+    while steps:
+      done, state, metrics = self._call(state, steps)
+      rows.append(metrics if done > 1 else {name: value[:, None] for name, value in metrics.items()})
+      steps -= done
+    rows = jax.device_get([parallel.first(row) for row in rows])
+    return state, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
   def close(self) -> None:
     """Ends the reading threads, where there are any."""
+
+  def _call(self, state: TrainState, steps: int) -> tuple[int, TrainState, Mapping[str, Array]]:
+    """Runs one program, of at most `steps` steps: their number, the state, and metrics `[devices]` or of each step."""
+    raise NotImplementedError
 
 
 def open_feed(trainer: Trainer, images: Images, batch: int, key: Key[Array, ''], first_step: int,
               gather: Gather = batches.gather, draw: Draw | None = None, resident_mb: float = np.inf) -> Feed:
   """A ResidentFeed of arrays; of a Dataset too, unless as float32 it is larger than `resident_mb`: then streamed."""
-  if isinstance(images, Mapping):
-    return ResidentFeed(trainer, images, batch, key, _fused(), gather, draw)
-  size = 2 * images.nbytes / 2**20
-  if size > resident_mb:
+  if not isinstance(images, Mapping) and (size := 2 * images.nbytes / 2**20) > resident_mb:
     print(f'{size:.0f} MB of photos are streamed (data.resident_mb = {resident_mb:g})', flush=True)
     return StreamedFeed(trainer, images, batch, key, first_step)
-  return ResidentFeed(trainer, images.images(), batch, key, _fused(), gather, draw)
+  arrays = images if isinstance(images, Mapping) else images.images()
+  return ResidentFeed(trainer, arrays, batch, key, 1 if jax.default_backend() == 'cpu' else _FUSED, gather, draw)
 
 
-def _fused():
-  return 1 if jax.default_backend() == 'cpu' else _FUSED
-
-
-class ResidentFeed:
+class ResidentFeed(Feed):
   """Steps over images float32 `[N, S, S, C]` that stay on every device; or over a dict of arrays `[N, ...]`."""
 
   def __init__(self, trainer: Trainer, images: Float[np.ndarray, 'n s s c'] | Mapping[str, np.ndarray], batch: int,
@@ -87,73 +92,37 @@ class ResidentFeed:
     self._fused = fused
     count = len(jax.tree.leaves(images)[0])
     self.images = batch if draw else min(batch, count)
+    missing = parallel.padded(batch) - batch
 
     def one(state, images):
       slots = parallel.own_slots(batch)
       drawn = draw(key, state.step, batch) if draw else batches.slots(key, state.step, batch, count)
-      indices, weights = _padded(batch, *drawn)
+      indices, weights = (jnp.pad(array, (0, missing)) for array in drawn)
       return trainer.step(state, gather(images, indices[slots], weights[slots]), slots)
 
     def many(state, images):
       return jax.lax.scan(lambda state, _: one(state, images), state, length=fused)
 
-    self._one, self._many = _Compiled(one, (0,)), _Compiled(many, (0,))
+    self._programs = _Compiled(one, (0,)), _Compiled(many, (0,))
 
-  @property
-  def compile_seconds(self) -> float:
-    return self._one.seconds + self._many.seconds
-
-  def advance(self, state: TrainState, steps: int) -> tuple[TrainState, Rows]:
-    """See Feed."""
-    rows = []
-    while steps:
-      if 1 < self._fused <= steps:
-        state, metrics = self._many(state, self._images)
-        rows.append(metrics)
-        steps -= self._fused
-      else:
-        state, metrics = self._one(state, self._images)
-        rows.append({name: value[:, None] for name, value in metrics.items()})
-        steps -= 1
-    return state, _joined(rows)
-
-  def close(self) -> None:
-    """Nothing to end."""
+  def _call(self, state, steps):
+    fused = 1 < self._fused <= steps
+    return self._fused if fused else 1, *self._programs[fused](state, self._images)
 
 
-class StreamedFeed:
+class StreamedFeed(Feed):
   """Steps over a photo set that is read from its cache while the devices work."""
 
   def __init__(self, trainer: Trainer, photo_set: Dataset, batch: int, key: Key[Array, ''], first_step: int):
     self.images = min(batch, len(photo_set))
     self._batches = batches.Streamed(photo_set, key, batch, first_step)
     self._missing = parallel.padded(batch) - batch
+    self._programs = _Compiled(lambda state, part: trainer.step(state, part, parallel.own_slots(batch)), (0,)),
 
-    def one(state, piece):
-      return trainer.step(state, piece, parallel.own_slots(batch))
-
-    self._one = _Compiled(one, (0,))
-
-  @property
-  def compile_seconds(self) -> float:
-    return self._one.seconds
-
-  def advance(self, state: TrainState, steps: int) -> tuple[TrainState, Rows]:
-    """See Feed."""
-    rows = []
-    for _ in range(steps):
-      batch = next(self._batches)
-      batch = {name: np.pad(array, [(0, self._missing)] + [(0, 0)] * (array.ndim - 1)) for name, array in batch.items()}
-      state, metrics = self._one(state, parallel.shard(batch))
-      rows.append({name: value[:, None] for name, value in metrics.items()})
-    return state, _joined(rows)
+  def _call(self, state, steps):
+    batch = {name: np.pad(array, [(0, self._missing)] + [(0, 0)] * (array.ndim - 1))
+             for name, array in next(self._batches).items()}
+    return 1, *self._programs[0](state, parallel.shard(batch))
 
   def close(self) -> None:
-    """Ends the reading threads."""
     self._batches.close()
-
-
-def _joined(rows):
-  """Metrics of several calls, each {name: `[devices, n]`}, as {name: NumPy `[steps]`} of the first device."""
-  rows = jax.device_get([parallel.first(row) for row in rows])
-  return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}

@@ -1,7 +1,6 @@
 """Trains from the beginning or the newest checkpoint to the end: the one driver of every training."""
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +25,7 @@ class Fit:
   """A training at its end.
 
   Attributes:
-    state: TrainState on the host. history: of the metrics that Trainer.recorded names.
+    state: on the host. history: of the metrics that Trainer.recorded names.
     speed: {'steps', 'compile_seconds', 'images_per_second'} of this session.
   """
   state: TrainState
@@ -35,26 +34,14 @@ class Fit:
 
   def last_tenth(self, name: str = 'train/loss') -> float:
     """Mean of a metric over the last 10 % of the steps."""
-    values = self.history.values[name]
+    values = self.history[name]
     return float(np.mean(values[-max(1, len(values) // 10):], dtype=np.float64))
 
 
-def digest(*arrays: np.ndarray) -> str:
-  """SHA-256 of the bytes of some arrays, hex."""
-  sha = hashlib.sha256()
-  for array in arrays:
-    sha.update(np.ascontiguousarray(array))
-  return sha.hexdigest()
-
-
 def check_finished(workdir: Workdir, data: str, state: TrainState | None = None) -> None:
-  """Raises UserError if a finished run would go on with other data, see `fit`.
-
-  Asked before the workdir is opened, so that nothing of the run is lost by the refusal.
-  """
+  """Raises UserError if a finished run would go on with other data, see `fit`: before opening it can lose anything."""
   if workdir.read_summary() is not None and (newest := checkpoint.read(workdir)):
-    kept = newest[1]
-    _check_same(layouts.data_of(kept), data, kept['state'].get('normalizer'), state)
+    _check_same(layouts.data_of(newest[1]), data, newest[1]['state'].get('normalizer'), state)
 
 
 def _check_same(before, data, normalizer, state):
@@ -71,9 +58,8 @@ def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: Trai
         gather: feeds.Gather = batches.gather, draw: feeds.Draw | None = None, resident_mb: float = np.inf) -> Fit:
   """Trains; a run that was finished before gives its last state at once.
 
-  Args:
-    state: before the first step. images: what batches are made of, see feeds.open_feed, as are gather, draw and
-      resident_mb. data: digest of what these and the callbacks come from. batch: slots. key: of their order.
+  state: before the first step. images, gather, draw, resident_mb: see feeds.open_feed. data: digest of what the images
+  and callbacks come from. batch: slots. key: of their order.
 
   Raises UserError where a run would go on with other data than it began with, Stopped, Diverged or DiskFull.
   """
@@ -92,10 +78,12 @@ def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: Trai
     board.add(row)
     bar.show(row['step'], schedule.total, _losses(row), rate)
 
+  def evaluate(state, step):
+    state = parallel.first(state)
+    return {name: value for callback in callbacks for name, value in callback.evaluate(state, step).items()}
+
   runner = loop.Loop(
-      workdir=workdir, schedule=schedule, advance=feed.advance, set_targets=_set_targets,
-      on_log=on_log, to_host=lambda state: to_host(parallel.first(state)),
-      evaluate=lambda state, step: _evaluated(callbacks, parallel.first(state), step),
+      workdir, schedule, feed.advance, evaluate, lambda state: to_host(parallel.first(state)), _set_targets, on_log,
       done=lambda: any(callback.done() for callback in callbacks))
   began = time.monotonic()
   try:
@@ -114,17 +102,9 @@ def _losses(row: Mapping[str, Any]) -> str:
   with_target = sorted(name.removeprefix('target/') for name in row if name.startswith('target/'))
   if not with_target:
     return f'loss {row["train/loss"]:.4f}'
-  return '  '.join(_loss(name.upper(), row[f'train/{name}'], row[f'target/{name}']) for name in with_target)
-
-
-def _loss(name: str, value: float, target: float) -> str:
-  if target >= 1:
-    return f'{name} {value:.2f} (target {target:.4g})'
-  return f'{name} {value:.3e} (target {target:.3e})'
-
-
-def _evaluated(callbacks, state, step):
-  return {name: value for callback in callbacks for name, value in callback.evaluate(state, step).items()}
+  values = [(name.upper(), row[f'train/{name}'], row[f'target/{name}']) for name in with_target]
+  return '  '.join(f'{name} {value:.2f} (target {target:.4g})' if target >= 1 else
+                   f'{name} {value:.3e} (target {target:.3e})' for name, value, target in values)
 
 
 def _set_targets(state: TrainState, targets: Mapping[str, float]) -> TrainState:

@@ -1,4 +1,4 @@
-"""Checkpoints as versions before laid them out, read as this one does.
+"""Checkpoints of earlier versions, read as this one lays them out.
 
 A checkpoint holds {'state': TrainState.state_dict, 'callbacks', 'data' (SHA-256 of what is learnt from, uint8 `[32]`),
 'history', 'request'}.
@@ -20,14 +20,13 @@ def current(saved: Mapping[str, Any]) -> dict[str, Any]:
   if 'descent' in state:  # classifiers and inpainting: one loss, an optimizer without streams
     own = {name: value for name, value in state['descent'].items() if name != 'frozen'}
     networks = own['params']
-    state_of = {'inner_states': {min(networks): {'inner_state': _by_stream(own['opt_state'], networks)}}}
-    return {'state': own | {'opt_state': state_of, 'control': {}, 'normalizer': {}}, 'callbacks': state['watch'],
-            'data': state['seen'], 'history': saved['history'], 'request': saved['request']}
+    own['opt_state'] = {'inner_states': {min(networks): {'inner_state': _by_stream(own['opt_state'], networks)}}}
+    return {**saved, 'state': own | {'control': {}, 'normalizer': {}}, 'callbacks': state['watch'],
+            'data': state['seen']}
   if 'standard' in state:  # VAEs
     own = {name: value for name, value in state.items() if name != 'standard'}
-    normalizer = {'mean': state['standard']['center'], 'std': state['standard']['scale']}
-    return {'state': own | {'normalizer': normalizer}, 'callbacks': {}, 'data': UNKNOWN, 'history': saved['history'],
-            'request': saved['request']}
+    own['normalizer'] = {'mean': state['standard']['center'], 'std': state['standard']['scale']}
+    return {**saved, 'state': own, 'callbacks': {}, 'data': UNKNOWN}
   return dict(saved)
 
 

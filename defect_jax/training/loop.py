@@ -13,6 +13,7 @@ from defect_jax.runs.folder import Diverged, Stopped, Workdir
 from defect_jax.training import checkpoint
 
 State = Any  # of whatever is trained
+History = dict[str, Float[np.ndarray, 'steps']]  # values of some metrics at every step so far, float32
 Rows = Mapping[str, Float[np.ndarray, 'steps']]  # values of metrics, one per step
 _POLL = 0.2  # seconds between looks at requests.json while paused
 
@@ -30,24 +31,12 @@ class Schedule:
     return min([self.total, *(step - step % every + every for every in (self.log, self.eval, self.checkpoint))])
 
 
-@dataclasses.dataclass
-class History:
-  """Value of every step so far of some metrics: {name: float32 `[steps]`}."""
-  values: dict[str, Float[np.ndarray, 'steps']]
-
-  def add(self, rows: Rows) -> None:
-    """Appends those of the next steps."""
-    self.values = {name: np.concatenate([old, np.asarray(rows[name], np.float32)]) for name, old in self.values.items()}
-
-
 def resume(workdir: Workdir, fresh: Mapping[str, Any], names: Sequence[str]
            ) -> tuple[Mapping[str, Any], int, History, int]:
   """Where to begin: the newest sound checkpoint, else the beginning. Cuts metrics.jsonl back to it.
 
-  Args:
-    fresh: tree of arrays of a new run. names: of the metrics whose every value is kept.
-
-  Returns (tree, steps done, History, id of the last request).
+  fresh: tree of arrays of a new run. names: of the metrics whose every value is kept. Returns (tree, steps done,
+  History, id of the last request).
   """
   def template(step):
     return {**fresh, 'history': {name: np.full(step, np.nan, np.float32) for name in names}, 'request': np.int32(0)}
@@ -56,11 +45,11 @@ def resume(workdir: Workdir, fresh: Mapping[str, Any], names: Sequence[str]
   restored = checkpoint.restore(workdir, template)
   if restored is None:
     workdir.cut_back(-1)
-    return fresh, 0, History(template(0)['history']), 0
+    return fresh, 0, template(0)['history'], 0
   step, tree = restored
   workdir.cut_back(step)
   print(f'going on from step {step}', flush=True)
-  return {name: tree[name] for name in fresh}, step, History(tree['history']), int(tree['request'])
+  return {name: tree[name] for name in fresh}, step, tree['history'], int(tree['request'])
 
 
 @dataclasses.dataclass
@@ -68,19 +57,18 @@ class Loop:
   """Runs `advance` from a state to the last step.
 
   Attributes:
-    workdir: Workdir, open. schedule: Schedule.
+    workdir: open.
     advance: makes so many steps; the metrics of the history are among its rows.
-    evaluate: (state, step) -> metrics, called at `schedule.eval` and at the end.
-    to_host: state -> tree of NumPy arrays that a checkpoint holds.
-    set_targets: (state, {loss: target}) -> state.
-    on_log: (row, rate) -> None, the progress line and the like; rate in steps per second, nan at first.
+    evaluate: metrics of (state, step), at `schedule.eval` and at the end.
+    to_host: the tree of NumPy arrays that a checkpoint holds.
+    on_log: takes (row, rate), for the progress line and the like; rate in steps per second, nan at first.
     done: looked at after each evaluation and at the start: whether to end before the last step.
   """
   workdir: Workdir
   schedule: Schedule
   advance: Callable[[State, int], tuple[State, Rows]]
   evaluate: Callable[[State, int], dict[str, Any]]
-  to_host: Callable[[State], Mapping[str, Any]]
+  to_host: Callable[[State], dict[str, Any]]
   set_targets: Callable[[State, Mapping[str, float]], State]
   on_log: Callable[[Mapping[str, Any], float], None]
   done: Callable[[], bool] = lambda: False
@@ -92,7 +80,7 @@ class Loop:
     while step < self.schedule.total and not self.done():
       state, rows = self.advance(state, self.schedule.next_stop(step) - step)
       self._check_finite(rows, step, saved)
-      history.add(rows)
+      history = {name: np.concatenate([old, np.float32(rows[name])]) for name, old in history.items()}
       step += len(next(iter(rows.values())))
       last = step == self.schedule.total
       row = {}
@@ -112,7 +100,7 @@ class Loop:
       if stop:
         self.workdir.status.update(state='stopping', step=step)
       if due or stop or last or step % self.schedule.checkpoint == 0:
-        self._save(state, step, history, request)
+        checkpoint.save(self.workdir, step, self.to_host(state) | {'history': history, 'request': np.int32(request)})
         saved = step
       if stop and not last:
         raise Stopped(f'stopped at step {step} of {self.schedule.total}, saved; the same command goes on')
@@ -148,10 +136,6 @@ class Loop:
         time.sleep(_POLL)
         request = self.workdir.read_request(last)
     return state, last, False
-
-  def _save(self, state, step, history, request):
-    checkpoint.save(self.workdir, step, {**self.to_host(state), 'history': history.values,
-                                         'request': np.int32(request)})
 
 
 class _Clock:

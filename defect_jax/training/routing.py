@@ -37,11 +37,6 @@ class Stream:
   optimizer: str | optax.GradientTransformation
   lr: float = 1.
 
-  def step(self, gain: Float[Array, ''], direction: Array) -> Array:
-    """What a direction of its optimizer adds to a parameter."""
-    return gain * direction if isinstance(self.optimizer, optax.GradientTransformation) else (
-        -self.lr * gain * direction)
-
 
 Streams = Mapping[str, Stream]
 StreamTree = dict[str, dict[str, Any]]
@@ -63,7 +58,7 @@ class SharedAdamState(NamedTuple):
 
 def flat(tree: Params) -> dict[str, Array]:
   """{path: leaf} of nested dicts."""
-  return {'/'.join(path): leaf for path, leaf in traverse_util.flatten_dict(tree).items()}
+  return traverse_util.flatten_dict(tree, sep='/')
 
 
 def whole(loss: str, params: Params, optimizer: optax.GradientTransformation) -> Streams:
@@ -72,9 +67,9 @@ def whole(loss: str, params: Params, optimizer: optax.GradientTransformation) ->
 
 
 def resolve(settings: Mapping[str, Mapping[str, Any]], params: Params) -> tuple[Streams, list[str]]:
-  """Streams of a config's settings, {name: {'loss', 'params', 'optimizer', 'lr'}}; the pattern matches whole paths.
+  """Streams by a config's {name: {'loss', 'params', 'optimizer', 'lr'}}, and the sorted paths that none reaches.
 
-  Returns ({name: Stream}, sorted paths that no stream reaches). Raises UserError.
+  The pattern `params` matches whole paths. Raises UserError.
   """
   paths, streams = sorted(flat(params)), {}
   for name, setting in settings.items():
@@ -106,9 +101,8 @@ def gradients(outputs: Callable[[Params], Outputs], losses: Mapping[str, Loss], 
 
   Each pullback runs through just what its loss needs, so that a KLD never passes the decoder.
 
-  Args:
-    outputs: the model; what a loss needs is among its outputs or in `batch`.
-    weight: each example's share of the whole mean, so that sums over devices and microbatches are means.
+  What a loss needs is among the model's outputs or in `batch`. weight: each example's share of the whole mean, so that
+  sums over devices and microbatches are means.
 
   Returns {loss: sum, or (sum, sum of weights) of a loss that has weights}, without losses that are sums of others, and
   gradients, both this device's share.
@@ -118,7 +112,7 @@ def gradients(outputs: Callable[[Params], Outputs], losses: Mapping[str, Loss], 
 
   def run(params):
     every = outputs(params)
-    return {name: value for name, value in every.items() if name in needed}, every
+    return _only(every, every.keys() & needed), every
 
   moved, push, every = jax.linearize(run, params, has_aux=True)
   every = {**batch, **every}
@@ -155,15 +149,14 @@ def _moments(b1, b2):
     return SharedAdamState(jnp.zeros([], jnp.int32), zeros, zeros, zeros)
 
   def update(grads, state, params=None):
-    del params
     count = optax.safe_increment(state.count)
     mu = optax.tree.update_moment(grads, state.mu, b1, 1)
     nu = optax.tree.update_moment(grads, state.nu, b2, 2)
     nu_recent = optax.tree.update_moment(grads, state.nu_recent, b1, 2)
     first, second, recent = (optax.tree.bias_correction(moment, decay, count)
                              for moment, decay in ((mu, b1), (nu, b2), (nu_recent, b1)))
-    moments = jax.tree.map(lambda m, v, w: Moments(m, jnp.maximum(v, w)), first, second, recent)
-    return moments, SharedAdamState(count, mu, nu, nu_recent)
+    return (jax.tree.map(lambda m, v, w: Moments(m, jnp.maximum(v, w)), first, second, recent),
+            SharedAdamState(count, mu, nu, nu_recent))
 
   return optax.GradientTransformation(init, update)
 
@@ -198,14 +191,12 @@ def weighted(streams: Streams, grads: StreamTree, weights: Mapping[str, Array]) 
 
 def combine(streams: Streams, directions: StreamTree, weights: Mapping[str, Array], gains: Mapping[str, Array]
             ) -> StreamTree:
-  """What each stream adds to its parameters.
+  """What each stream adds to its parameters, by directions of make_transform, weights of losses and gains of streams.
 
   A stream moves by -lr * gain * direction. With `adam_shared` the direction at a parameter is w m / sqrt(sum of
   (w_k)^2 v_k), the sum over all such streams k that reach it, with their losses' weights w and own moments m and v. So
   the weights act at once, opposite streams balance where the weighted sum of the gradients vanishes, as with one Adam
   on the sum, and a stream alone never moves a parameter by more than its rate.
-
-  directions: what multi_transform made of the gradients. weights: of each loss. gains: of each stream.
   """
   shared = [name for name, stream in streams.items() if stream.optimizer == 'adam_shared']
   squares = {}  # path: sum of (w_k)^2 v_k
@@ -217,7 +208,7 @@ def combine(streams: Streams, directions: StreamTree, weights: Mapping[str, Arra
     stream = streams[name]
     if name in shared:
       direction = weights[stream.loss] * direction.first / (jnp.sqrt(squares[path]) + EPSILON)
-    return stream.step(gains[name], direction)
+    return (-stream.lr * gains[name] if isinstance(stream.optimizer, str) else gains[name]) * direction
 
   return {name: {path: step(name, path, direction) for path, direction in directions[name].items()}
           for name in streams}
@@ -225,10 +216,8 @@ def combine(streams: Streams, directions: StreamTree, weights: Mapping[str, Arra
 
 def apply(params: Params, updates: StreamTree) -> Params:
   """Adds the updates of all streams to the parameters they reach."""
-  leaves = traverse_util.flatten_dict(params)
-  paths = {'/'.join(path): path for path in leaves}
+  leaves = flat(params)
   for tree in updates.values():
     for path, update in tree.items():
-      leaf = leaves[paths[path]]
-      leaves[paths[path]] = leaf + update.astype(leaf.dtype)
-  return traverse_util.unflatten_dict(leaves)
+      leaves[path] = leaves[path] + update.astype(leaves[path].dtype)
+  return traverse_util.unflatten_dict(leaves, sep='/')

@@ -9,8 +9,7 @@ from absl import logging
 from defect_jax.registry import LOSSES
 
 
-def absolute(stated: Mapping[str, Any], losses: Iterable[str], variance: float, count: int
-             ) -> dict[str, float]:
+def absolute(stated: Mapping[str, Any], losses: Iterable[str], variance: float, count: int) -> dict[str, float]:
   """Targets of KLD, MSE and those other losses that are no sums; warns of what cannot be reached as stated.
 
   stated: the config's group `targets`. losses: of the streams. variance: of the `count` photos about their mean.

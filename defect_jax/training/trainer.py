@@ -26,10 +26,9 @@ class TrainState(flax.struct.PyTreeNode):
   """All that a run needs to go on.
 
   Attributes:
-    step: steps done. params: {network: tree}, what is moved.
-    average: running mean of the parameters, shaped like params; empty where none is kept.
+    step: steps done. params: {network: tree}, what is moved. average: their running mean; empty where none is kept.
     opt_state: of multi_transform. control: of the controller, with the targets; empty where there are none.
-    normalizer: Normalizer of the training photos; empty where the model has none of its own.
+    normalizer: of the training photos; empty where the model has none of its own.
     frozen: what the model needs and nothing moves; not kept in checkpoints.
   """
   step: Int[Array, '']
@@ -47,7 +46,7 @@ class TrainState(flax.struct.PyTreeNode):
 
   def state_dict(self) -> dict[str, Any]:
     """The dict that a checkpoint holds, of a state without a device axis."""
-    kept = flax.serialization.to_state_dict(jax.device_get(self.replace(frozen={})))
+    kept = parallel.to_host(self.replace(frozen={}))
     return {name: value for name, value in kept.items() if name != 'frozen'}
 
   def restore(self, kept: Mapping[str, Any]) -> 'TrainState':
@@ -74,10 +73,9 @@ class Trainer:
     key: of all noise and augmentation.
     decay: of the running mean of the parameters (Polyak and Juditsky 1992), which begins at the first ones; 0 keeps
       none. warm: whether it looks back on fewer steps in the beginning.
-    microbatches: parts of a device's share of the batch that go through the model one after the other, their gradients
-      added up, which takes less memory.
-    unroll: whether these are written out instead of looped over: on the CPU weight gradients of convolutions inside a
-      loop are many times slower.
+    microbatches: parts of a device's share of the batch that go through the model one by one, which takes less memory.
+    unroll: whether these are written out: on the CPU weight gradients of convolutions inside a loop are many times
+      slower.
   """
   model: Model
   losses: Mapping[str, Loss]
@@ -100,12 +98,9 @@ class Trainer:
   def step(self, state: TrainState, batch: Batch, slots: Int[Array, 'b']) -> tuple[TrainState, Metrics]:
     """One step on this device's part of the batch, the same on all devices; runs inside pmap.
 
-    Args:
-      batch: with weight `[b]`, 1 or 0 for padding.
-      slots: the global batch slots of these examples: noise belongs to a slot, not to a device.
+    batch: with weight `[b]`, 1 or 0 for padding. slots: global ones: noise belongs to a slot, not to a device.
     """
-    at_step = jax.random.fold_in(self.key, state.step)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(at_step, slots)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(self.key, state.step), slots)
     share = batch['weight'] / parallel.sum_over_devices(jnp.sum(batch['weight']))
     sums, grads = parallel.sum_over_devices(self._in_microbatches(state, (batch, share, keys, slots)))
     values = {name: value[0] / jnp.maximum(value[1], 1e-20) if isinstance(value, tuple) else value
@@ -122,8 +117,7 @@ class Trainer:
     if self.microbatches == 1:
       return gradients(whole)
     cut = jax.tree.map(lambda leaf: leaf.reshape(self.microbatches, -1, *leaf.shape[1:]), whole)
-    first = gradients(jax.tree.map(lambda leaf: leaf[0], cut))
-    rest = jax.tree.map(lambda leaf: leaf[1:], cut)
+    first, rest = gradients(jax.tree.map(lambda leaf: leaf[0], cut)), jax.tree.map(lambda leaf: leaf[1:], cut)
     return jax.lax.scan(lambda total, part: (jax.tree.map(jnp.add, total, gradients(part)), None), first, rest,
                         unroll=self.microbatches - 1 if self.unroll else 1)[0]
 
@@ -155,11 +149,9 @@ class Trainer:
     """Metrics of what the controller does."""
     metrics = {f'target/{name}': target for name, target in targets.items()}
     for name, stream in self.streams.items():
-      metrics |= {f'gain/{name}': gains[name], f'update/{name}': optax.global_norm(updates[name])}
-      if self.losses[stream.loss].is_sum:
-        metrics['weight/kld'] = weights['beta']
-      else:
-        metrics[f'weight/{stream.loss}'] = weights[stream.loss]
+      weight = ('kld', 'beta') if self.losses[stream.loss].is_sum else (stream.loss, stream.loss)
+      metrics |= {f'gain/{name}': gains[name], f'update/{name}': optax.global_norm(updates[name]),
+                  f'weight/{weight[0]}': weights[weight[1]]}
     return metrics
 
   def recorded(self, state: TrainState) -> list[str]:

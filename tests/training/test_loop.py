@@ -84,7 +84,7 @@ def test_stops_only_where_there_is_something_to_do(toy):
   assert [first for first, _ in toy.calls] == [0, 2, 4, 5, 6, 8, 10, 12, 14, 15, 16, 18]
   assert int(state['x'][0]) == 20
   assert toy.evaluated == [8, 16, 20] and checkpoint.steps(toy.workdir) == [10, 15, 20]
-  np.testing.assert_allclose(history.values['train/kld'], 1 / np.arange(1, 21), rtol=1e-6)
+  np.testing.assert_allclose(history['train/kld'], 1 / np.arange(1, 21), rtol=1e-6)
   assert [row['step'] for row in toy.rows()] == list(range(2, 21, 2))
   assert [row['step'] for row in toy.rows() if 'eval/kld' in row] == [8, 16, 20]
   assert toy.rows()[1]['train/mse'] == pytest.approx(2 / 4 / 2 + 2 / 3 / 2)  # mean of steps 3 and 4
@@ -95,7 +95,7 @@ def test_the_last_step_is_logged_evaluated_and_saved_whatever_the_schedule(tmp_p
   toy = Toy(tmp_path / 'run', total=total)
   _, history = toy.run()
   assert [first + n for first, n in toy.calls] == stops
-  assert len(history.values['train/kld']) == total == toy.rows()[-1]['step'] == checkpoint.steps(toy.workdir)[-1]
+  assert len(history['train/kld']) == total == toy.rows()[-1]['step'] == checkpoint.steps(toy.workdir)[-1]
   assert toy.evaluated == [total]
 
 
@@ -114,7 +114,7 @@ def test_a_stopped_run_goes_on_and_ends_equal(toy, tmp_path, monkeypatch):
   state, history = again.run()
   assert again.calls[0][0] == 12
   assert state == expected[0]
-  np.testing.assert_array_equal(history.values['train/kld'], expected[1].values['train/kld'])
+  np.testing.assert_array_equal(history['train/kld'], expected[1]['train/kld'])
   assert without_seconds(again.rows()) == without_seconds(whole.rows())
 
 
@@ -163,14 +163,14 @@ def test_targets_of_a_request(toy, tmp_path):
   toy.at[6] = lambda: toy.ask(id=3, targets={'kld': 4})
   toy.at[10] = lambda: toy.ask(id=2, targets={'kld': 99})  # not above the last id
   _, history = toy.run()
-  assert history.values['target/kld'].tolist() == [10.] * 6 + [4.] * 14
-  assert set(history.values['target/mse'].tolist()) == {0.5}
+  assert history['target/kld'].tolist() == [10.] * 6 + [4.] * 14
+  assert set(history['target/mse'].tolist()) == {0.5}
   request = {'id': 3, 'pause': False, 'stop': False, 'targets': {'kld': 4}}
   assert [row for row in toy.rows() if 'request' in row] == [{'step': 6, 'request': request}]
   # It is not applied twice by a run that goes on, and it outlives a kill right after it.
   longer = Toy(tmp_path / 'run', total=24)
   _, history = longer.run()
-  assert history.values['target/kld'].tolist() == [10.] * 6 + [4.] * 18
+  assert history['target/kld'].tolist() == [10.] * 6 + [4.] * 18
   assert len([row for row in longer.rows() if 'request' in row]) == 1
 
 
@@ -182,7 +182,7 @@ def test_an_applied_request_is_saved_at_once(toy, tmp_path):
   assert checkpoint.steps(toy.workdir) == [5, 6]
   again = Toy(tmp_path / 'run')
   _, history = again.run()
-  assert history.values['target/mse'].tolist() == [0.5] * 6 + [0.25] * 14
+  assert history['target/mse'].tolist() == [0.5] * 6 + [0.25] * 14
   assert [row['step'] for row in again.rows() if 'request' in row] == [6]
 
 
@@ -222,7 +222,7 @@ def test_pause_and_resume(toy):
   _, history = toy.run()
   person.join()
   assert seen[0][0] == seen[0][1] and seen[0][2] == 'paused' and seen[1] == 'running'
-  assert history.values['target/kld'].tolist() == [10.] * 6 + [3.] * 14
+  assert history['target/kld'].tolist() == [10.] * 6 + [3.] * 14
 
 
 def test_a_paused_run_stops_on_a_signal(toy):
@@ -242,7 +242,7 @@ def test_a_paused_run_stops_on_a_signal(toy):
 def test_malformed_requests_are_ignored(toy, text):
   toy.workdir.requests_json.write_text(text)
   _, history = toy.run()
-  assert set(history.values['target/kld'].tolist()) == {10.}
+  assert set(history['target/kld'].tolist()) == {10.}
   assert all('request' not in row for row in toy.rows())
 
 
@@ -256,7 +256,7 @@ def test_a_training_that_has_had_enough_ends_after_an_evaluation_and_does_not_go
   toy = Toy(tmp_path / 'run')
   toy.loop.done = lambda: len(toy.evaluated) >= 2
   state, history = toy.run()
-  assert int(state['x'][0]) == 16 and toy.evaluated == [8, 16] and len(history.values['train/kld']) == 16
+  assert int(state['x'][0]) == 16 and toy.evaluated == [8, 16] and len(history['train/kld']) == 16
   assert checkpoint.steps(toy.workdir)[-1] == 16 and toy.rows()[-1]['step'] == 16
   again = Toy(tmp_path / 'run')
   again.loop.done = lambda: True
