@@ -217,11 +217,9 @@ def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fix
   """
   table = table_of(new) if table is None else table
   saved, keys = renamed(saved, table), flat_keys(table, new)
-  old, now = flatten(saved), flatten(new)
+  old, now, added = flatten(saved), flatten(new), new_names(saved, new, table)
   differ = {key for key in old if key not in now or old[key] != now[key]}
-  added = new_names(saved, new, table)
-  differ |= {key for key in now if key not in old and (
-      _under(key, added) or (key in keys and now[key] != keys[key].default))}
+  differ |= {key for key in now.keys() - old if _under(key, added) or (key in keys and now[key] != keys[key].default)}
   return sorted(key for key in differ if _under(key, fixed) or not _under(key, ignored))
 
 

@@ -26,11 +26,8 @@ def devices() -> int:
 
 
 def pmap(function: Callable[..., Any], *, donate: Sequence[int] = ()) -> Any:
-  """`function` on every device; its arguments and results have a leading device axis.
-
-  donate: which arguments may be overwritten. None are on the CPU, where XLA first copies what is read once more: a
-  tenth of a training step of a UNet.
-  """
+  """`function` on every device: arguments, of which those of `donate` may be overwritten, and results by device."""
+  # None are on the CPU, where XLA first copies what is read once more: a tenth of a training step of a UNet.
   return jax.pmap(function, axis_name=AXIS, donate_argnums=() if jax.default_backend() == 'cpu' else donate)
 
 
@@ -52,11 +49,9 @@ def replicate(tree: Tree) -> Tree:
 
 
 def first(tree: Tree) -> Tree:
-  """The first device's copy of a replicated tree.
-
-  Taken from that device alone: an index over the device axis would be a program of all of them with a sum between them,
-  and several of those under way at once can wait for each other on CPUs for ever.
-  """
+  """The first device's copy of a replicated tree."""
+  # From that device alone: an index over the device axis would be a program of all of them with a sum between them, and
+  # several of those under way at once can wait for each other on CPUs for ever.
   return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
 
@@ -108,11 +103,8 @@ def keep_compiled(folder: str | Path) -> None:
 
 
 def machine() -> dict[str, Any]:
-  """What a summary says of this process: devices, platform, peak_memory_mb.
-
-  The peak is the kernel's high-water mark where there is one: getrusage's is inherited from a larger process that
-  started this one.
-  """
+  """What a summary says of this process: devices, platform, peak_memory_mb."""
+  # The kernel's high-water mark where there is one: getrusage's is inherited from a larger process that started this.
   high_water = re.search(r'VmHWM:\s+(\d+) kB', _STATUS.read_text()) if _STATUS.exists() else None
   peak = int(high_water[1]) if high_water else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return {'devices': devices(), 'platform': jax.default_backend(), 'peak_memory_mb': peak / 1024}

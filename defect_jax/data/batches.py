@@ -24,10 +24,8 @@ def slots(key: Key[Array, ''], step: Step, batch: int, count: int) -> tuple[Int[
 
   Position p = step * batch + slot walks through one permutation of the photos an epoch, keyed by (key, epoch), so
   every epoch takes each photo once and a batch may straddle two epochs. A batch larger than the set takes every photo
-  once each step; its other slots are padding.
-
-  step is below 2**31; step * batch / count and batch * count must stay below 2**32. batch and count (of photos) are
-  static. Returns indices and weights; padding has index 0 and weight 0.
+  once each step; its other slots are padding, of index 0 and weight 0. step is below 2**31; step * batch / count and
+  batch * count must stay below 2**32. batch and count (of photos) are static. Returns indices and weights.
   """
   slot = jnp.arange(batch, dtype=jnp.uint32)
   if batch > count:

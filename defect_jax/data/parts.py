@@ -14,10 +14,9 @@ GOOD = 'good'  # the class of photos without a defect
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-  """One photo of a listing.
+  """One photo of a listing: `file` relative to the set's folder, with forward slashes; what is marked as its defect.
 
-  `file` is relative to the set's folder, with forward slashes; photos of one `group` are never split between parts;
-  `annotation` is what is marked as its defect, None where nothing is.
+  Photos of one `group` are never split between parts.
   """
   file: str
   label: str
@@ -41,11 +40,10 @@ def digest(name: str) -> bytes:
 
 
 def choose_few(records: Iterable[Record], count: int, seed: int) -> list[str]:
-  """Draws `count` of `records` and returns their files, sorted.
+  """The files, sorted, of `count` of `records`, which files, groups and seed choose, not their order.
 
-  The draw spreads over the groups: no group gives another photo before every group has given one more, since photos
-  of one object show much the same. Depends only on files, groups and seed, not on the order or on the platform; with
-  one seed a larger draw holds every smaller one.
+  No group gives another photo before every group has given one more, since photos of one object show much the same.
+  With one seed a larger draw holds every smaller one.
   """
   drawn = collections.Counter()
   turns = {}  # file: (its turn within its group, place in the shuffled order)

@@ -13,10 +13,8 @@ _LEAST = 0.25  # of its mean; what good photos show less of than that counts as 
 
 
 def unusual(image: Shaped[np.ndarray, 'h w c']) -> Float[np.ndarray, 'h w']:
-  """How far each pixel is from the median of its row and of its column, whichever it is nearer to, a little blurred.
-
-  So what runs along an axis, as the parts of a product mostly do, counts for nothing.
-  """
+  """How far each pixel is from the median of its row or its column, the nearer one, a little blurred."""
+  # So what runs along an axis, as the parts of a product mostly do, counts for nothing.
   grey = np.float32(image).mean(-1)
   away = [np.abs(grey - np.median(grey, axis, keepdims=True)) for axis in (0, 1)]
   return ndimage.uniform_filter(np.minimum(*away), 3)

@@ -140,10 +140,7 @@ class Workdir:
       return None
 
   def open(self) -> None:
-    """Takes the lock, writes config.json and begins status.json; call it once all else is checked.
-
-    Raises UserError as `check`, since another run may have come between, and DiskFull.
-    """
+    """Takes the lock, writes config.json and begins status.json; raises UserError as `check`, and DiskFull."""
     new = False
     try:
       with disk_full_named(self.root):
