@@ -172,8 +172,9 @@ class _Set:
     A photo that cannot be read can be no copy of one that is trained on.
     """
     for record in self.records:
-      pool = record.part == 'pool'
-      if (pool and self.group(record.group) in groups) if groups is not None else not pool:
+      in_pool = record.part == 'pool'
+      wanted = not in_pool if groups is None else in_pool and self.group(record.group) in groups
+      if wanted:
         with contextlib.suppress(PhotoError):
           yield self._sha256.get(record.file) or prepared.photo_sha256(record), record.file
 
