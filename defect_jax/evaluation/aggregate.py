@@ -14,23 +14,18 @@ def decomposition(mean: Float[np.ndarray, 'n z'], logvar: Float[np.ndarray, 'n z
                   draws: int = _DRAWS) -> dict[str, float]:
   """Mean KLD = mutual information of photo and z + KL(q(z) || p(z)) (Hoffman and Johnson 2016, ELBO surgery, eq. 4).
 
-  The mutual information is a Monte Carlo mean of log q(z|x) - log q(z), so its error falls with the root of `draws`;
-  the second term is the exact mean KLD less it. `draws`: how many z in all, at least one per photo.
-
-  Returns {'mutual_information', 'marginal_kl'}, nats. The first never exceeds log N.
+  In nats. The mutual information, at most log N, is a Monte Carlo mean of log q(z|x) - log q(z), so its error falls
+  with the root of `draws` (z in all, at least one per photo); the second term is the exact mean KLD less it.
   """
   mean, logvar = np.float64(mean), np.float64(logvar)
   count, latent = mean.shape
-  each = -(-draws // count)
-  noise = np.random.default_rng(seed).normal(size=(each, count, latent))
-  kld = float(np.mean(losses.kld(mean, logvar)))
   information = []
-  for draw in noise:
+  for draw in np.random.default_rng(seed).normal(size=(-(-draws // count), count, latent)):
     z = mean + np.exp(0.5 * logvar) * draw
     under_all = _log_density(z, mean, logvar)  # [N, N]: z of photo i under the posterior of photo j
     information.append(np.diag(under_all) - (logsumexp(under_all, axis=1) - np.log(count)))
-  mean_information = float(np.mean(information))
-  return {'mutual_information': mean_information, 'marginal_kl': kld - mean_information}
+  mutual = float(np.mean(information))
+  return {'mutual_information': mutual, 'marginal_kl': float(np.mean(losses.kld(mean, logvar))) - mutual}
 
 
 def _log_density(z, mean, logvar):

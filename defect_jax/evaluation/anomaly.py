@@ -22,13 +22,11 @@ _EIGHT = np.ones((3, 3), int)  # pixels that touch by a corner are one region
 
 
 def of_images(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], seed: int = 0) -> dict[str, Any]:
-  """AUROC and AUPR of scores, with 95 % intervals, and the best F1 that any threshold reaches.
+  """AUROC and AUPR (average precision) of scores, which are higher for what is more anomalous, with 95 % intervals, and
+  the best F1 that any threshold reaches; all None where there are not both good and defective photos.
 
-  Scores are higher for what is more anomalous; `seed` is of the bootstraps.
-
-  Returns {'image_auroc', 'image_auroc_ci', 'image_aupr', 'image_aupr_ci', 'image_f1_max', 'f1_max_threshold'}; all
-  None where there are not both good and defective photos. The intervals are percentiles of 200 bootstraps, of good and
-  defective photos each by themselves, so that no resample lacks one kind. AUPR is the average precision.
+  The intervals are percentiles of 200 bootstraps, of good and defective photos each by themselves, so that no resample
+  lacks one kind.
   """
   names = ('image_auroc', 'image_auroc_ci', 'image_aupr', 'image_aupr_ci', 'image_f1_max', 'f1_max_threshold')
   defective, scores = np.asarray(defective, bool), np.asarray(scores, float)
@@ -55,10 +53,7 @@ def f1_max(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n']) -> 
 
 def at_threshold(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], threshold: float,
                  ) -> dict[str, float | None]:
-  """{'f1', 'false_alarms': share of good photos above the threshold, 'found': share of defective ones}.
-
-  None where there are no photos of the kind.
-  """
+  """'f1', and the shares of good ('false_alarms') and defective ('found') photos above; None where there are none."""
   defective, above = np.asarray(defective, bool), np.asarray(scores) > threshold
   return {'f1': float(metrics.f1_score(defective, above, zero_division=0.)) if defective.any() else None,
           'false_alarms': float(above[~defective].mean()) if (~defective).any() else None,
@@ -66,30 +61,21 @@ def at_threshold(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'
 
 
 def of_pixels(masks: Masks, maps: Maps) -> dict[str, float | None]:
-  """{'pixel_auroc', 'aupro'} of anomaly maps; the masks of good photos are all False.
+  """{'pixel_auroc', 'aupro'} of anomaly maps; the masks of good photos are all False. Both come from one sorting of the
+  pixels, nearly all of the work, and are None where no pixel, or every pixel, is defective.
 
-  Both are None where no pixel, or every pixel, is defective. Both come from one sorting of the pixels, which for some
-  million of them is nearly all of the work.
+  AUPRO: area under the per-region overlap against the false-positive rate from 0 to 0.3, divided by 0.3. The overlap is
+  the share of a region that is above the threshold, averaged over all regions of all photos: a small defect counts as
+  much as a large one (Bergmann et al. 2021, "The MVTec Anomaly Detection Dataset", section 5). Regions are 8-connected.
+  Exact: the threshold takes every value of the maps; between them, and where it first passes 0.3, all is straight.
   """
-  counted = [mask.sum() for mask in masks]
-  if not 0 < sum(counted) < sum(mask.size for mask in masks):
+  if not 0 < sum(mask.sum() for mask in masks) < sum(mask.size for mask in masks):
     return {'pixel_auroc': None, 'aupro': None}
   fpr, tpr, overlap = _curves(masks, maps)
-  return {'pixel_auroc': float(np.trapezoid(tpr, fpr)), 'aupro': _below(fpr, overlap, LARGEST_FPR)}
-
-
-def aupro(masks: Masks, maps: Maps, limit: float = LARGEST_FPR) -> float:
-  """Area under the per-region overlap against the false-positive rate from 0 to `limit`, divided by `limit`.
-
-  The overlap is the share of a region that is above the threshold, averaged over all regions of all photos: a small
-  defect counts as much as a large one (Bergmann et al. 2021, "The MVTec Anomaly Detection Dataset", section 5). Regions
-  are 8-connected. Exact: the threshold takes every value of the maps; between them, and where it first passes `limit`,
-  the curve is straight.
-
-  There are defective and sound pixels.
-  """
-  fpr, _, overlap = _curves(masks, maps)
-  return _below(fpr, overlap, limit)
+  inside = fpr < LARGEST_FPR
+  area = np.trapezoid(np.append(overlap[inside], np.interp(LARGEST_FPR, fpr, overlap)),
+                      np.append(fpr[inside], LARGEST_FPR))
+  return {'pixel_auroc': float(np.trapezoid(tpr, fpr)), 'aupro': float(area / LARGEST_FPR)}
 
 
 def _curves(masks, maps):
@@ -110,20 +96,8 @@ def _curves(masks, maps):
   return tuple(np.append(0., values / values[-1]) for values in (sound, defective, np.cumsum(share)[last]))
 
 
-def _below(fpr, overlap, limit):
-  """Mean of `overlap` over `fpr` from 0 to `limit`."""
-  inside = fpr < limit
-  return float(np.trapezoid(np.append(overlap[inside], np.interp(limit, fpr, overlap)),
-                            np.append(fpr[inside], limit)) / limit)
-
-
 class Results:
-  """What photos were scored with, photo by photo.
-
-  Attributes:
-    samples: the photos. scores: {name of a score: one per photo}. largest: {name of a map: its maximum per photo}.
-    maps: {name of a map: one per photo}, of the maps in `keep`.
-  """
+  """What photos were scored with, photo by photo: scores, maxima of maps, and the maps in `keep`, all by name."""
 
   def __init__(self, keep: Sequence[str] = ()):
     self.samples: list[samples.Sample] = []

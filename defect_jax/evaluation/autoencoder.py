@@ -35,15 +35,11 @@ def some(photos: dataset.Dataset) -> Images:
 
 @dataclasses.dataclass
 class Evaluation:
-  """Figures and images of a VAE, with noise of their own that is the same at every step.
-
-  Attributes:
-    photos: some of the `count` training photos. dev: held-out photos, or None.
-  """
+  """Figures and images of a VAE, with noise of their own that is the same at every step."""
   vae: Vae
   normalizer: Normalizer
-  photos: Images
-  dev: Images | None
+  photos: Images  # some of the `count` training photos
+  dev: Images | None  # held-out photos
   key: Key[Array, '']
   count: int
 
@@ -57,12 +53,6 @@ class Evaluation:
 
   def row(self, params: Params, step: int) -> dict[str, Any]:
     """Metrics of what the latent space holds and, as 'eval/kld' and 'eval/mse', of held-out photos."""
-    row = self._latent_row(params, step)
-    if self.dev is not None:
-      row['eval/kld'], row['eval/mse'] = self._losses(params, self.dev)
-    return row
-
-  def _latent_row(self, params, step):
     posterior = self._posterior(params, self.photos)
     active = latent.active_units(posterior.mean)
     parts = aggregate.decomposition(posterior.mean, posterior.logvar)
@@ -76,12 +66,13 @@ class Evaluation:
       if not self._alarmed:
         logging.warning('step %d: posterior collapse: %s', step, row['alarm'])
     self._alarmed = 'alarm' in row
+    if self.dev is not None:
+      row['eval/kld'], row['eval/mse'] = self._losses(params, self.dev)
     return row
 
   def figures(self, params: Params, history: Mapping[str, Float[np.ndarray, 'steps']]) -> dict[str, Any]:
     """The summary's keys of a VAE at its end."""
-    kld, mse, kld_target, mse_target = (history[f'{kind}/{name}'] for kind in ('train', 'target')
-                                        for name in ('kld', 'mse'))
+    kld, mse, kld_target, mse_target = (history[key] for key in ('train/kld', 'train/mse', 'target/kld', 'target/mse'))
     tail = slice(-max(1, len(kld) // 10), None)
     posterior = self._posterior(params, self.photos)
     active = latent.active_units(posterior.mean)
@@ -102,14 +93,12 @@ class Evaluation:
 
   def images(self, params: Params) -> dict[str, Images]:
     """{'photos', 'recon', 'prior'}: some photos, their reconstructions, and samples from the prior."""
-    shown = self.photos[:SHOWN]
-    return {'photos': shown, 'recon': self._recon(params, shown),
-            'prior': np.asarray(self._decode(params, self._prior_z))}
+    shown, prior = self.photos[:SHOWN], np.asarray(self._decode(params, self._prior_z))
+    return {'photos': shown, 'recon': self._recon(params, shown), 'prior': prior}
 
   def nearest(self, images: Images) -> Images:
     """The training photo with the least squared difference for each image."""
-    return self.photos[np.array([np.argmin(np.mean(np.square(self.photos - image), axis=(1, 2, 3)))
-                                 for image in images])]
+    return self.photos[[np.argmin(np.mean(np.square(self.photos - image), axis=(1, 2, 3))) for image in images]]
 
   def latents(self, params: Params) -> dict[str, Any]:
     """Posteriors and traversals, see report.latent.Latent."""

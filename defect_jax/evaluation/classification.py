@@ -11,23 +11,13 @@ from sklearn import metrics
 BOOTSTRAPS = 1000
 NAMES = ('accuracy', 'balanced_accuracy', 'f1', 'auroc')
 _BINS = 10
-
-
 Labels = Int[np.ndarray, 'n']  # 0 for good, above for the classes of defects
 
 
 def measure(labels: Labels, probabilities: Float[np.ndarray, 'n k'], seed: int = 0, groups: Sequence[str] | None = None
             ) -> dict[str, Any]:
-  """Figures of predictions, with 95 % intervals.
-
-  Args:
-    labels: of at least two classes. seed: of the bootstraps. groups: see `resamples`.
-
-  Returns {'accuracy', 'balanced_accuracy' (mean recall of the classes that are there), 'f1' (of being defective at
-  all, which is said where its probability is above 1/2), 'auroc' (of 1 - probability of good, defective against good),
-  'confusion' (rows: true class), 'ci' {name: (low, high)}}. AUROC and its interval are None where good or defective
-  photos are missing. Intervals are percentiles of bootstraps by `resamples`.
-  """
+  """`figures` of predictions, 'confusion' (rows: true class), and 'ci' {name: (low, high)}, 95 % intervals: percentiles
+  of bootstraps by `resamples`."""
   labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
   result = figures(labels, probabilities)
   draws = [figures(labels[rows], probabilities[rows]) for rows in resamples(labels, seed, groups)]
@@ -38,10 +28,11 @@ def measure(labels: Labels, probabilities: Float[np.ndarray, 'n k'], seed: int =
 
 
 def figures(labels: Labels, probabilities: Float[np.ndarray, 'n k']) -> dict[str, float | None]:
-  """{name: number} of NAMES, see `measure`."""
+  """{name: number} of NAMES: balanced_accuracy is the mean recall of the classes that are there, f1 that of being
+  defective at all, which is said where its probability is above 1/2, auroc (None where good or defective photos are
+  missing) that of 1 - probability of good."""
   predicted, classes = probabilities.argmax(1), probabilities.shape[1]
-  right = np.bincount(labels[predicted == labels], minlength=classes)
-  there = np.bincount(labels, minlength=classes)
+  right, there = (np.bincount(of_class, minlength=classes) for of_class in (labels[predicted == labels], labels))
   defective, called = labels > 0, 1 - probabilities[:, 0] > 0.5
   both, either = np.sum(defective & called), np.sum(defective) + np.sum(called)
   return {'accuracy': float(right.sum() / len(labels)),
@@ -66,12 +57,10 @@ def auroc(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n']) -> f
 
 def resamples(labels: Labels, seed: int, groups: Sequence[str] | None = None, count: int = BOOTSTRAPS
               ) -> Iterator[Int[np.ndarray, 'm']]:
-  """Yields indices of bootstraps: whole groups, drawn with replacement.
+  """Yields indices of bootstraps: whole groups (each photo's workpiece; None: each its own), drawn with replacement.
 
   Photos of one workpiece are alike: drawn one by one they would make intervals too narrow. Groups that hold the same
   classes are drawn among themselves, as many as there are, so that no resample lacks a class.
-
-  groups: name of the workpiece of each photo; None: each photo is its own.
   """
   rng, kinds = np.random.default_rng(seed), {}
   _, group_of = np.unique(np.arange(len(labels)) if groups is None else np.asarray(groups), return_inverse=True)
@@ -84,11 +73,8 @@ def resamples(labels: Labels, seed: int, groups: Sequence[str] | None = None, co
 
 
 def temperature(logits: Float[np.ndarray, 'n k'], labels: Labels) -> float:
-  """What logits are divided by so that probabilities fit held-out photos best (Guo et al. 2017, section 4.2).
-
-  Each class counts the same, as in training, so that the probabilities are those for equally frequent classes. Between
-  0.05 and 20.
-  """
+  """What logits are divided by so that probabilities fit held-out photos best (Guo et al. 2017, section 4.2), 0.05 to
+  20. Each class counts the same, as in training, so that the probabilities are those for equally frequent classes."""
   labels, logits = np.asarray(labels), np.asarray(logits, float)
   share = balanced_weights(labels)
   best = optimize.minimize_scalar(lambda log: log_loss(logits / np.exp(log), labels, share),
@@ -109,10 +95,7 @@ def log_loss(logits: Float[np.ndarray, 'n k'], labels: Labels, weights: Float[np
 
 def calibration_error(labels: Labels, probabilities: Float[np.ndarray, 'n k'], prior: Float[np.ndarray, 'k']) -> float:
   """Expected calibration error: |confidence - accuracy|, averaged over ten equal bins of confidence (Guo et al. 2017,
-  equation 3).
-
-  prior: how frequent classes are: photos count by it, since the tested ones may be of another mix.
-  """
+  equation 3). Photos count by `prior`, how frequent classes are, since the tested ones may be of another mix."""
   weights = np.asarray(prior)[labels] / np.bincount(labels, minlength=len(prior))[labels]
   confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
   bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)

@@ -17,19 +17,13 @@ from jaxtyping import Float
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-  """Attributes:
-    variance: of the photos about their mean image, per pixel.
-    eigenvalues: of the covariance of whole images, largest first, at most N - 1; they sum to variance * pixels.
-    level: s^2, the decoder's variance that gives the MSE target; 0 for a target that keeps everything.
-    dimensions: how many eigenvalues lie above it.
-    rate: least KLD of a Gaussian source at that MSE, nats. log_n: log of the number of photos, nats.
-  """
-  variance: float
-  eigenvalues: Float[np.ndarray, 'k']
-  level: float
-  dimensions: int
-  rate: float
-  log_n: float
+  """What photos ask for."""
+  variance: float  # about their mean image, per pixel
+  eigenvalues: Float[np.ndarray, 'k']  # of the covariance of whole images, largest first; sum: variance * pixels
+  level: float  # s^2, the decoder's variance that gives the MSE target; 0 for a target that keeps everything
+  dimensions: int  # how many eigenvalues lie above it
+  rate: float  # least KLD of a Gaussian source at that MSE, nats
+  log_n: float  # log of the number of photos, nats
 
   @property
   def least_kld(self) -> float:
@@ -52,8 +46,7 @@ def forecast(images: Float[np.ndarray, 'n h w c'], mse_target: float, count: int
   level = _water_level(eigenvalues, mse_target * pixels)
   kept = eigenvalues[eigenvalues > level] if level else eigenvalues[eigenvalues > 0]
   rate = 0.5 * float(np.sum(np.log(kept / level))) if level else math.inf
-  return Forecast(float(eigenvalues.sum() / pixels), eigenvalues, level, len(kept), rate,
-                  math.log(count or len(flat)))
+  return Forecast(float(eigenvalues.sum() / pixels), eigenvalues, level, len(kept), rate, math.log(count or len(flat)))
 
 
 def _water_level(eigenvalues, distortion):

@@ -15,6 +15,7 @@ from defect_jax import parallel
 from defect_jax.models import features
 
 Images = Float[np.ndarray, 'n h w c']
+NAMES = 'kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'
 LEAST_REAL = 100  # photos KID is measured against
 _CHUNK_PIXELS = 2**17  # of one call of a network
 _BLOCK_PIXELS = 2**24  # of the photos whose embeddings are held at a time, about 0.7 GB
@@ -25,19 +26,14 @@ _embed = jax.jit(features.lpips_embed)
 
 
 def measure(images: Images, train: Images, dev: Images, seed: int, kid_dev: Images | None = None) -> dict[str, Any]:
-  """Measures made images against the photos a model was trained on and against unseen real ones.
+  """NAMES of made images against the photos a model was trained on and against unseen real ones of their size.
 
-  Args:
-    train, dev: training photos and photos of the dev part, of the images' size. seed: of the bootstraps.
-    kid_dev: real photos for KID if dev has too few of the very kind; by default dev.
-
-  Returns {'kid', 'kid_ci' (low, high), 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'}; the third is
-  the KID of the training photos themselves, about the best to be hoped for. A figure is None if there is too little to
-  measure it: kid and kid_ci below 100 photos in kid_dev; novelty and memorised_fraction below 2 in dev or without
-  training photos; kid and diversity with a single made image; any of them with images too small for the network.
+  kid_dev: real photos for KID if dev has too few of the very kind. kid_of_training: KID of the training photos
+  themselves, about the best to be hoped for. A figure is None if there is too little to measure it: kid and kid_ci
+  below 100 photos in kid_dev; novelty and memorised_fraction below 2 in dev or without training photos; kid and
+  diversity with a single made image; any of them with images too small for the network.
   """
-  result: dict[str, Any] = dict.fromkeys(
-      ('kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'))
+  result: dict[str, Any] = dict.fromkeys(NAMES)
   side = min(images.shape[1:3])
   kid_dev = dev if kid_dev is None else kid_dev
   if len(kid_dev) >= LEAST_REAL and len(images) > 1 and side >= features.SMALLEST['vgg16']:
@@ -47,13 +43,17 @@ def measure(images: Images, train: Images, dev: Images, seed: int, kid_dev: Imag
       result['kid_of_training'] = kid(features_of(train), real)
   if side < features.SMALLEST['alexnet']:
     return result
-  params = jax.device_put(features.load('alexnet'))
   if len(images) and len(train) and len(dev) > 1:
-    made, real = (nearest_of_images(photos, train) for photos in (images, dev))
-    result |= {'novelty': novelty(made, real), 'memorised_fraction': memorised_fraction(made, real)}
+    result |= copies(images, train, dev)
   if len(images) > 1:
-    result['diversity'] = diversity(_chunks(_embed, params, images))
+    result['diversity'] = diversity(_chunks(_embed, jax.device_put(features.load('alexnet')), images))
   return result
+
+
+def copies(images: Images, train: Images, real: Images) -> dict[str, Any]:
+  """Novelty and memorised fraction of made images, by unseen real ones."""
+  of_made, of_real = (nearest_of_images(photos, train) for photos in (images, real))
+  return {'novelty': novelty(of_made, of_real), 'memorised_fraction': memorised_fraction(of_made, of_real)}
 
 
 def features_of(images: Images) -> Float[np.ndarray, 'n 1280']:
@@ -62,19 +62,15 @@ def features_of(images: Images) -> Float[np.ndarray, 'n 1280']:
 
 
 def kid(a: Float[np.ndarray, 'n 1280'], b: Float[np.ndarray, 'm 1280']) -> float:
-  """Unbiased squared MMD of features, n and m at least 2; 0 on average for equal sources.
-
-  Kernel (x.y / 1280 + 1)^3 (Binkowski et al. 2018, equation 4), in float64.
-  """
+  """Unbiased squared MMD of features, n and m at least 2, by the kernel (x.y / 1280 + 1)^3 (Binkowski et al. 2018,
+  equation 4), in float64; 0 on average for equal sources."""
   return float(_mmd2(a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
 
 
 def kid_interval(a: Float[np.ndarray, 'n 1280'], b: Float[np.ndarray, 'm 1280'], seed: int,
                  bootstraps: int = 100) -> tuple[float, float]:
-  """95 % interval (low, high) of `kid` over `bootstraps` resamplings of both sides, by percentiles.
-
-  With 50 images per side it holds the true value in some 91 of 100 cases, with 200 in 95.
-  """
+  """95 % interval (low, high) of `kid` over `bootstraps` resamplings of both sides, by percentiles; with 50 images per
+  side it holds the true value in some 91 of 100 cases, with 200 in 95."""
   rng = np.random.default_rng(seed)
   times_a, times_b = (rng.multinomial(n, np.full(n, 1 / n), bootstraps) for n in (len(a), len(b)))
   # Of a handful, a resample may hold one image only, again and again: no pair to look at.
@@ -123,10 +119,8 @@ def nearest(embeddings: Float[np.ndarray, 'n e'], references: Float[np.ndarray, 
 
 
 def novelty(made: Float[np.ndarray, 'n'], real: Float[np.ndarray, 'm']) -> float | None:
-  """Median distance (`nearest`) of made images to training photos, divided by that of unseen real photos.
-
-  1: as new as new real photos. None if the real photos are copies of training photos too.
-  """
+  """Median distance (`nearest`) of made images to training photos, divided by that of unseen real photos, so 1 for as
+  new as these; None if these are copies of training photos too."""
   scale = np.median(real)
   return float(np.median(made) / scale) if scale > 0 else None
 

@@ -20,7 +20,6 @@ from defect_jax.imagesets.manifest import Made
 
 _LEAST = 16  # px of a square, before it is scaled
 _MOST_TRAINED = 400  # areas trained on that are measured
-_NONE = dict.fromkeys(('kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'diversity'))
 
 
 def measure(made: Sequence[Made], root: Path, photo_folder: Path, defects: Sequence[str], part: str, against: str,
@@ -34,7 +33,7 @@ def measure(made: Sequence[Made], root: Path, photo_folder: Path, defects: Seque
   real, pool = (_real(classes, photo_folder, geometry, of_part) for of_part in (against, part))
   measured = {'measured_against': f'{len(real)} real defects of the part {against}'}
   if not made or not len(real):
-    return _NONE | measured
+    return dict.fromkeys(generation.NAMES) | measured
   squares = [square for image in made if (square := _square(root, image, geometry)) is not None]
   return generation.measure(np.stack(squares), pool, real, seed) | measured
 
@@ -73,20 +72,17 @@ def squares(images: Float[np.ndarray, 'n s s 3'], made_masks: Bool[np.ndarray, '
   for image, mask in zip(images, made_masks, strict=True):
     left, top, width, height = masks.bounds(mask)
     side = int(np.clip(round(margin * max(width, height)), min(_LEAST, whole), whole))
-    y, x = (int(np.clip(start + (length - side) // 2, 0, whole - side)) for start, length in (
-        (top, height), (left, width)))
+    y, x = (int(np.clip(start + (length - side) // 2, 0, whole - side))
+            for start, length in ((top, height), (left, width)))
     cut.append(photos.scale(np.float32(image[y:y + side, x:x + side]), size))
   return np.stack(cut)
 
 
 class KidReference:
-  """Real defects that made ones are compared with.
-
-  Attributes: count: how many. kid_of_training: KID of those that were trained on.
-  """
+  """Real defects that made ones are compared with: `count` of them; kid_of_training: KID of those trained on."""
 
   def __init__(self, train: dataset.InMemory, real: dataset.InMemory, margin: float, size: int, seed: int):
-    """train, real: defects that were trained on and that were not. margin, size: see `squares`."""
+    """Takes defects that were trained on, others, and keywords of `squares`."""
     self._seed, self._square = seed, functools.partial(squares, margin=margin, size=size)
     self._train, self._real = (self._square(areas.images(), areas.masks)
                                for areas in (examples.few(train, _MOST_TRAINED), real))
@@ -108,12 +104,9 @@ class KidReference:
     made = generation.features_of(self._square(images, made_masks))
     return generation.kid(made, self._features), generation.kid_interval(made, self._features, self._seed)
 
-  def novelty(self, images: Float[np.ndarray, 'n s s 3'], made_masks: Bool[np.ndarray, 'n s s']
-              ) -> tuple[float | None, float]:
+  def copies(self, images: Float[np.ndarray, 'n s s 3'], made_masks: Bool[np.ndarray, 'n s s']) -> dict[str, Any]:
     """Novelty and memorised fraction of made areas."""
-    made, real = (generation.nearest_of_images(areas, self._train)
-                  for areas in (self._square(images, made_masks), self._real))
-    return generation.novelty(made, real), generation.memorised_fraction(made, real)
+    return generation.copies(self._square(images, made_masks), self._train, self._real)
 
 
 def realism(reference: KidReference | None, made: Float[np.ndarray, 'n s s 3'], pasted: Float[np.ndarray, 'n s s 3'],
@@ -124,7 +117,6 @@ def realism(reference: KidReference | None, made: Float[np.ndarray, 'n s s 3'], 
     return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',
                           'memorised_fraction'))
   after, interval = reference.kid(made, made_masks)
-  novelty, memorised = reference.novelty(made, made_masks)
   return {'kid_before': reference.kid(before() if reference.enough else None, made_masks)[0], 'kid_after': after,
           'kid_after_ci': interval, 'kid_cutpaste': reference.kid(pasted, made_masks)[0],
-          'kid_of_training': reference.kid_of_training, 'novelty': novelty, 'memorised_fraction': memorised}
+          'kid_of_training': reference.kid_of_training, **reference.copies(made, made_masks)}

@@ -20,7 +20,7 @@ def active_units(means: Float[np.ndarray, 'n z']) -> int:
 
 def collapsed(active: int, latent: int, mse: float, variance: float) -> bool:
   """Whether fewer than 10 % of the units are active, or the MSE is above 0.95 of the variance about the mean image."""
-  return bool(_few_active(active, latent) or _mean_image(mse, variance))
+  return bool(collapse_signs(active, latent, mse, variance, np.inf, 0.))
 
 
 def collapse_signs(active: int, latent: int, mse: float, variance: float, information: float,
@@ -28,8 +28,8 @@ def collapse_signs(active: int, latent: int, mse: float, variance: float, inform
   """Signs of posterior collapse in words, none if all is well; information: mutual information of photo and z (nats),
   log_n: its maximum."""
   signs = [
-    (_few_active(active, latent), f'only {active} of {latent} latent dimensions are active'),
-    (_mean_image(mse, variance),
+    (active < 0.1 * latent, f'only {active} of {latent} latent dimensions are active'),
+    (mse > 0.95 * variance,
      f'the MSE {mse:.3g} is that of the mean image (variance {variance:.3g}), so z tells the decoder nothing'),
     (information < _LEAST_INFORMATION * log_n,
      f'z holds {max(information, 0):.2g} nats on which photo it is, of log N = {log_n:.3g}'),
@@ -37,27 +37,15 @@ def collapse_signs(active: int, latent: int, mse: float, variance: float, inform
   return [words for present, words in signs if present]
 
 
-def _few_active(active, latent):
-  return active < 0.1 * latent
-
-
-def _mean_image(mse, variance):
-  return mse > 0.95 * variance
-
-
 def detail_kept(photos: Float[np.ndarray, 'n h w c'], recon: Float[np.ndarray, 'n h w c'],
                 center: Float[np.ndarray, 'h w c']) -> float:
   """Share of the photos' fine detail that their reconstructions from the posterior means keep: 1 all, 0 none; median
   over photos. center: the mean training photo."""
-  kept = []
-  for photo, image in zip(_detail(photos - center), _detail(recon - center), strict=True):
+  kept, detail = [], lambda images: images - ndimage.gaussian_filter(images, (0, _BLUR, _BLUR, 0))
+  for photo, image in zip(detail(photos - center), detail(recon - center), strict=True):
     strong = np.abs(photo) >= np.quantile(np.abs(photo), 1 - _DETAIL_SHARE)
     kept.append(np.sum(photo[strong] * image[strong]) / np.sum(np.square(photo[strong])))
   return float(np.median(kept))
-
-
-def _detail(images):
-  return images - ndimage.gaussian_filter(images, (0, _BLUR, _BLUR, 0))
 
 
 def steps_to_targets(kld: Steps, mse: Steps, kld_target: Steps | float, mse_target: Steps | float) -> int | None:

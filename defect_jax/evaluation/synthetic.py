@@ -18,12 +18,10 @@ _VISIBLE = 1 / 255  # a pixel that changes by less belongs to no mask
 
 
 def paste(image: Image, rng: np.random.Generator) -> tuple[Image, Bool[np.ndarray, 'h w'], str]:
-  """One made defect on a good image in [0, 1].
+  """A good image in [0, 1] with one made defect, the mask of what differs by at least a level of 8 bits, and the kind.
 
   Kinds, drawn by chance: `blotch`, a spot of noise that is smooth inside and has an irregular sharp edge, brighter or
   darker; `cutpaste`, a rectangle of the image itself set down elsewhere (Li et al. 2021, "CutPaste").
-
-  Returns the image, its mask, which holds every pixel that differs by at least a level of 8 bits, and the kind.
   """
   kind = KINDS[int(rng.integers(len(KINDS)))]
   while True:  # a defect that nobody can see, such as a piece pasted on its like, is drawn again
@@ -61,9 +59,7 @@ def _blotch(image, rng):
 
 
 def _cutpaste(image, rng):
-  source, made = _box(image.shape[:2], rng), image.copy()
-  piece = image[source]
-  top, left = (int(rng.integers(length - side + 1))
-               for length, side in zip(image.shape[:2], piece.shape[:2], strict=True))
+  piece, made = image[_box(image.shape[:2], rng)], image.copy()
+  top, left = (int(rng.integers(length - side + 1)) for length, side in zip(image.shape, piece.shape[:2], strict=False))
   made[top:top + piece.shape[0], left:left + piece.shape[1]] = piece[::-1, ::-1]
   return made

@@ -1,9 +1,10 @@
 """Scores photos by anything that was trained: rows in predictions.csv, heat maps, and a page of the highest scores."""
 
+import collections
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -77,8 +78,7 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
   photos = sorted(photo for photo in folder.photos_below(path) if own not in photo.resolve().parents)
   if not photos:
     raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
-  files = [photo.relative_to(path).as_posix() for photo in photos]
-  return [parts.Record(file, '', file, photo) for file, photo in zip(files, photos, strict=True)]
+  return [parts.Record(file := photo.relative_to(path).as_posix(), '', file, photo) for photo in photos]
 
 
 def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], with_heatmaps: bool
@@ -97,35 +97,31 @@ def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.R
   table = predictions.Predictions(workdir, {record.file: record.photo for record in records}, predictor.digest,
                                   threshold, ('class',) if classes else ())
   pending = [record for record in records if record.file not in table.rows]
-  progress = ProgressBar(workdir, 'photo', len(table.rows))
-  broken, waiting = [], []
+  progress, waiting = ProgressBar(workdir, 'photo', len(table.rows)), collections.deque()
 
   def put(row):
     table.add(row)
     progress.count(len(records))
 
-  def put_broken():
-    while broken:
-      sample = broken.pop(0)
-      put(predictions.error_row(sample.record.file, threshold, sample.reason))
+  def put_broken(sample):
+    put(predictions.error_row(sample.record.file, threshold, sample.reason))
 
   with table, futures.ThreadPoolExecutor(_WRITERS) as pool:
-    for prediction in predictor.predict(_usable(pending, predictor.tiling, broken), with_heatmaps):
+    for prediction in predictor.predict(_usable(pending, predictor.tiling, put_broken), with_heatmaps):
       waiting.append(pool.submit(row_of, prediction))
-      put_broken()
       while len(waiting) >= _WAITING or (waiting and waiting[0].done()):
-        put(waiting.pop(0).result())
+        put(waiting.popleft().result())
     for future in waiting:
       put(future.result())
-    put_broken()
   return table, len(pending)
 
 
-def _usable(records: Sequence[parts.Record], tiling: Tiling, broken: list[samples.Sample]) -> Iterator[samples.Sample]:
-  """Samples that can be used; the others are added to `broken`."""
+def _usable(records: Sequence[parts.Record], tiling: Tiling, refuse: Callable[[samples.Sample], None]
+            ) -> Iterator[samples.Sample]:
+  """Samples that can be used; `refuse` is called with the others."""
   for sample in samples.read_all(records, tiling):
     if sample.reason:
-      broken.append(sample)
+      refuse(sample)
     else:
       yield sample
 
@@ -145,7 +141,7 @@ def _report(workdir, predictor, records, rows, summary):
   worst = sorted(scored, key=lambda row: -float(row['score']))[:_SHOWN]
   record_of = {record.file: record for record in records}
   # A photo that was scored by a session before may be unreadable by now.
-  again = predictor.predict(_usable([record_of[row['file']] for row in worst], predictor.tiling, []), True)
+  again = predictor.predict(_usable([record_of[row['file']] for row in worst], predictor.tiling, lambda _: None), True)
   title = f'{workdir.root.name}: {pathlib.Path(workdir.read_config().photos).name}'
   report.write(
       workdir.report_html, title=title, config=workdir.config_text, summary=summary,

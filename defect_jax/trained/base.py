@@ -1,12 +1,11 @@
 """What every trained run is opened as, whichever task trained it."""
 
-import contextlib
 import dataclasses
 import hashlib
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import flax.serialization
 import jax
@@ -23,6 +22,7 @@ from defect_jax.registry import Registry, import_plugins
 from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
 
+T = TypeVar('T')
 # How the runs of a task are opened; tasks that train nothing are not here.
 PREDICTORS = Registry('trained run', {
     'vae': 'defect_jax.trained.vae:open_vae', 'classifier': 'defect_jax.trained.classifier:open_classifier',
@@ -31,52 +31,36 @@ PREDICTORS = Registry('trained run', {
 
 
 class Function(NamedTuple):
-  """A pure function `(params, inputs) -> outputs` of a trained run, for export.
-
-  params: tree of arrays. spec: shapes and dtypes of the inputs, a tree, without the batch axis that comes first.
-  """
+  """A pure function `(params, inputs) -> outputs` of a trained run, for export."""
   function: Callable[[Any, Any], Any]
-  params: Any
-  spec: Any
+  params: Any  # tree of arrays
+  spec: Any  # shapes and dtypes of the inputs, a tree, without the batch axis that comes first
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-  """What a predictor says of a photo.
-
-  Attributes:
-    score: the higher, the more defective. label: name of the class, None where the predictor knows no classes.
-    anomaly_map: at least 0, of the size of the sample's image; None where none was asked for. scale: the value of the
-      map that a heat map shows at full strength.
-  """
+  """What a predictor says of a photo."""
   sample: Sample
-  score: float
-  label: str | None
-  anomaly_map: Float[np.ndarray, 'h w'] | None
-  scale: float
+  score: float  # the higher, the more defective
+  label: str | None  # of the class, None where the predictor knows no classes
+  anomaly_map: Float[np.ndarray, 'h w'] | None  # at least 0; None where none was asked for
+  scale: float  # value of the map that a heat map shows at full strength
   probabilities: Float[np.ndarray, 'k'] | None = None
 
 
 class Predictor(Protocol):
-  """A trained run.
-
-  Attributes:
-    kind: a key of PREDICTORS. config, step: of the run and its checkpoint. digest: SHA-256, hex, of what predictions
-      depend on. tiling: how a photo becomes images. classes: names, good first; empty where it knows none.
-    threshold: score above which a photo is defective; None where the run has none. good_scores: of the good photos that
-      the threshold comes from. notes: lines for the user. about: further keys of a summary.
-  """
-  kind: str
+  """A trained run."""
+  kind: str  # a key of PREDICTORS
   workdir: Workdir
   config: ConfigDict
   step: int
-  digest: str
-  tiling: Tiling
-  classes: Sequence[str]
-  threshold: Threshold | None
-  good_scores: Sequence[float]
-  notes: Sequence[str]
-  about: dict[str, Any]
+  digest: str  # SHA-256, hex, of what predictions depend on
+  tiling: Tiling  # how a photo becomes images
+  classes: Sequence[str]  # good first; empty where it knows none
+  threshold: Threshold | None  # score above which a photo is defective; None where the run has none
+  good_scores: Sequence[float]  # of the good photos that the threshold comes from
+  notes: Sequence[str]  # lines for the user
+  about: dict[str, Any]  # further keys of a summary
 
   def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[Prediction]:
     """Predictions of samples that can be used, in order, a few ahead; heatmaps: whether maps are needed."""
@@ -111,19 +95,13 @@ def read_run(root: Any, key: str, tasks: Iterable[str]) -> tuple[Workdir, Config
   return workdir, config
 
 
-def read_checkpoint(workdir: Workdir, key: str) -> tuple[int, dict[str, Any]]:
-  """Step and tree of the newest sound checkpoint; raises UserError if there is none."""
+def read_checkpoint(workdir: Workdir, key: str, take: Callable[[dict[str, Any]], T]) -> tuple[int, T]:
+  """Step of the newest sound checkpoint and what `take` makes of its tree; UserError if it has not what is taken."""
   newest = checkpoint.read(workdir)
   if newest is None:
     raise UserError(f'{key}: {workdir.root} has no usable checkpoint; train it with the same command again')
-  return newest
-
-
-@contextlib.contextmanager
-def other_versions_refused(workdir: Workdir, key: str) -> Iterator[None]:
-  """Raises UserError if a checkpoint has not what is looked for."""
   try:
-    yield
+    return newest[0], take(newest[1])
   except (KeyError, ValueError) as error:
     raise UserError(f'{key}: {workdir.root} was saved by another version of defect_jax; train it anew with this one'
                     ) from error

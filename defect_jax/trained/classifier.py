@@ -36,38 +36,27 @@ _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierPredictor:
-  """A trained classifier.
-
-  Attributes:
-    prior: how frequent each class is where it is used. tta_axes: flip axes for test-time augmentation; logits are
-      averaged over the flipped copies. temperature: divides the logits. seen: SHA-256 of the photos that it was trained
-      on or chosen by, and of those that such images were made from.
-    workdir, config, step, threshold, notes: of the run that it was opened from. at_once: photos per call of
-      `predict`.
-  """
+  """A trained classifier, with what is known of the run that it was opened from."""
   classes: list[str]
   model: cnn.Classifier
   params: dict
   normalizer: Normalizer
-  prior: Float[np.ndarray, 'k']
-  tta_axes: tuple[tuple[int, ...], ...] = ((),)
-  temperature: float = 1.
-  seen: frozenset[str] = frozenset()
+  prior: Float[np.ndarray, 'k']  # how frequent each class is where it is used
+  tta_axes: tuple[tuple[int, ...], ...] = ((),)  # of flipped copies that logits are averaged over
+  temperature: float = 1.  # divides the logits
+  seen: frozenset[str] = frozenset()  # SHA-256 of photos it was trained on or chosen by, or that such were made from
   workdir: Workdir | None = None
   config: ConfigDict = dataclasses.field(default_factory=ConfigDict)
   step: int = 0
   threshold: Threshold | None = None
   notes: tuple[str, ...] = ()
-  at_once: int = 32
+  at_once: int = 32  # photos per call of `predict`
 
   kind: ClassVar[str] = 'classifier'
   good_scores = ()
 
   def logits(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None) -> Float[np.ndarray, 'n k']:
-    """Logits, not divided by the temperature.
-
-    at_once: images per call, at most; by default all that memory allows. Calls of one number share a program.
-    """
+    """Logits, not divided by the temperature. Calls of one number of images share a program."""
     logits, size = functools.partial(self._logits, *self._learnt), training.chunk_of(images, at_once or len(images))
     return np.mean([parallel.in_chunks(logits, np.flip(images, axes), size) for axes in self.tta_axes], 0)
 
@@ -108,7 +97,6 @@ class ClassifierPredictor:
 
   @functools.cached_property
   def digest(self) -> str:
-    """SHA-256, hex, of what its predictions depend on."""
     return base.digest((self.params, self.normalizer, self.prior, np.float64(self.temperature)))
 
   @functools.cached_property
@@ -176,14 +164,10 @@ def model_of(classes: int, *, size: int, channels: int, dtype: str, kind: str, v
 
 def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | None = None, mirrored: bool = False,
                     threshold: float | None = None, at_once: int = 32) -> ClassifierPredictor:
-  """The classifier of a workdir; changes nothing there.
+  """The classifier of a finished run; UserError, which names the config's `key`, for anything else.
 
-  Args:
-    key: the config's key that messages name. prevalence, threshold: share of photos that are defective where it is
-      used, and probability from which one is called defective; None: as its config says. mirrored: whether it predicts
-      by flipped copies, even if its config says no.
-
-  Raises UserError for a folder without a run, a run of another task, and one that is not at its end.
+  prevalence, threshold: share of photos that are defective where it is used, and probability from which one is called
+  defective; None: as its config says. mirrored: whether it predicts by flipped copies, even if its config says no.
   """
   workdir, config = base.read_run(root, key, ('classifier',))
   try:
@@ -197,20 +181,18 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
     raise UserError(f'{key}: {root} is not at its end; run its command again first')
   model = model_of(len(classes), dtype=config.dtype, size=config.data.size, channels=config.data.channels,
                    **config.model)
-  step, tree = base.read_checkpoint(workdir, key)
-  with base.other_versions_refused(workdir, key):
-    params = base.params_of(model, tree['callbacks'].get('params') or tree['state']['average'])
+  step, params = base.read_checkpoint(workdir, key, lambda tree: base.params_of(
+      model, tree['callbacks'].get('params') or tree['state']['average']))
   prevalence = config.get('prevalence') if prevalence is None else prevalence
   threshold = config.threshold if threshold is None else threshold
   prior = prior_of(prevalence, len(classes))
-  notes: tuple[str, ...] = ()
-  if prevalence is None and (share := 1 - prior[0]) > threshold:
-    notes = (f'{len(classes) - 1} classes of defects count as {share:.0%} of all photos, above threshold = '
-             f'{threshold:g}; set prevalence to the share that is defective',)
+  notes = (f'{len(classes) - 1} classes of defects count as {1 - prior[0]:.0%} of all photos, above threshold = '
+           f'{threshold:g}; set prevalence to the share that is defective',)
   return ClassifierPredictor(
       classes, model, params, normalizer, prior,
       tta_axes_of(config.data.augment, mirrored or config.get('mirrored')), temperature, seen, workdir, config, step,
-      Threshold(threshold, 'probability of a defect', None, None), notes, at_once)
+      Threshold(threshold, 'probability of a defect', None, None),
+      notes if prevalence is None and 1 - prior[0] > threshold else (), at_once)
 
 
 def scale_of(saliency: Float[np.ndarray, 'h w']) -> float:

@@ -36,37 +36,30 @@ _FIGURES = ('image_auroc', 'image_auroc_ci', 'image_aupr', 'image_f1_max', 'pixe
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-  """What a config says of detectors: the only place that reads these keys.
-
-  Attributes:
-    detector, score: by which photos are judged. compared: the kinds that are measured.
-    tiling, batch, smooth, top: see scores.Scorer. fit: see `settings`. features: whether maps on VGG16 are compared.
-    quantile: of the scores of good photos, which is the threshold; threshold: set by hand instead.
-  """
-  detector: str
-  compared: tuple[str, ...]
+  """What a config says of detectors: the only place that reads these keys."""
+  detector: str  # by which photos are judged, with `score`
+  compared: tuple[str, ...]  # kinds that are measured
   score: scores.Score
   tiling: Tiling
-  batch: int
+  batch: int  # this and the next two: see scores.Scorer
   smooth: float
   top: float
   fit: kinds.Settings
-  features: bool
-  quantile: float
-  threshold: float | None
+  features: bool  # whether maps on VGG16 are compared
+  quantile: float  # of the scores of good photos, which is the threshold
+  threshold: float | None  # set by hand instead
 
   @classmethod
   def of(cls, config: ConfigDict) -> Self:
     cut, score = config.tiles, config.score
     detector, map_name = detectors.choose(config.get('detector', detectors.DEFAULT[0]), score.map)
     compared = tuple(config.get('detectors', detectors.COMPARED))
-    features = score.features or map_name in detectors.ON_FEATURES
-    tiling = Tiling(regions.Geometry.of(config.data), cut.on, cut.reduce, cut.overlap)
     return cls(
         detector, compared if detector in compared else (detector, *compared), scores.Score.of(map_name, score.reduce),
-        tiling, config.batch, score.smooth, score.top,
-        kinds.Settings(config.seed, score.blur, score.layers, config.baselines.pca, config.baselines.bank), features,
-        config.threshold.quantile, config.threshold.value)
+        Tiling(regions.Geometry.of(config.data), cut.on, cut.reduce, cut.overlap), config.batch,
+        score.smooth, score.top, kinds.Settings(
+            config.seed, score.blur, score.layers, config.baselines.pca, config.baselines.bank),
+        score.features or map_name in detectors.ON_FEATURES, config.threshold.quantile, config.threshold.value)
 
   def maps(self) -> dict[str, list[str]]:
     """{kind: names of its maps} of all that is compared, without kinds whose maps are all switched off."""
@@ -96,18 +89,13 @@ class Setup:
 
 @dataclasses.dataclass(frozen=True)
 class DetectorPredictor:
-  """A detector with its threshold.
-
-  Attributes:
-    setup: what it was fitted with. detector: fitted. good_scores: of the good photos that the threshold comes from.
-    scale: value of the map that heat maps show at full strength: the median of the good photos' maxima.
-  """
+  """A detector with its threshold."""
   workdir: Workdir
   config: ConfigDict
-  setup: Setup
+  setup: Setup  # what it was fitted with
   detector: kinds.Detector
-  good_scores: Sequence[float]
-  scale: float
+  good_scores: Sequence[float]  # of the good photos that the threshold comes from
+  scale: float  # value of the map that heat maps show at full strength: the median of the good photos' maxima
 
   kind: ClassVar[str] = 'anomaly'
   step: ClassVar[int] = 0
@@ -161,18 +149,13 @@ class DetectorPredictor:
 
 def open_detector(root: Any, *, key: str = 'vae', threshold: float | None = None, quantile: float | None = None,
                   at_once: int | None = None) -> DetectorPredictor:
-  """The detector of an anomaly run.
+  """The detector of an anomaly run, with `quantile` and `at_once` instead of its own threshold.quantile and batch.
 
-  Args:
-    key: the config's key that messages name. threshold: set by hand. quantile, at_once: instead of the run's own
-      threshold.quantile and batch.
-
-  Raises UserError if the run has no detector yet.
+  key: the config's key that messages name. threshold: set by hand. Raises UserError if the run has no detector yet.
   """
   workdir, config = base.read_run(root, key, ('anomaly',))
-  setup = Setup.of(config)
-  setup = dataclasses.replace(setup, threshold=threshold, quantile=quantile or setup.quantile,
-                              batch=at_once or setup.batch)
+  own = Setup.of(config)
+  setup = dataclasses.replace(own, threshold=threshold, quantile=quantile or own.quantile, batch=at_once or own.batch)
   kind = DETECTORS[setup.detector]
   try:
     kept = json.loads(workdir.path(DETECTOR).read_text())
@@ -185,14 +168,15 @@ def open_detector(root: Any, *, key: str = 'vae', threshold: float | None = None
   return DetectorPredictor(workdir, config, setup, detector, kept['good_scores'], kept['scale'])
 
 
-def is_anomaly(root: Any) -> bool:
-  """Whether a folder is the workdir of an anomaly run."""
-  return _anomaly_config(root) is not None
+def anomaly_config(root: Any) -> ConfigDict | None:
+  """The config of an anomaly run; None for the workdir of anything else."""
+  config = Workdir(root).read_config()
+  return config if config is not None and config.get('task') == 'anomaly' else None
 
 
 def vae_folder(root: Any) -> Path:
   """The workdir of the VAE of an anomaly run, which may have taken another run's; any other folder as it is."""
-  config = _anomaly_config(root)
+  config = anomaly_config(root)
   if config is None:
     return Path(root)
   return vae_folder(config.vae) if config.vae else Workdir(root).path(NETWORK)
@@ -208,33 +192,26 @@ def network_of(vae: VaePredictor) -> kinds.Network:
   return kinds.Network(vae.params, reconstruct)
 
 
-def open_network(config: ConfigDict) -> kinds.Network | None:
-  """The VAE that `config.vae` names (its own workdir or that of an anomaly run), None where it names none.
+def open_network(root: str, data: ConfigDict, cut: ConfigDict) -> kinds.Network:
+  """The VAE of a workdir, its own or that of an anomaly run, for a config's `data` and, `cut`, its `tiles`.
 
   Raises UserError if the VAE was trained for other images, or on photos that it must not have seen.
   """
-  if not config.vae:
-    return None
-  saved, vae, data = _anomaly_config(config.vae), open_vae(vae_folder(config.vae)), config.data
-  for key in ('on', 'reduce') if saved else ():
-    if saved.tiles[key] != config.tiles[key]:
-      raise UserError(f'tiles.{key} = {config.tiles[key]}: {config.vae} was trained with {saved.tiles[key]}; set it so')
-  if (vae.vae.size, vae.vae.channels) != (data.size, data.channels):
-    raise UserError(f'vae: {config.vae} takes images of {vae.vae.size} px and {vae.vae.channels} channels, data.size = '
-                    f'{data.size} and data.channels = {data.channels}; set them alike')
+  saved, vae = anomaly_config(root), open_vae(vae_folder(root))
+  for key in ('on', 'reduce'):
+    if saved and saved.tiles[key] != cut[key]:
+      raise UserError(f'tiles.{key} = {cut[key]}: {root} was trained with {saved.tiles[key]}; set it so')
+  own = vae.config.data
+  if (own.size, own.channels) != (data.size, data.channels):
+    raise UserError(f'vae: {root} takes images of {own.size} px and {own.channels} channels, data.size = {data.size} '
+                    f'and data.channels = {data.channels}; set them alike')
   for key in ('region', 'box', 'fit'):
-    if vae.config.data[key] != data[key]:
-      raise UserError(f'data.{key} = {data[key]}: {config.vae} was trained with {vae.config.data[key]}; set it so')
-  if vae.config.data.part != 'pool':
-    raise UserError(f'vae: {config.vae} was trained on photos of the part {vae.config.data.part}, which the threshold '
-                    'or the test is about; train it on pool')
-  if tuple(vae.config.data.defects) != ('good',):
-    raise UserError(f'vae: {config.vae} was trained on photos of {", ".join(vae.config.data.defects)}, so takes them '
-                    'for normal; train it with --config.data.defects=good')
+    if own[key] != data[key]:
+      raise UserError(f'data.{key} = {data[key]}: {root} was trained with {own[key]}; set it so')
+  if own.part != 'pool':
+    raise UserError(f'vae: {root} was trained on photos of the part {own.part}, which the threshold or the test is '
+                    'about; train it on pool')
+  if tuple(own.defects) != ('good',):
+    raise UserError(f'vae: {root} was trained on photos of {", ".join(own.defects)}, so takes them for normal; train '
+                    'it with --config.data.defects=good')
   return network_of(vae)
-
-
-def _anomaly_config(root):
-  """The config of an anomaly run; None for the workdir of anything else."""
-  config = Workdir(root).read_config()
-  return config if config is not None and config.get('task') == 'anomaly' else None

@@ -31,8 +31,7 @@ class InpainterPredictor:
 
   kind: ClassVar[str] = 'inpaint_train'
   threshold = None
-  good_scores = ()
-  notes = ()
+  good_scores = notes = ()
 
   @property
   def step(self) -> int:
@@ -66,35 +65,27 @@ class InpainterPredictor:
     """unet: what it predicts of {'latents', 'timestep', 'masked', 'mask', 'context'}. decode: images of latents."""
     model, params = self.model, self.model.params
     side, tokens = model.native // model.factor, self.model.ids(['']).shape[1]
-    latents = jax.ShapeDtypeStruct((side, side, model.channels), jnp.float32)
-    inputs = {'latents': latents, 'masked': latents, 'timestep': jax.ShapeDtypeStruct((), jnp.float32),
-              'mask': jax.ShapeDtypeStruct((side, side), jnp.float32),
-              'context': jax.ShapeDtypeStruct((tokens, model.configs['unet']['cross_attention_dim']), jnp.float32)}
+    shapes = {'latents': (side, side, model.channels), 'masked': (side, side, model.channels), 'timestep': (),
+              'mask': (side, side), 'context': (tokens, model.configs['unet']['cross_attention_dim'])}
+    inputs = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
 
     def unet(params, inputs):
       encoded = Encoded(inputs['masked'], inputs['masked'], inputs['mask'])
       return model.predict({'unet': params}, inputs['latents'], inputs['timestep'], encoded, inputs['context'])
 
-    return {'unet': base.Function(unet, params['unet'], inputs),
-            'decode': base.Function(lambda params, latents: model.decode({'vae': params}, latents), params['vae'],
-                                    latents)}
+    return {'unet': base.Function(unet, params['unet'], inputs), 'decode': base.Function(
+        lambda params, latents: model.decode({'vae': params}, latents), params['vae'], inputs['latents'])}
 
 
 def open_inpainter(root: str | Path, *, key: str = 'run', dtype: str | None = None) -> InpainterPredictor:
-  """The pipeline of a finished run, in `dtype` or as it was trained; `key`: of the config, for messages.
-
-  Raises UserError for any other folder.
-  """
+  """The pipeline of a finished run, in `dtype` or as it was trained; UserError, which names `key`, for another."""
   workdir, config = base.read_run(root, key, ('inpaint_train',))
   summary = workdir.read_summary()
   if summary is None:
     raise UserError(f'{key}: {root} is not finished; run it to its end')
-  dtype = dtype or config.dtype
-  if workdir.path(finetuner.PIPELINE).is_dir():
-    model = pipeline.load(str(workdir.root), dtype)
-  else:
-    model = pipeline.load(config.weights, dtype, workdir.path(finetuner.LORA))
-  return InpainterPredictor(workdir, config, summary, model)
+  weights = (str(workdir.root), None) if workdir.path(finetuner.PIPELINE).is_dir() else (
+      config.weights, workdir.path(finetuner.LORA))
+  return InpainterPredictor(workdir, config, summary, pipeline.load(weights[0], dtype or config.dtype, weights[1]))
 
 
 def load(weights: str | None, dtype: str, adapters: str | None = None) -> pipeline.Pipeline:

@@ -28,20 +28,16 @@ _CHUNK = 128  # images encoded at once
 
 @dataclasses.dataclass(frozen=True)
 class VaePredictor:
-  """A trained VAE; alone it scores a photo by the mean difference of input and output (the thesis's anomaly score).
-
-  params: {'encoder', 'decoder'}. trained_on: digest of its photos, None where its version kept none. threshold: set by
-  hand, None where it is not: a VAE has none of its own. at_once: photos per call of `predict`.
-  """
+  """A trained VAE; alone it scores a photo by the mean difference of input and output (the thesis's anomaly score)."""
   workdir: Workdir
   config: ConfigDict
   step: int
   vae: models.Vae
   normalizer: Normalizer
-  params: dict
-  trained_on: str | None = None
-  threshold: thresholds.Threshold | None = None
-  at_once: int = 32
+  params: dict  # {'encoder', 'decoder'}
+  trained_on: str | None = None  # digest of its photos, None where its version kept none
+  threshold: thresholds.Threshold | None = None  # set by hand: a VAE has none of its own
+  at_once: int = 32  # photos per call of `predict`
 
   kind: ClassVar[str] = 'vae'
   classes = good_scores = notes = ()
@@ -49,7 +45,6 @@ class VaePredictor:
 
   @functools.cached_property
   def digest(self) -> str:
-    """SHA-256 of its parameters and constants, hex: tells VAEs of one config apart."""
     return base.digest((self.params, self.normalizer))
 
   @functools.cached_property
@@ -86,12 +81,14 @@ class VaePredictor:
     def decode(params, z):
       return self.vae.decode(params['decoder'], params['normalizer'], z)
 
-    params, data = self.params | {'normalizer': self.normalizer}, self.config.data
-    image = jax.ShapeDtypeStruct((data.size, data.size, data.channels), jnp.float32)
-    return {'encode': base.Function(encode, params, image),
-            'decode': base.Function(decode, params, jax.ShapeDtypeStruct((self.vae.latent,), jnp.float32)),
-            'reconstruct': base.Function(lambda params, images: decode(params, encode(params, images).mean), params,
-                                         image)}
+    def reconstruct(params, images):
+      return decode(params, encode(params, images).mean)
+
+    params, side = self.params | {'normalizer': self.normalizer}, self.vae.size
+    image, z = (jax.ShapeDtypeStruct(shape, jnp.float32)
+                for shape in ((side, side, self.vae.channels), (self.vae.latent,)))
+    return {function.__name__: base.Function(function, params, spec)
+            for function, spec in ((encode, image), (decode, z), (reconstruct, image))}
 
   def photos(self, **changes: Any) -> dataset.Prepared:
     """The photos that the VAE was trained on; `changes` to config.data, such as part='dev', few_shot=0."""
@@ -112,17 +109,13 @@ _decode = jax.jit(models.Vae.decode, static_argnums=0)
 
 
 def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None, at_once: int = 32) -> VaePredictor:
-  """The VAE of a workdir's newest sound checkpoint; changes nothing there.
-
-  key: the config's key that messages name. threshold, at_once: see VaePredictor. Raises UserError for a folder without
-  a run, a run of another task, and one without a usable checkpoint.
-  """
+  """The VAE of a workdir's newest sound checkpoint; UserError, which names the config's `key`, where there is none."""
   workdir, config = base.read_run(root, key, ('vae',))
-  model, (step, tree) = model_of(config), base.read_checkpoint(workdir, key)
-  with base.other_versions_refused(workdir, key):
-    params = base.params_of(model, tree['state'].get('average') or tree['state']['params'])
-    normalizer = Normalizer(*(jnp.asarray(tree['state']['normalizer'][name]) for name in Normalizer._fields))
-  return VaePredictor(workdir, config, step, model, normalizer, params, layouts.data_of(tree),
+  model = model_of(config)
+  step, kept = base.read_checkpoint(workdir, key, lambda tree: (
+      Normalizer(*(jnp.asarray(tree['state']['normalizer'][name]) for name in Normalizer._fields)),
+      base.params_of(model, tree['state'].get('average') or tree['state']['params']), layouts.data_of(tree)))
+  return VaePredictor(workdir, config, step, model, *kept,
                       None if threshold is None else thresholds.by_hand(threshold, ()), at_once)
 
 

@@ -54,14 +54,14 @@ def test_aupro_by_hand():
   # From the top: half of a (overlap 1/4); a sound pixel (FPR 1/13); b (overlap 3/4); the other half of a (overlap 1);
   # all others. So 1/4 up to FPR 1/13, then 1.
   area = 0.25 / 13 + (0.3 - 1 / 13) * 1
-  assert anomaly.aupro([MASK], [scores]) == pytest.approx(area / 0.3)
+  assert anomaly.of_pixels([MASK], [scores])['aupro'] == pytest.approx(area / 0.3)
 
 
 def test_aupro_of_a_perfect_and_of_a_constant_map_by_hand():
-  assert anomaly.aupro([MASK], [MASK.astype(float)]) == pytest.approx(1)
+  assert anomaly.of_pixels([MASK], [MASK.astype(float)])['aupro'] == pytest.approx(1)
   # One threshold only: a straight line from (0, 0) to (1, 1), below which lies 0.3^2 / 2.
-  assert anomaly.aupro([MASK], [np.ones((4, 4))]) == pytest.approx(0.15)
-  assert anomaly.aupro([MASK], [1. - MASK]) == pytest.approx(0)
+  assert anomaly.of_pixels([MASK], [np.ones((4, 4))])['aupro'] == pytest.approx(0.15)
+  assert anomaly.of_pixels([MASK], [1. - MASK])['aupro'] == pytest.approx(0)
 
 
 def test_pixels_that_touch_by_a_corner_are_one_region():
@@ -69,7 +69,7 @@ def test_pixels_that_touch_by_a_corner_are_one_region():
   scores[0, 0] = 1.
   # Half of one of two regions is found first, then all pixels at once: a line from (0, 1/4) to (1, 1).
   at_limit = 0.25 + 0.75 * 0.3
-  assert anomaly.aupro([MASK], [scores]) == pytest.approx((0.25 + at_limit) / 2)
+  assert anomaly.of_pixels([MASK], [scores])['aupro'] == pytest.approx((0.25 + at_limit) / 2)
 
 
 def test_a_small_region_counts_as_much_as_a_large_one():
@@ -77,7 +77,7 @@ def test_a_small_region_counts_as_much_as_a_large_one():
   small[0, 0], large[5:15, 5:15] = True, True
   only_large = [np.zeros((20, 20)), large.astype(float)]
   # The large region at once, the small one with all sound pixels: a line from (0, 1/2) to (1, 1).
-  assert anomaly.aupro([small, large], only_large) == pytest.approx((0.5 + 0.65) / 2)
+  assert anomaly.of_pixels([small, large], only_large)['aupro'] == pytest.approx((0.5 + 0.65) / 2)
   assert anomaly.of_pixels([small, large], only_large)['pixel_auroc'] > 0.99
 
 
@@ -89,6 +89,6 @@ def test_aupro_with_one_pixel_regions_is_the_partial_area_under_scikit_learns_ro
   fpr, tpr, _ = metrics.roc_curve(mask.ravel(), scores.ravel(), drop_intermediate=False)
   inside = fpr < 0.3
   partial = np.trapezoid(np.append(tpr[inside], np.interp(0.3, fpr, tpr)), np.append(fpr[inside], 0.3)) / 0.3
-  assert anomaly.aupro([mask], [scores]) == pytest.approx(partial, abs=1e-12)
+  assert anomaly.of_pixels([mask], [scores])['aupro'] == pytest.approx(partial, abs=1e-12)
   assert anomaly.of_pixels([mask], [scores])['pixel_auroc'] == pytest.approx(
       metrics.roc_auc_score(mask.ravel(), scores.ravel()), abs=1e-12)
