@@ -19,8 +19,8 @@ class Threshold:
 
   def figures(self) -> dict[str, Any]:
     """The keys of a summary."""
-    return {'threshold': self.value, 'threshold_source': self.source, 'false_alarm_rate': self.false_alarm_rate,
-            'false_alarm_ci': self.false_alarm_ci}
+    values = dataclasses.asdict(self)
+    return {'threshold': values.pop('value'), 'threshold_source': values.pop('source'), **values}
 
 
 def from_good(scores: Sequence[float], quantile: float, what: str) -> Threshold:
@@ -42,8 +42,8 @@ def from_good(scores: Sequence[float], quantile: float, what: str) -> Threshold:
 
 def by_hand(value: float, scores: Sequence[float]) -> Threshold:
   """A threshold set by a person, with the false-alarm rate on the good photos (interval: Clopper and Pearson's)."""
-  above, count = int(np.sum(np.asarray(scores) > value)), len(scores)
-  if not count:
+  if not len(scores):
     return Threshold(value, 'set by hand', None, None)
-  interval = stats.binomtest(above, count).proportion_ci(0.95)
-  return Threshold(value, 'set by hand', above / count, (float(interval.low), float(interval.high)))
+  test = stats.binomtest(int(np.sum(np.asarray(scores) > value)), len(scores))
+  low, high = test.proportion_ci(0.95)
+  return Threshold(value, 'set by hand', test.k / test.n, (float(low), float(high)))

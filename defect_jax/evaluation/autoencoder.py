@@ -117,7 +117,6 @@ class Evaluation:
     return parallel.in_chunks(functools.partial(self._encode, params), images, min(_CHUNK, len(images)))
 
   def _recon(self, params, images):
-    """Decodings of the posterior means."""
     return self._decoded(params, self._posterior(params, images).mean)
 
   def _decoded(self, params, z):

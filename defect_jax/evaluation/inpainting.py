@@ -15,36 +15,27 @@ from defect_jax.data.sources import folder
 from defect_jax.diffusion import examples, masks
 from defect_jax.errors import UserError
 from defect_jax.evaluation import generation
-from defect_jax.imagesets import writer
-from defect_jax.imagesets.manifest import Made
+from defect_jax.imagesets import manifest, writer
 
 _LEAST = 16  # px of a square, before it is scaled
 _MOST_TRAINED = 400  # areas trained on that are measured
 
 
-def measure(made: Sequence[Made], root: Path, photo_folder: Path, defects: Sequence[str], part: str, against: str,
-            size: int, seed: int) -> dict[str, Any]:
-  """generation.measure of the defects of a made set in `root`; all None if there are no real ones.
-
-  part: of the photos that the set was made of; against: the part of the real defects that it is compared with.
-  """
+def measure(made: Sequence[manifest.Made], root: Path, photo_folder: Path, defects: Sequence[str], part: str,
+            against: str, size: int, seed: int) -> dict[str, Any]:
+  """generation.measure of the defects of a made set in `root`, made of photos of `part`, against real defects of the
+  part `against`; all None if there are no real ones."""
   geometry = regions.Geometry(size=size, channels=3, region='mask')
-  classes = _known(defects, photo_folder)
-  real, pool = (_real(classes, photo_folder, geometry, of_part) for of_part in (against, part))
+  labels = {record.label for record in folder.list(photo_folder, 'photos', plain=True)}
+  known = [name for name in defects if name in labels]
+  if known and len(known) < len(defects):
+    logging.warning('measured against real defects of %s alone: there are none of the others', ', '.join(known))
+  real, pool = (_real(known or defects, photo_folder, geometry, of_part) for of_part in (against, part))
   measured = {'measured_against': f'{len(real)} real defects of the part {against}'}
   if not made or not len(real):
     return dict.fromkeys(generation.NAMES) | measured
   squares = [square for image in made if (square := _square(root, image, geometry)) is not None]
   return generation.measure(np.stack(squares), pool, real, seed) | measured
-
-
-def _known(defects, photo_folder):
-  """Those of the defects that there are photos of; all of them if there are none of any."""
-  labels = {record.label for record in folder.list(photo_folder, 'photos', plain=True)}
-  known = [name for name in defects if name in labels]
-  if known and len(known) < len(defects):
-    logging.warning('measured against real defects of %s alone: there are none of the others', ', '.join(known))
-  return known or defects
 
 
 def _real(classes, photo_folder, geometry, part):
@@ -87,14 +78,10 @@ class KidReference:
     self._train, self._real = (self._square(areas.images(), areas.masks)
                                for areas in (examples.few(train, _MOST_TRAINED), real))
     self.count, self.kid_of_training = len(self._real), None
+    self.enough = self.count >= generation.LEAST_REAL  # for KID
     if self.enough:
       self._features = generation.features_of(self._real)
       self.kid_of_training = generation.kid(generation.features_of(self._train), self._features)
-
-  @property
-  def enough(self) -> bool:
-    """Whether there are as many as KID takes."""
-    return self.count >= generation.LEAST_REAL
 
   def kid(self, images: Float[np.ndarray, 'n s s 3'] | None, made_masks: Bool[np.ndarray, 'n s s']
           ) -> tuple[float | None, tuple[float, float] | None]:

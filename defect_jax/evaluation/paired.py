@@ -45,7 +45,5 @@ def differences(labels: Int[np.ndarray, 'n'], ours: Float[np.ndarray, 'r n k'], 
 
 def _by_seed(labels, ours, theirs, indices):
   """Differences `[R, 4]` on some photos."""
-  def figures(side):
-    return [list(classification.figures(labels[indices], probabilities[indices]).values()) for probabilities in side]
-
-  return np.subtract(figures(ours), figures(theirs))
+  return np.subtract(*([list(classification.figures(labels[indices], probabilities[indices]).values())
+                        for probabilities in side] for side in (ours, theirs)))

@@ -10,17 +10,14 @@ from ml_collections import ConfigDict
 from defect_jax import parallel
 from defect_jax.data import calibration, dataset, listing, samples, tiles
 from defect_jax.detectors import scores
-from defect_jax.evaluation import synthetic
-from defect_jax.evaluation.anomaly import Results
+from defect_jax.evaluation import anomaly, synthetic
 from defect_jax.registry import DETECTORS
 from defect_jax.report import anomaly as report
-from defect_jax.runs.artefacts import REPORT
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.progress import ProgressBar
 from defect_jax.tasks import predict
 from defect_jax.tasks import vae as vae_task
 from defect_jax.trained import detector as trained
-from defect_jax.trained.detector import DetectorPredictor, Setup
 from defect_jax.trained.vae import open_vae
 
 _HELD_OUT = 512  # tiles that a training watches, at most
@@ -29,7 +26,7 @@ _SHOWN = 24  # photos on the page, the highest scores
 
 def run(config: ConfigDict, workdir: Workdir) -> dict:
   """Evaluates or predicts as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
-  setup, data, vae = Setup.of(config), config.data, config.vae
+  setup, data, vae = trained.Setup.of(config), config.data, config.vae
   part = config.measure.part if config.mode == 'evaluate' else None
   records = [] if part else predict.list_photos(config.photos, workdir)
   if not part and vae and trained.anomaly_config(vae):
@@ -53,10 +50,10 @@ def run(config: ConfigDict, workdir: Workdir) -> dict:
                 None if vae or not needs_network else training)
   if vae and not needs_network:
     print(f'note: vae = {vae} is not used, since no detector needs one', flush=True)
-  predictor_of = functools.partial(DetectorPredictor, workdir, config, setup, fitted[setup.detector])
+  predictor_of = functools.partial(trained.DetectorPredictor, workdir, config, setup, fitted[setup.detector])
   if part:
     return _evaluate(workdir, setup, fitted, maps, split, usable, skipped, part, predictor_of)
-  calibrate = Results()
+  calibrate = anomaly.Results()
   for photo in setup.scorer(fitted.values(), [setup.score])(usable(split.calibrate)):
     calibrate.add(photo)
   summary = predict.predict(workdir, _saved(predictor_of, setup.score, calibrate), records, config.heatmaps)
@@ -99,7 +96,8 @@ def _evaluate(workdir, setup, fitted, maps, split, usable, skipped, part, predic
   every = scores.all_scores(itertools.chain(*maps.values()))
   scorer, made = setup.scorer(fitted.values(), every), part == 'synthetic'
   marked = made or any(record.annotation for record in split.test)  # else no figure of pixels asks for their maps
-  calibrate, test = Results(), Results(keep=[score.map for score in every if marked or score == setup.score])
+  keep = [score.map for score in every if marked or score == setup.score]
+  calibrate, test = anomaly.Results(), anomaly.Results(keep)
   progress, total = ProgressBar(workdir, 'photo'), len(split.calibrate) + len(split.test) * (1 + made)
   tested, began = usable(split.test), time.monotonic()
   for results, photos in ((calibrate, usable(split.calibrate)),
@@ -124,7 +122,7 @@ def _evaluate(workdir, setup, fitted, maps, split, usable, skipped, part, predic
       'images_per_second': progress.done / seconds, 'skipped': len(notes), **parallel.machine(),
       'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.samples)}}
   report.write_evaluation(
-      workdir.path(REPORT), title=f'{workdir.root.name}: anomalies', config=workdir.config_text, summary=summary,
+      workdir.report_html, title=f'{workdir.root.name}: anomalies', config=workdir.config_text, summary=summary,
       notes=notes, labels=test.labels, scores=test.scores[setup.score.name], good=predictor.good_scores,
       scale=predictor.scale, worst=test.highest(setup.score, _SHOWN))
   return summary

@@ -11,9 +11,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import parts, samples
+from defect_jax.data import parts, samples, tiles
 from defect_jax.data.sources import folder
-from defect_jax.data.tiles import Tiling
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
 from defect_jax.report import heatmaps
@@ -65,8 +64,7 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
 
 
 def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
-  """The photo `root`, or every PNG, JPEG, BMP and TIFF below that folder but the run's own, sorted; UserError where
-  there are none."""
+  """The photo `root`, or every photo below that folder but the run's own, sorted; UserError where there are none."""
   if not root:
     raise UserError('photos: is not set; name a folder of photos, or one photo')
   path = pathlib.Path(root)
@@ -116,7 +114,7 @@ def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.R
   return table, len(pending)
 
 
-def _usable(records: Sequence[parts.Record], tiling: Tiling, refuse: Callable[[samples.Sample], None]
+def _usable(records: Sequence[parts.Record], tiling: tiles.Tiling, refuse: Callable[[samples.Sample], None]
             ) -> Iterator[samples.Sample]:
   """Samples that can be used; `refuse` is called with the others."""
   for sample in samples.read_all(records, tiling):

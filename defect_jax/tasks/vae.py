@@ -17,10 +17,8 @@ from defect_jax.detectors import pca
 from defect_jax.errors import UserError
 from defect_jax.evaluation import autoencoder, forecast
 from defect_jax.registry import LOSSES
-from defect_jax.report import grids
+from defect_jax.report import grids, latent, verdict
 from defect_jax.report import vae as report
-from defect_jax.report.latent import Latent
-from defect_jax.report.verdict import verdict
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained.vae import model_of, photos_of
 from defect_jax.training import callbacks, control, fit, loop, routing, targets
@@ -123,11 +121,11 @@ def _write_grids(workdir, step, photos, recon, prior):
 
 def _report(workdir, config, evaluation, params, summary, history, outlook):
   """Writes report.html and the grid of traversals."""
-  latent, images = Latent(**evaluation.latents(params)), evaluation.images(params)
-  grids.write_png(workdir.sample(summary['steps'], 'traversal'), grids.grid(latent.traversals))
+  latents, images = latent.Latent(**evaluation.latents(params)), evaluation.images(params)
+  grids.write_png(workdir.sample(summary['steps'], 'traversal'), grids.grid(latents.traversals))
   summary = summary | {'config_hash': config_hash(config), 'version': __version__}
   report.write(
       workdir.report_html, title=f'{workdir.root.name}: VAE', summary=summary, config=workdir.config_text,
-      verdict=verdict(summary, history, config.control.policy), metrics=workdir.read_metrics(), history=history,
-      targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, latents=latent, forecast=outlook,
+      verdict=verdict.verdict(summary, history, config.control.policy), metrics=workdir.read_metrics(), history=history,
+      targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, latents=latents, forecast=outlook,
       nearest=evaluation.nearest(images['prior']), log_n=summary['log_n'], **images)

@@ -15,20 +15,16 @@ from ml_collections import ConfigDict
 from scipy import ndimage, special
 
 from defect_jax import parallel
-from defect_jax.data import regions
+from defect_jax.data import regions, tiles
 from defect_jax.data.samples import Sample
-from defect_jax.data.tiles import Tiling
 from defect_jax.detectors.threshold import Threshold
 from defect_jax.errors import UserError
-from defect_jax.models import cnn, features
-from defect_jax.models.normalization import Normalizer
-from defect_jax.runs.artefacts import Artefact
-from defect_jax.runs.atomic import plain, write_atomic
-from defect_jax.runs.folder import Workdir
+from defect_jax.models import cnn, features, normalization
+from defect_jax.runs import artefacts, atomic, folder
 from defect_jax.trained import base
 from defect_jax.training import classifier as training
 
-CLASSIFIER = Artefact('classifier.json')
+CLASSIFIER = artefacts.Artefact('classifier.json')
 _BRIGHT = 0.99  # quantile of a saliency map that is shown at full strength
 _BLUR = 1.5  # px, of saliency maps
 _NOISY, _NOISE = 8, 0.1  # copies that a saliency map is the mean of, and their noise over the deviation of the image
@@ -40,12 +36,12 @@ class ClassifierPredictor:
   classes: list[str]
   model: cnn.Classifier
   params: dict
-  normalizer: Normalizer
+  normalizer: normalization.Normalizer
   prior: Float[np.ndarray, 'k']  # how frequent each class is where it is used
   tta_axes: tuple[tuple[int, ...], ...] = ((),)  # of flipped copies that logits are averaged over
   temperature: float = 1.  # divides the logits
   seen: frozenset[str] = frozenset()  # SHA-256 of photos it was trained on or chosen by, or that such were made from
-  workdir: Workdir | None = None
+  workdir: folder.Workdir | None = None
   config: ConfigDict = dataclasses.field(default_factory=ConfigDict)
   step: int = 0
   threshold: Threshold | None = None
@@ -60,24 +56,19 @@ class ClassifierPredictor:
     logits, size = functools.partial(self._logits, *self._learnt), training.chunk_of(images, at_once or len(images))
     return np.mean([parallel.in_chunks(logits, np.flip(images, axes), size) for axes in self.tta_axes], 0)
 
-  def probabilities(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None
-                    ) -> Float[np.ndarray, 'n k']:
+  def probabilities(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None) -> Float[np.ndarray, 'n k']:
     """Calibrated probabilities for classes as frequent as `prior`; they were trained as equally frequent."""
     return special.softmax(self.logits(images, at_once) / self.temperature + np.log(self.prior), -1)
 
   def saliency(self, images: Float[np.ndarray, 'n s s c']) -> Float[np.ndarray, 'n s s']:
-    """Where the log-odds of being defective would change, at least 0.
-
-    Mean magnitude of the gradient over noisy copies (Smilkov et al. 2017, "SmoothGrad"), blurred, since what single
-    pixels do says little.
-    """
+    """Mean magnitude, at least 0, of the gradient of the log-odds of being defective over noisy copies (Smilkov et al.
+    2017, "SmoothGrad"), blurred, since what single pixels do says little."""
     # One call per image: in a loop of XLA's own, convolutions take three times as long on CPUs.
     maps = [self._saliency(*self._learnt, np.float32(image)) for image in images]
     return ndimage.gaussian_filter(np.stack(maps), (0, _BLUR, _BLUR))
 
   def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
-    """Scores are probabilities of being defective; maps, if wanted, are of `saliency`, each with a scale of its own,
-    since only places are compared."""
+    """By probabilities of being defective and `saliency`, each with a scale of its own: only places are compared."""
     for batch, images in base.batched(samples, self.at_once):
       maps = self.saliency(images) if heatmaps else [None] * len(batch)
       for sample, probabilities, saliency in zip(batch, self.probabilities(images, self.at_once), maps, strict=True):
@@ -100,9 +91,9 @@ class ClassifierPredictor:
     return base.digest((self.params, self.normalizer, self.prior, np.float64(self.temperature)))
 
   @functools.cached_property
-  def tiling(self) -> Tiling:
+  def tiling(self) -> tiles.Tiling:
     """The photo as one image."""
-    return Tiling(regions.Geometry.of(self.config.data))
+    return tiles.Tiling(regions.Geometry.of(self.config.data))
 
   @property
   def about(self) -> dict[str, Any]:
@@ -131,16 +122,15 @@ class ClassifierPredictor:
 
     return jax.jit(one)
 
-  def save(self, workdir: Workdir) -> None:
+  def save(self, workdir: folder.Workdir) -> None:
     """Writes classifier.json, what the checkpoint's parameters lack."""
-    write_atomic(workdir.path(CLASSIFIER), json.dumps(plain({
+    atomic.write_atomic(workdir.path(CLASSIFIER), json.dumps(atomic.plain({
         'classes': self.classes, 'temperature': self.temperature, 'center': np.asarray(self.normalizer.mean),
         'scale': np.asarray(self.normalizer.std), 'seen': sorted(self.seen)}), allow_nan=False) + '\n')
 
 
 def prior_of(prevalence: float | None, classes: int) -> Float[np.ndarray, 'k']:
-  """How frequent classes are if the share `prevalence` of photos is defective, equally many of each defect; None: all
-  classes equally."""
+  """How frequent classes are if a share of photos is defective, equally many of each defect; None: all equally."""
   if prevalence is None:
     return np.full(classes, 1 / classes)
   return np.array([1 - prevalence] + [prevalence / (classes - 1)] * (classes - 1))
@@ -172,7 +162,7 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
   workdir, config = base.read_run(root, key, ('classifier',))
   try:
     kept = json.loads(workdir.path(CLASSIFIER).read_text())
-    normalizer = Normalizer(jnp.float32(kept['center']), jnp.float32(kept['scale']))
+    normalizer = normalization.Normalizer(jnp.float32(kept['center']), jnp.float32(kept['scale']))
     classes, temperature, seen = list(kept['classes']), float(kept['temperature']), frozenset(kept['seen'])
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise UserError(f'{key}: {root} has no usable {CLASSIFIER.name} ({error}); run it to its end, or '

@@ -14,23 +14,20 @@ import safetensors.numpy
 from ml_collections import ConfigDict
 
 from defect_jax import detectors, losses
-from defect_jax.data import parts, regions
+from defect_jax.data import parts, regions, tiles
 from defect_jax.data.samples import Sample
-from defect_jax.data.tiles import Tiling
 from defect_jax.detectors import base as kinds
 from defect_jax.detectors import scores
 from defect_jax.detectors import threshold as thresholds
 from defect_jax.errors import UserError
 from defect_jax.registry import DETECTORS
-from defect_jax.runs.artefacts import Artefact
-from defect_jax.runs.atomic import plain, write_atomic
-from defect_jax.runs.folder import Workdir
+from defect_jax.runs import artefacts, atomic, folder
 from defect_jax.trained import base
 from defect_jax.trained.vae import VaePredictor, open_vae
 
-DETECTOR = Artefact('detector.json')
-STATE = Artefact('detector.safetensors')  # arrays of detectors without a VAE
-NETWORK = Artefact('vae')  # workdir of the VAE that the run trained
+DETECTOR = artefacts.Artefact('detector.json')
+STATE = artefacts.Artefact('detector.safetensors')  # arrays of detectors without a VAE
+NETWORK = artefacts.Artefact('vae')  # workdir of the VAE that the run trained
 _FIGURES = ('image_auroc', 'image_auroc_ci', 'image_aupr', 'image_f1_max', 'pixel_auroc', 'aupro')
 
 
@@ -40,7 +37,7 @@ class Setup:
   detector: str  # by which photos are judged, with `score`
   compared: tuple[str, ...]  # kinds that are measured
   score: scores.Score
-  tiling: Tiling
+  tiling: tiles.Tiling
   batch: int  # this and the next two: see scores.Scorer
   smooth: float
   top: float
@@ -56,29 +53,23 @@ class Setup:
     compared = tuple(config.get('detectors', detectors.COMPARED))
     return cls(
         detector, compared if detector in compared else (detector, *compared), scores.Score.of(map_name, score.reduce),
-        Tiling(regions.Geometry.of(config.data), cut.on, cut.reduce, cut.overlap), config.batch,
+        tiles.Tiling(regions.Geometry.of(config.data), cut.on, cut.reduce, cut.overlap), config.batch,
         score.smooth, score.top, kinds.Settings(
             config.seed, score.blur, score.layers, config.baselines.pca, config.baselines.bank),
         score.features or map_name in detectors.ON_FEATURES, config.threshold.quantile, config.threshold.value)
 
   def maps(self) -> dict[str, list[str]]:
     """{kind: names of its maps} of all that is compared, without kinds whose maps are all switched off."""
-    maps = {kind: [name for name in detectors.maps_of(kind) if self.features or name not in detectors.ON_FEATURES]
-            for kind in self.compared}
-    return {kind: names for kind, names in maps.items() if names}
+    switched_off = () if self.features else detectors.ON_FEATURES
+    return {kind: names for kind in self.compared
+            if (names := [name for name in detectors.maps_of(kind) if name not in switched_off])}
 
   def settings(self, maps: Iterable[str], network: kinds.Network | None) -> kinds.Settings:
     """What detectors that make these maps are fitted with."""
     return dataclasses.replace(self.fit, network=network, features=not set(maps).isdisjoint(detectors.ON_FEATURES))
 
-  def limit(self, good_scores: Sequence[float]) -> thresholds.Threshold:
-    """The threshold, by the scores of good photos that nothing was trained on."""
-    if self.threshold is not None:
-      return thresholds.by_hand(self.threshold, good_scores)
-    return self.by_quantile(good_scores)
-
   def by_quantile(self, good_scores: Sequence[float]) -> thresholds.Threshold:
-    """The threshold that a score has by itself."""
+    """The threshold by the scores of good photos that nothing was trained on."""
     return thresholds.from_good(good_scores, self.quantile, 'good photos of the part dev')
 
   def scorer(self, fitted: Iterable[kinds.Detector], wanted: Sequence[scores.Score]) -> scores.Scorer:
@@ -90,7 +81,7 @@ class Setup:
 @dataclasses.dataclass(frozen=True)
 class DetectorPredictor:
   """A detector with its threshold."""
-  workdir: Workdir
+  workdir: folder.Workdir
   config: ConfigDict
   setup: Setup  # what it was fitted with
   detector: kinds.Detector
@@ -103,10 +94,11 @@ class DetectorPredictor:
 
   @property
   def threshold(self) -> thresholds.Threshold:
-    return self.setup.limit(self.good_scores)
+    value, good = self.setup.threshold, self.good_scores
+    return self.setup.by_quantile(good) if value is None else thresholds.by_hand(value, good)
 
   @property
-  def tiling(self) -> Tiling:
+  def tiling(self) -> tiles.Tiling:
     return self.setup.tiling
 
   @property
@@ -116,7 +108,7 @@ class DetectorPredictor:
 
   @functools.cached_property
   def digest(self) -> str:
-    """A text that tells detectors apart, by what they say of their good photos."""
+    """By what it says of its good photos."""
     return parts.digest(' '.join(f'{score:.5g}' for score in self.good_scores)).hex()
 
   def predict(self, samples: Iterable[Sample], heatmaps: bool) -> Iterator[base.Prediction]:
@@ -139,8 +131,9 @@ class DetectorPredictor:
     if self.detector.NEEDS_NETWORK:
       kept |= state
     else:
-      write_atomic(self.workdir.path(STATE), safetensors.numpy.save(state))
-    write_atomic(self.workdir.path(DETECTOR), json.dumps(plain(kept | {'scale': self.scale}), allow_nan=False) + '\n')
+      atomic.write_atomic(self.workdir.path(STATE), safetensors.numpy.save(state))
+    text = json.dumps(atomic.plain(kept | {'scale': self.scale}), allow_nan=False)
+    atomic.write_atomic(self.workdir.path(DETECTOR), text + '\n')
 
   @functools.cached_property
   def _scorer(self):
@@ -170,7 +163,7 @@ def open_detector(root: Any, *, key: str = 'vae', threshold: float | None = None
 
 def anomaly_config(root: Any) -> ConfigDict | None:
   """The config of an anomaly run; None for the workdir of anything else."""
-  config = Workdir(root).read_config()
+  config = folder.Workdir(root).read_config()
   return config if config is not None and config.get('task') == 'anomaly' else None
 
 
@@ -179,7 +172,7 @@ def vae_folder(root: Any) -> Path:
   config = anomaly_config(root)
   if config is None:
     return Path(root)
-  return vae_folder(config.vae) if config.vae else Workdir(root).path(NETWORK)
+  return vae_folder(config.vae) if config.vae else folder.Workdir(root).path(NETWORK)
 
 
 def network_of(vae: VaePredictor) -> kinds.Network:

@@ -12,9 +12,8 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import dataset, regions
+from defect_jax.data import dataset, regions, tiles
 from defect_jax.data.samples import Sample
-from defect_jax.data.tiles import Tiling
 from defect_jax.detectors import threshold as thresholds
 from defect_jax.errors import UserError
 from defect_jax.models import vae as models
@@ -48,12 +47,12 @@ class VaePredictor:
     return base.digest((self.params, self.normalizer))
 
   @functools.cached_property
-  def tiling(self) -> Tiling:
+  def tiling(self) -> tiles.Tiling:
     """The whole photo; UserError where the VAE saw crops around masks, which a photo to be predicted has not."""
     if self.config.data.region == 'mask':
       raise UserError(f'run: {self.workdir.root} was trained on crops around masks (data.region = mask), so says '
                       'nothing of whole photos; name one that was trained with data.region = full or box')
-    return Tiling(regions.Geometry.of(self.config.data))
+    return tiles.Tiling(regions.Geometry.of(self.config.data))
 
   def encode(self, images: Float[Array, 'n s s c']) -> models.Posterior:
     """Posterior of images in [0, 1], NumPy `[n, z]`."""
