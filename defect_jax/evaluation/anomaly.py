@@ -32,23 +32,16 @@ def of_images(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], 
   defective, scores = np.asarray(defective, bool), np.asarray(scores, float)
   if defective.all() or not defective.any():
     return dict.fromkeys(names)
-  f1, threshold = f1_max(defective, scores)
-  rng = np.random.default_rng(seed)
+  rng, result = np.random.default_rng(seed), []
   kinds = [np.flatnonzero(defective == kind) for kind in (False, True)]
   draws = [np.concatenate([rng.choice(kind, len(kind)) for kind in kinds]) for _ in range(_BOOTSTRAPS)]
-  result = []
   for figure in (metrics.roc_auc_score, metrics.average_precision_score):
     interval = np.quantile([figure(defective[draw], scores[draw]) for draw in draws], (0.025, 0.975))
     result += [float(figure(defective, scores)), tuple(map(float, interval))]
-  return dict(zip(names, (*result, f1, threshold), strict=True))
-
-
-def f1_max(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n']) -> tuple[float, float]:
-  """(largest F1, its threshold) over all thresholds: chosen on the labels it is measured by, so optimistic."""
   precision, recall, thresholds = metrics.precision_recall_curve(defective, scores)
   f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-  best = int(np.argmax(f1[:-1]))
-  return float(f1[best]), float(thresholds[best])
+  best = int(np.argmax(f1[:-1]))  # chosen on the labels it is measured by, so optimistic
+  return dict(zip(names, (*result, float(f1[best]), float(thresholds[best])), strict=True))
 
 
 def at_threshold(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], threshold: float,

@@ -45,8 +45,7 @@ class Evaluation:
 
   def __post_init__(self) -> None:
     self._log_n, self._variance = math.log(self.count), float(self.normalizer.std) ** 2
-    self._noise_key, for_prior = jax.random.split(self.key)
-    self._alarmed = False
+    (self._noise_key, for_prior), self._alarmed = jax.random.split(self.key), False
     self._prior_z = jax.random.normal(for_prior, (SHOWN, self.vae.latent))
     self._encode = jax.jit(lambda params, image: self.vae.encode(params['encoder'], self.normalizer, image))
     self._decode = jax.jit(lambda params, z: self.vae.decode(params['decoder'], self.normalizer, z))
@@ -76,10 +75,9 @@ class Evaluation:
     tail = slice(-max(1, len(kld) // 10), None)
     posterior = self._posterior(params, self.photos)
     active = latent.active_units(posterior.mean)
-    final_mse = float(np.mean(mse[tail], dtype=np.float64))
+    final_kld, final_mse = (float(np.mean(values[tail], dtype=np.float64)) for values in (kld, mse))
     return {
-        'kld': float(np.mean(kld[tail], dtype=np.float64)), 'mse': final_mse,
-        'kld_target': float(kld_target[-1]), 'mse_target': float(mse_target[-1]),
+        'kld': final_kld, 'mse': final_mse, 'kld_target': float(kld_target[-1]), 'mse_target': float(mse_target[-1]),
         'kld_ripple': float(np.std(kld[tail]) / kld_target[-1]),
         'mse_ripple': float(np.std(mse[tail]) / mse_target[-1]),
         'steps_to_targets': latent.steps_to_targets(kld, mse, kld_target, mse_target),
@@ -88,8 +86,7 @@ class Evaluation:
         'dev_mse': None if self.dev is None else self._losses(params, self.dev)[1],
         'detail_kept': latent.detail_kept(self.photos, self._recon(params, self.photos),
                                           np.asarray(self.normalizer.mean)),
-        'log_n': self._log_n, 'variance': self._variance,
-        **aggregate.decomposition(posterior.mean, posterior.logvar)}
+        'log_n': self._log_n, 'variance': self._variance, **aggregate.decomposition(posterior.mean, posterior.logvar)}
 
   def images(self, params: Params) -> dict[str, Images]:
     """{'photos', 'recon', 'prior'}: some photos, their reconstructions, and samples from the prior."""

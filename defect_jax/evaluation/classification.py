@@ -28,9 +28,8 @@ def measure(labels: Labels, probabilities: Float[np.ndarray, 'n k'], seed: int =
 
 
 def figures(labels: Labels, probabilities: Float[np.ndarray, 'n k']) -> dict[str, float | None]:
-  """{name: number} of NAMES: balanced_accuracy is the mean recall of the classes that are there, f1 that of being
-  defective at all, which is said where its probability is above 1/2, auroc (None where good or defective photos are
-  missing) that of 1 - probability of good."""
+  """{name: number} of NAMES. balanced_accuracy: mean recall of the classes that are there. f1: of being defective at
+  all, which is said where its probability is above 1/2. auroc: of that probability, see `auroc`."""
   predicted, classes = probabilities.argmax(1), probabilities.shape[1]
   right, there = (np.bincount(of_class, minlength=classes) for of_class in (labels[predicted == labels], labels))
   defective, called = labels > 0, 1 - probabilities[:, 0] > 0.5

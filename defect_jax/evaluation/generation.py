@@ -82,9 +82,8 @@ def kid_interval(a: Float[np.ndarray, 'n 1280'], b: Float[np.ndarray, 'm 1280'],
 def _mmd2(a, b, times_a, times_b):
   """The unbiased estimate `[R]` for R resamples, in which image i of `a` `[n, F]` comes times_a[r, i] times.
 
-  Within a set it averages over pairs of two different images. An image drawn twice would form pairs with itself,
-  whose kernel is large; counted as pairs of two images they would raise every resample's estimate by about
-  k(x, x) / n. So pairs of one index are left out of sum and count, and the resamples' mean is the estimate itself.
+  Within a set it averages over pairs of two different images. An image drawn twice would form pairs with itself, whose
+  large kernel would raise every estimate by about k(x, x) / n, so pairs of one index are left out of sum and count.
   """
   a, b, times_a, times_b = (np.float64(x) for x in (a, b, times_a, times_b))
   between = _kernel_sums(a, b, times_a, times_b) / (len(a) * len(b))

@@ -109,7 +109,7 @@ def test_broken_photos_become_rows_and_another_threshold_other_verdicts(evaluate
 
 def test_the_vae_is_found_behind_runs_that_took_anothers(monkeypatch):
   runs = {'first': None, 'second': 'first', 'third': 'second'}
-  monkeypatch.setattr(detector, '_anomaly_config',
+  monkeypatch.setattr(detector, 'anomaly_config',
                       lambda root: types.SimpleNamespace(vae=runs[root]) if root in runs else None)
   assert [detector.vae_folder(root) for root in runs] == [Workdir('first').root / 'vae'] * 3
   assert detector.vae_folder('a vae') == Path('a vae')
