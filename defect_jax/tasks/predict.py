@@ -45,17 +45,17 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   """Scores photos in an open workdir that has `photos` in its config; returns the summary."""
   for note in predictor.notes:
     print(f'note: {note}', flush=True)
-  began = time.monotonic()
-  table, count = score(workdir, predictor, records, with_heatmaps)
+  began, threshold = time.monotonic(), predictor.threshold
+  assert threshold is not None  # see run
+  table, count = score(workdir, predictor, records, threshold.value, with_heatmaps)
   seconds = time.monotonic() - began
   table.finish()
   rows = [table.rows[record.file] for record in records]
   verdicts = [row['verdict'] for row in rows]
-  assert predictor.threshold is not None  # see run
   summary = {
       'steps': len(rows), 'seconds': workdir.seconds_spent(), 'compile_seconds': None,
       'images_per_second': count / max(seconds, 1e-9), 'photos': len(rows), 'skipped': verdicts.count('error'),
-      'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'), **predictor.threshold.figures(), **predictor.about,
+      'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'), **threshold.figures(), **predictor.about,
       **parallel.machine()}
   _report(workdir, predictor, records, rows, summary)
   print(f'{len(rows)} photos: {summary["ok"]} ok, {summary["ng"]} ng, {summary["skipped"]} skipped since they could '
@@ -79,11 +79,10 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
   return [parts.Record(file := photo.relative_to(path).as_posix(), '', file, photo) for photo in photos]
 
 
-def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], with_heatmaps: bool
-          ) -> tuple[predictions.Predictions, int]:
+def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], threshold: float,
+          with_heatmaps: bool) -> tuple[predictions.Predictions, int]:
   """The rows of photos, not finished yet, and how many this session scored. What cannot be read becomes a row too."""
-  assert predictor.threshold is not None  # see run
-  threshold, classes = predictor.threshold.value, bool(predictor.classes)
+  classes = bool(predictor.classes)
 
   def row_of(prediction):
     file, more = prediction.sample.record.file, {'class': prediction.label} if classes else {}

@@ -55,15 +55,16 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
   begin, digest = trainer.init(params, normalizer=normalizer, targets=goals), photos.digest()
   fit.check_finished(workdir, digest, begin)
   workdir.open()
-  for line in [*_opening_lines(config, photos, dev, goals, variance, streams, frozen),
-               *(f'forecast: {sentence}' for sentence in outlook)]:
+  for line in _opening_lines(config, photos, dev, goals, variance, streams, frozen, outlook):
     print(line, flush=True)
   evaluation = autoencoder.Evaluation(model, normalizer, some, autoencoder.some(dev) if dev else None, for_evaluation,
                                       len(photos))
 
   def evaluate(state, step):
     params = jax.device_get(state.result)
-    _write_grids(workdir, step, **evaluation.images(params))
+    images = evaluation.images(params)
+    grids.write_png(workdir.sample(step, 'recon'), grids.recon_grid(images['photos'], images['recon']))
+    grids.write_png(workdir.sample(step, 'prior'), grids.image_grid(images['prior']))
     return evaluation.row(params, step)
 
   trained = fit.fit(workdir, loop.Schedule(**config.steps), trainer, begin, photos, digest, config.batch, for_order,
@@ -93,7 +94,7 @@ def _components(images, count, seed):
   return components, jnp.asarray(np.maximum(along.std(0), 1e-6), jnp.float32)
 
 
-def _opening_lines(config, photos, dev, goals, variance, streams, frozen):
+def _opening_lines(config, photos, dev, goals, variance, streams, frozen, outlook):
   """What the user should know before the run begins."""
   yield from (f'note: {line}' for line in dataset.lines(photos))
   yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, part {config.data.part}, {config.data.size} px; '
@@ -105,6 +106,7 @@ def _opening_lines(config, photos, dev, goals, variance, streams, frozen):
   if frozen:
     yield f'frozen, since no stream reaches them: {", ".join(frozen)}'
   yield f'{parallel.devices()} {jax.default_backend()} device(s)'
+  yield from (f'forecast: {sentence}' for sentence in outlook)
 
 
 def _further(metrics, goals, steps):
@@ -112,11 +114,6 @@ def _further(metrics, goals, steps):
   tail = [row for row in metrics if 'train/kld' in row and row['step'] > 0.9 * steps]
   return {key: value for name in goals.keys() - {'kld', 'mse'} for key, value in (
       (name, float(np.mean([row[f'train/{name}'] for row in tail]))), (f'{name}_target', tail[-1][f'target/{name}']))}
-
-
-def _write_grids(workdir, step, photos, recon, prior):
-  grids.write_png(workdir.sample(step, 'recon'), grids.recon_grid(photos, recon))
-  grids.write_png(workdir.sample(step, 'prior'), grids.image_grid(prior))
 
 
 def _report(workdir, config, evaluation, params, summary, history, outlook):
