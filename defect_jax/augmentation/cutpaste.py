@@ -27,7 +27,7 @@ class Maker:
   """`make` of production.produce. Image i follows from (seed, i): its photos, piece and place are drawn by them."""
 
   def __init__(self, good: list[Photo], defective: list[Photo], seed: int):
-    """good, defective: of one size. seed: of the draws."""
+    """Takes photos of one size."""
     self._good, self._defective, self._seed = good, defective, seed
     self._salience = Salience([photo.image for photo in good])
 
@@ -47,16 +47,12 @@ class Maker:
 
 def paste(good: Float[np.ndarray, 's s c'], defective: Float[np.ndarray, 's s c'], mask: Bool[np.ndarray, 's s'],
           rng: np.random.Generator, salience: Salience) -> tuple[Float[np.ndarray, 's s c'], Bool[np.ndarray, 's s']]:
-  """A piece of a defective photo laid over a good one, softly.
+  """A piece of a defective photo laid over a good one, softly, and where the piece is at least a hundredth of it.
 
-  Where the defect has a mask, the piece is what the mask covers, moved to where it fits. Else it is a box that stays
-  where it is, since such photos (solar cells) look alike at one place: of some random boxes the one that is most
-  unusual beside good photos. The piece is made as bright as the good photo along its border, so that brightness does
-  not give it away.
-
-  Args: mask: of the defect, empty if it is unknown. salience: of good photos.
-
-  Returns the image and which of its pixels are the piece's at least by a hundredth.
+  Where the defect has a mask, the piece is what the mask covers, moved to where it fits. Else (an empty mask) it is a
+  box that stays where it is, since such photos (solar cells) look alike at one place: of some random boxes the one that
+  is most unusual beside good photos. The piece is made as bright as the good photo along its border, so that brightness
+  does not give it away.
   """
   if mask.any():
     defective, mask = _moved(defective, mask, rng)
@@ -77,26 +73,23 @@ def _moved(image, mask, rng):
   """
   if rng.integers(2):
     image, mask = image[:, ::-1], mask[:, ::-1]
-  spans = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
-  offset = [_drawn(span[0], side - 1 - span[-1], rng) for span, side in zip(spans, mask.shape, strict=True)]
+  offset = []
+  for axis, side in zip((1, 0), mask.shape, strict=True):
+    span = np.flatnonzero(mask.any(axis))
+    drawn = int(rng.integers(-span[0], side - span[-1]))
+    offset.append(drawn if span[0] and span[-1] < side - 1 else 0)
   # What the soft border reaches beyond the photo goes on as its edge does.
   return ndimage.shift(image, (*offset, 0), order=0, mode='nearest'), ndimage.shift(mask, offset, order=0)
-
-
-def _drawn(before, after, rng):
-  """How far to move what has so many pixels free before and after it."""
-  drawn = int(rng.integers(-before, after + 1))
-  return drawn if before and after else 0
 
 
 def _most_salient(salience, rng):
   """Mask of the box with the highest mean of `salience` `[S, S]`."""
   best, mask = -1., None
   for _ in range(_TRIED):
-    sides = [max(2, round(side * rng.uniform(*_SIDES))) for side in salience.shape[:2]]
-    start = [int(rng.integers(length - side + 1)) for length, side in zip(salience.shape[:2], sides, strict=True)]
-    box = np.s_[start[0]:start[0] + sides[0], start[1]:start[1] + sides[1]]
+    sides = [max(2, round(side * rng.uniform(*_SIDES))) for side in salience.shape]
+    top, left = (int(rng.integers(length - side + 1)) for length, side in zip(salience.shape, sides, strict=True))
+    box = np.s_[top:top + sides[0], left:left + sides[1]]
     if (value := float(salience[box].mean())) > best:
-      best, mask = value, np.zeros(salience.shape[:2], bool)
+      best, mask = value, np.zeros(salience.shape, bool)
       mask[box] = True
   return mask

@@ -36,7 +36,6 @@ class DecodingProduction:
     self._draw = draw
 
   def __call__(self, indices: UInt32[np.ndarray, 'b']) -> tuple[Float[np.ndarray, 'b s s c'], list[dict[str, Any]]]:
-    """The images, and the line of each."""
     images, starts = jax.device_get(self._draw(indices))
     if self._select is None:
       return images, list(map(self._lineage, starts))

@@ -1,6 +1,5 @@
 """Makes the images of given indices by inpainting: draws where, has the model fill it, lays it into the photo."""
 
-import collections
 import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -48,11 +47,10 @@ class InpaintProduction:
     self._candidates, self._places, self._select = candidates, places, select
     *contexts, self._negative = model.encode_text([*(text for _, text in prompts), negative_prompt or ''])
     self._contexts = np.stack(contexts)
-    self._encoded = collections.OrderedDict()
+    self._encoded: dict[bytes, Encoded] = {}
     self._decode = functools.lru_cache(_DECODED)(lambda row: sources[row].decode())
 
   def compile(self) -> None:
-    """Compiles the sampler."""
     self._sampler.compile(*self._contexts.shape[1:])
 
   def origin(self, index: int) -> dict[str, str]:
@@ -127,8 +125,7 @@ class InpaintProduction:
       encoded = self.model.encode_photos(pixels, masks, self._sampler.needs_original)
       self._encoded |= zip(missing, encoded, strict=True)
     of_placements = [self._encoded[key] for key in keys]
-    while len(self._encoded) > _KEPT:
-      self._encoded.popitem(last=False)
+    self._encoded = dict(list(self._encoded.items())[-_KEPT:])
     return of_placements
 
   def _line(self, index: int, placement: Placement) -> Line:

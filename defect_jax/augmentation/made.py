@@ -20,8 +20,7 @@ def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int,
   """Loads `ratio` times as many made images of each class as there are real photos to train on; see made_counts.
 
   No image is taken that was made of a photo which early stopping looks at, nor one that the filter of inpainting did
-  not pass. data: values of a config's `data` group. Raises UserError for unsound sets, other classes, and a ratio that
-  asks for more images than there are.
+  not pass. data: values of a config's `data` group. UserError for unsound sets, other classes and too few images.
   """
   notes, by_label = [], {}  # label: {root: list of Made}
   for root in sets:
@@ -39,9 +38,9 @@ def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int,
   real_counts = {label: int(np.sum(photos.train.labels == label)) for label in range(len(photos.classes))}
   counts = made_counts(ratio, real_counts, {label: {root: len(images) for root, images in by_root.items()}
                                             for label, by_root in by_label.items()})
-  chosen = [(root, by_label[label][root][row], label) for label, by_root in sorted(counts.items())
-            for number, (root, count) in enumerate(by_root.items())
-            for row in _drawn(len(by_label[label][root]), count, (seed, label, number))]
+  chosen = [(root, images[row], label) for label, by_root in sorted(counts.items())
+            for number, (root, count) in enumerate(by_root.items()) for images in [by_label[label][root]]
+            for row in np.sort(np.random.default_rng((seed, label, number)).permutation(len(images))[:count])]
   return _read(chosen, max_broken, data, notes)
 
 
@@ -56,11 +55,8 @@ def _unusable(image, photos):
 
 def made_counts(ratio: float, real_counts: Mapping[int, int], available: Mapping[int, Mapping[str, int]],
                 ) -> dict[int, dict[str, int]]:
-  """How many made images are taken: {label: {set: count}}, `ratio` times the real photos of the class in all.
-
-  Sets give as many each, as far as they have them. Classes without made images take none. Raises UserError where fewer
-  are available.
-  """
+  """How many made images are taken: {label: {set: count}}, `ratio` times the real photos of the class in all, from each
+  set as many, as far as it has them. Classes without made images take none. UserError where fewer are available."""
   return {label: _evenly(ratio, real_counts[label], by_root) for label, by_root in available.items()}
 
 
@@ -74,10 +70,6 @@ def _evenly(ratio, real, available):
     taken[root] = min(count, left // (len(available) - done))
     left -= taken[root]
   return {root: taken[root] for root in available}
-
-
-def _drawn(count, wanted, seed):
-  return np.sort(np.random.default_rng(seed).permutation(count)[:wanted])
 
 
 def _label(root, image, photos):
@@ -103,7 +95,6 @@ def _read(chosen, max_broken, data, notes):
       skipped.append(dataset.Skipped(f'{root}/{image.file}', sample.reason))
       dataset.check_skipped(skipped, len(chosen), max_broken)
       continue
-    assert sample.image is not None  # there is no reason not to have it
     images.append(sample.image[None])
     kept.append((label, f'{root}/{image.file}', image.source_sha256 or ''))
   labels, files, sha256 = ([row[column] for row in kept] for column in range(3))

@@ -35,11 +35,8 @@ _THREADS = 4  # images encoded at a time; imagecodecs lets go of Python's lock
 
 @dataclasses.dataclass(frozen=True)
 class ShareProgress:
-  """How far a production has come.
-
-  made: images recorded by this call. done, total: images recorded and to be made of this process's share.
-  whole: whether the set has all images, of all processes, and its manifest.jsonl.
-  """
+  """Images recorded by a call (made), recorded (done) and to be made (total) of its process's share, and whether the
+  set is whole: all images, of all processes, and its manifest.jsonl."""
   made: int
   done: int
   total: int
@@ -73,18 +70,14 @@ def produce(root: str | Path, count: int, chunk: int, make: Make, config_hash: s
             on_progress: Callable[[int, int], None] | None = None, process: int = 0, processes: int = 1,
             stop: Callable[[], bool] = lambda: False,
             inspect: Callable[[Path, manifest.Made], dict[str, Any]] | None = None) -> ShareProgress:
-  """Makes the images of a set that are not there yet.
+  """Makes the images of a set that are not there yet; in `root` only the image folders and manifests are touched.
 
   Chunk k, the indices from k * chunk on, belongs to process k % processes. Chunks already recorded are passed over, one
   half written is made again, so image i must follow from its index alone. The images of one chunk are written while the
-  next is made.
+  next is made. `make` always gets a full chunk: what it returns for indices from `count` on is dropped.
 
   Args:
-    root: the set's folder; of what it holds only the folders of images and the manifest's files are touched.
-    count: images of the whole set. chunk: images per call of `make`, which always gets a full chunk: what it returns
-      for indices from `count` on is dropped.
-    config_hash: a folder with images of another is refused. on_progress: called with (done, total) of the share after
-      each chunk is recorded. process, processes: which share to make.
+    on_progress: called with (done, total) of the share after each chunk is recorded.
     stop: polled before each chunk; if true, what was begun is recorded and no more.
     inspect: looks at an image's files once they are written; returns further keys of its line.
 
@@ -120,18 +113,16 @@ def _recorded(root, part, pending, chunk, make, config_hash, stop, inspect):
       if not len(images) == len(lineage) == chunk:
         raise ValueError(f'make returned {len(images)} images and {len(lineage)} lineages for {chunk} indices')
       images = [image if isinstance(image, dict) else {'file': image} for image in images[:len(indices)]]
-      made = [manifest.Made.of({**values, **_paths(i, files), 'index': i, 'config_hash': config_hash})
-              for i, files, values in zip(indices, images, lineage[:len(indices)], strict=True)]
+      # Where an array is no image, writing it says so.
+      paths = [{key: writer.image_file(i, writer.FOLDERS[key], np.asarray(image)) for key, image in files.items()}
+               for i, files in zip(indices, images, strict=True)]
+      made = [manifest.Made.of({**values, **files, 'index': i, 'config_hash': config_hash})
+              for i, files, values in zip(indices, paths, lineage[:len(indices)], strict=True)]
       if recording:
         yield recording.result()
       recording = recorder.submit(_record, writers, file, root, made, images, inspect)
     if recording:
       yield recording.result()
-
-
-def _paths(index, images):
-  """{key of writer.FOLDERS: path}; where an array is no image, writing it says so."""
-  return {key: writer.image_file(index, writer.FOLDERS[key], np.asarray(image)) for key, image in images.items()}
 
 
 def _record(writers, file, root, made, images, inspect):
@@ -227,12 +218,10 @@ def refuse_others(root: Path, config_hash: str, origin_of: Callable[[int], Mappi
     now = origin_of(image.index)
     before = {key: getattr(image, key) for key in now}
     if image.config_hash == config_hash and before != now:
-      raise UserError(f'image {image.index} was made {_words(before)}, and now it would be made {_words(now)}; put '
-                      'photos and weights back as they were, or begin another run')
-
-
-def _words(origin):
-  return (f'of {origin["source"]} ' if 'source' in origin else '') + f'by {origin["model"]}'
+      then, anew = ((f'of {origin["source"]} ' if 'source' in origin else '') + f'by {origin["model"]}'
+                    for origin in (before, now))
+      raise UserError(f'image {image.index} was made {then}, and now it would be made {anew}; put photos and weights '
+                      'back as they were, or begin another run')
 
 
 def recorded(root: Path) -> dict[int, manifest.Made]:

@@ -4,6 +4,7 @@ A sampler is a function of keys, one per image, so image i is the same whatever 
 by a temperature: 1 follows the distribution, less stays nearer to its centres.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from scipy.spatial.distance import cdist
-from sklearn import mixture
+from sklearn.mixture import GaussianMixture
 
 from defect_jax.config import UserError
 from defect_jax.models.vae import Posterior
@@ -26,8 +27,8 @@ _VARIANCE_FLOOR = 1e-3  # of a mixture's components, some of which would be poin
 
 
 class Other(NamedTuple):
-  """What a mosaic has beyond the line through the image: z, and the line: the angle of its normal (radians), and its
-  offset from the centre (in sides of the image)."""
+  """Of a mosaic: z beyond a line through the image, the angle of the line's normal (radians), and the line's offset
+  from the centre (in sides of the image)."""
   z: Float[Array, 'b z']
   angle: Float[Array, 'b']
   offset: Float[Array, 'b']
@@ -46,29 +47,24 @@ Sampler = Callable[[Key[Array, 'b']], Drawn]
 
 def make(name: str, posterior: Posterior, *, temperature: float, neighbours: int, components: int, seed: int,
          brightness: Float[np.ndarray, 'n']) -> Sampler:
-  """The sampler `name`.
+  """The sampler `name`, of the posterior and the mean `brightness` of each training photo.
 
-  Args:
-    name: one of NAMES. prior: z of the prior. posterior: of the posterior of a random training photo. interpolate: on
-      the line from one photo's mean to that of one of its nearest `neighbours`, with their noise mixed alike. gmm: of a
-      Gaussian mixture with diagonal covariances fitted to the posterior means. mosaic: of the posteriors of a photo and
-      of one of the `neighbours` most like it in brightness, whose decodings `images` joins.
-    posterior: of the training photos. temperature: of the noise. neighbours: of interpolate and mosaic.
-    components: of gmm. seed: of the fit. brightness: mean of each photo.
-
-  Raises UserError for more components or neighbours than the photos allow.
+  prior: z of the prior. posterior: of the posterior of a random photo. interpolate: on the line from one photo's mean
+  to that of one of its nearest `neighbours`, with their noise mixed alike. gmm: of a Gaussian mixture with diagonal
+  covariances, fitted to the posterior means. mosaic: of the posteriors of a photo and of one of the `neighbours` most
+  like it in brightness, whose decodings `images` joins. UserError for more components or neighbours than photos allow.
   """
   mean, std = jnp.asarray(posterior.mean), jnp.exp(0.5 * jnp.asarray(posterior.logvar))
   if name == 'prior':
-    draw = _prior(mean.shape[1], temperature)
+    draw = functools.partial(_prior, mean.shape[1], temperature)
   elif name == 'posterior':
-    draw = _posterior(mean, std, temperature)
+    draw = functools.partial(_posterior, mean, std, temperature)
   elif name == 'interpolate':
-    draw = _interpolate(mean, std, temperature, neighbours)
+    draw = functools.partial(_interpolate, mean, std, temperature, _nearest(mean, neighbours))
   elif name == 'gmm':
-    draw = _gmm(mean, temperature, components, seed)
+    draw = functools.partial(_gmm, _mixture(mean, components, seed), temperature)
   else:
-    draw = _mosaic(mean, std, temperature, _nearest(jnp.asarray(brightness)[:, None], neighbours))
+    draw = functools.partial(_mosaic, mean, std, temperature, _nearest(jnp.asarray(brightness)[:, None], neighbours))
   return jax.vmap(draw)
 
 
@@ -80,10 +76,10 @@ def images(decode: Callable[[Float[Array, 'b z']], Images], drawn: Drawn) -> Ima
 
 
 def join(first: Images, second: Images, angle: Float[Array, 'b'], offset: Float[Array, 'b']) -> Images:
-  """Images that are `first` on one side of a line and `second` on the other, with a soft edge.
+  """Images that are `first` on one side of a line (see Other) and, where its normal points to, `second`; a soft edge.
 
   Photos of one part lie one above the other, so a piece keeps its place. The second is made as bright as the first,
-  since one photo has one exposure. angle, offset: see Other; the second lies on the side of the normal.
+  since one photo has one exposure.
   """
   side = first.shape[1]
   y, x = (jnp.mgrid[:side, :side] + 0.5) / side - 0.5
@@ -94,18 +90,14 @@ def join(first: Images, second: Images, angle: Float[Array, 'b'], offset: Float[
   return (1 - share) * first + share * second * jnp.clip(bright[0] / bright[1], 0.5, 2)
 
 
-def _prior(latent, temperature):
-  def draw(key):
-    return Drawn(temperature * jax.random.normal(key, (latent,)), _NONE, _NONE)
-  return draw
+def _prior(latent, temperature, key):
+  return Drawn(temperature * jax.random.normal(key, (latent,)), _NONE, _NONE)
 
 
-def _posterior(mean, std, temperature):
-  def draw(key):
-    for_photo, for_noise = jax.random.split(key)
-    photo = jax.random.randint(for_photo, (), 0, len(mean))
-    return Drawn(mean[photo] + temperature * std[photo] * jax.random.normal(for_noise, mean.shape[1:]), photo, _NONE)
-  return draw
+def _posterior(mean, std, temperature, key):
+  for_photo, for_noise = jax.random.split(key)
+  photo = jax.random.randint(for_photo, (), 0, len(mean))
+  return Drawn(mean[photo] + temperature * std[photo] * jax.random.normal(for_noise, mean.shape[1:]), photo, _NONE)
 
 
 def _nearest(points, neighbours):
@@ -119,45 +111,42 @@ def _nearest(points, neighbours):
   return jnp.asarray(np.argsort(distance, axis=1, kind='stable')[:, 1:neighbours + 1])
 
 
-def _interpolate(mean, std, temperature, neighbours):
-  nearest = _nearest(mean, neighbours)
-
-  def draw(key):
-    for_photo, for_other, for_place, for_noise = jax.random.split(key, 4)
-    photo = jax.random.randint(for_photo, (), 0, len(mean))
-    other = nearest[photo, jax.random.randint(for_other, (), 0, neighbours)]
-    place = jax.random.uniform(for_place)
-    noise = jax.random.normal(for_noise, mean.shape[1:])
-    center, spread = ((1 - place) * values[photo] + place * values[other] for values in (mean, std))
-    return Drawn(center + temperature * spread * noise, photo, other)
-  return draw
+def _pair(partners, for_photo, for_other):
+  """Indices of a random photo and of one of its partners."""
+  photo = jax.random.randint(for_photo, (), 0, len(partners))
+  return photo, partners[photo, jax.random.randint(for_other, (), 0, partners.shape[1])]
 
 
-def _mosaic(mean, std, temperature, partners):
-  def draw(key):
-    for_photo, for_other, for_line, for_noise = jax.random.split(key, 4)
-    photo = jax.random.randint(for_photo, (), 0, len(mean))
-    other = partners[photo, jax.random.randint(for_other, (), 0, partners.shape[1])]
-    noise = jax.random.normal(for_noise, (2, mean.shape[1]))
-    z, other_z = (mean[index] + temperature * std[index] * own
-                  for index, own in zip((photo, other), noise, strict=True))
-    angle, offset = jax.random.uniform(for_line, (2,))
-    return Drawn(z, photo, other, Other(other_z, 2 * jnp.pi * angle, _REACH * (2 * offset - 1)))
-  return draw
+def _interpolate(mean, std, temperature, partners, key):
+  for_photo, for_other, for_place, for_noise = jax.random.split(key, 4)
+  photo, other = _pair(partners, for_photo, for_other)
+  place, noise = jax.random.uniform(for_place), jax.random.normal(for_noise, mean.shape[1:])
+  center, spread = ((1 - place) * values[photo] + place * values[other] for values in (mean, std))
+  return Drawn(center + temperature * spread * noise, photo, other)
 
 
-def _gmm(mean, temperature, components, seed):
+def _mosaic(mean, std, temperature, partners, key):
+  for_photo, for_other, for_line, for_noise = jax.random.split(key, 4)
+  photo, other = _pair(partners, for_photo, for_other)
+  noise, (angle, offset) = jax.random.normal(for_noise, (2, mean.shape[1])), jax.random.uniform(for_line, (2,))
+  z, other_z = (mean[index] + temperature * std[index] * own for index, own in zip((photo, other), noise, strict=True))
+  return Drawn(z, photo, other, Other(other_z, 2 * jnp.pi * angle, _REACH * (2 * offset - 1)))
+
+
+def _mixture(mean, components, seed):
+  """Logarithms of the weights, centres and standard deviations of a mixture fitted to the means."""
   if components > len(mean):
     raise UserError(f'sampler.components = {components}: more than the {len(mean)} photos that the mixture is fitted '
                     'to; ask for fewer')
-  fitted = mixture.GaussianMixture(components, covariance_type='diag', reg_covar=_VARIANCE_FLOOR, random_state=seed,
+  fitted = GaussianMixture(components, covariance_type='diag', reg_covar=_VARIANCE_FLOOR, random_state=seed,
                                    n_init=3).fit(np.float64(mean))
-  log_weights = jnp.log(jnp.float32(fitted.weights_))
-  centers, spreads = jnp.float32(fitted.means_), jnp.float32(np.sqrt(fitted.covariances_))
+  return (jnp.log(jnp.float32(fitted.weights_)), jnp.float32(fitted.means_),
+          jnp.float32(np.sqrt(fitted.covariances_)))
 
-  def draw(key):
-    for_component, for_noise = jax.random.split(key)
-    component = jax.random.categorical(for_component, log_weights)
-    z = centers[component] + temperature * spreads[component] * jax.random.normal(for_noise, mean.shape[1:])
-    return Drawn(z, _NONE, _NONE)
-  return draw
+
+def _gmm(mixture, temperature, key):
+  log_weights, centers, spreads = mixture
+  for_component, for_noise = jax.random.split(key)
+  component = jax.random.categorical(for_component, log_weights)
+  z = centers[component] + temperature * spreads[component] * jax.random.normal(for_noise, centers.shape[1:])
+  return Drawn(z, _NONE, _NONE)

@@ -29,11 +29,8 @@ def choose(distance: Float[np.ndarray, 'b c'], sharp: Float[np.ndarray, 'b c'], 
            typical: float) -> tuple[Int[np.ndarray, 'b'], list[Record]]:
   """Which candidate of each image to keep: of those that are new, the one whose sharpness is most like the photos'.
 
-  Args:
-    distance: LPIPS to the nearest training photo, from `least` on a candidate counts as new. sharp: `sharpness`, above
-      0; typical: that of the photos.
-
-  Where none is new, the farthest from the training photos is kept, and the record says so.
+  distance: LPIPS to the nearest training photo, from `least` on a candidate counts as new. sharp: `sharpness`, above 0;
+  typical: that of the photos. Where none is new, the farthest from the training photos is kept, and the record says so.
   """
   new = distance >= least
   # A factor of 2 too sharp is as unlike the photos as one too blurred.
@@ -49,9 +46,8 @@ class DefectFilter:
   """Keeps made defects that look like the class that was asked for, and like real ones.
 
   The class of a made area is that of a logistic regression on VGG16's features, fitted to real areas. It is an artefact
-  if it is farther from the real ones of its class than most of these are from those of other groups: the
-  anomaly score of nearest neighbours (as in Roth et al. 2022), here of whole areas. Photos of one group are so alike
-  that nothing new would be as near.
+  if it is farther from the real ones of its class than most of these are from those of other groups: the anomaly score
+  of nearest neighbours (as in Roth et al. 2022). Photos of one group are so alike that nothing new would be as near.
   """
 
   def __init__(self, features: Float[np.ndarray, 'n f'], labels: Sequence[str], groups: Sequence[str],
@@ -59,9 +55,8 @@ class DefectFilter:
     """Takes real areas of two classes or more, at least two of each; areas of one group belong together (in a class of
     one group each area is its own). Distances up to the quantile are no artefact."""
     self._features, self._labels = np.float32(features), np.array(labels)
-    self._classifier = pipeline.make_pipeline(
-        preprocessing.StandardScaler(),
-        linear_model.LogisticRegression(C=_REGULAR, class_weight='balanced', max_iter=_ITERATIONS))
+    regression = linear_model.LogisticRegression(C=_REGULAR, class_weight='balanced', max_iter=_ITERATIONS)
+    self._classifier = pipeline.make_pipeline(preprocessing.StandardScaler(), regression)
     self._classifier.fit(self._features, self._labels)
     self._thresholds = {}
     for name in sorted(set(labels)):
@@ -73,10 +68,7 @@ class DefectFilter:
   def choose(self, features: Float[np.ndarray, 'b c f'],
              wanted: Sequence[str]) -> tuple[Int[np.ndarray, 'b'], list[Record]]:
     """Which candidate of each image to keep: one that passes, that is, has the asked class and is no artefact; else one
-    that is no artefact; of several the one most probably of the class.
-
-    Where all are artefacts, the most probable one is kept, and the record says what is against it.
-    """
+    that is no artefact, else any; of several the one most probably of the class. The record says what is against it."""
     chosen, records, classes = [], [], self._classifier.classes_
     for candidates, name in zip(np.float32(features), wanted, strict=True):
       distance = _distances(candidates, self._features[self._labels == name]).min(1)

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,20 @@ from defect_jax.runs.atomic import plain
 
 NAME = 'manifest.jsonl'
 METHODS = ('vae', 'inpaint', 'cutpaste')
-_TEXTS = ('file', 'label', 'config_hash')
-_TEXTS_OR_NONE = ('source_sha256', 'source_part', 'prompt', 'model', 'sampler')
 _FILES = ('file', 'mask', 'crop_file', 'difference_file')  # of the set itself
 _ADDED = ('other_source',)  # keys that older sets lack
-_BOXES = ('crop', 'target')
+# What the values of these fields must be, in words, and the test of it.
+_RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
+    (('file', 'label', 'config_hash'), 'a text', lambda value: isinstance(value, str) and value != ''),
+    (('source_sha256', 'source_part', 'prompt', 'model', 'sampler'), 'a text or null',
+     lambda value: isinstance(value, str | None)),
+    (('filter',), 'an object or null', lambda value: isinstance(value, dict | None)),
+    (('method',), f'one of {", ".join(METHODS)}', METHODS.__contains__),
+    (('index', 'seed'), 'a whole number from 0 on', lambda value: type(value) is int and value >= 0),
+    ((*_FILES, 'source', 'other_source'), 'a relative path without ..', lambda value: value is None or (
+        isinstance(value, str) and value != '' and not value.startswith('/') and '..' not in value.split('/'))),
+    (('crop', 'target'), '4 whole numbers', lambda value: value is None or (
+        isinstance(value, tuple) and len(value) == 4 and all(type(side) is int for side in value))))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,25 +62,10 @@ class Made:
   other_source: str | None = None
 
   def __post_init__(self) -> None:
-    for key in _TEXTS:
-      if not isinstance(getattr(self, key), str) or not getattr(self, key):
-        raise ValueError(f'{_key(key)} must be a text, not {getattr(self, key)!r}')
-    for key in _TEXTS_OR_NONE:
-      if not isinstance(getattr(self, key), str | None):
-        raise ValueError(f'{key} must be a text or null, not {getattr(self, key)!r}')
-    if not isinstance(self.filter, dict | None):
-      raise ValueError(f'filter must be an object or null, not {self.filter!r}')
-    if self.method not in METHODS:
-      raise ValueError(f'method must be one of {", ".join(METHODS)}, not {self.method!r}')
-    for key in ('index', 'seed'):
-      if type(getattr(self, key)) is not int or getattr(self, key) < 0:
-        raise ValueError(f'{key} must be a whole number from 0 on, not {getattr(self, key)!r}')
-    for key in (*_FILES, 'source', 'other_source'):
-      if (path := getattr(self, key)) is not None and not _is_inside(path):
-        raise ValueError(f'{key} must be a relative path without .., not {path!r}')
-    for key in _BOXES:
-      if (box := getattr(self, key)) is not None and not _is_box(box):
-        raise ValueError(f'{key} must be 4 whole numbers, not {box!r}')
+    for fields, words, fits in _RULES:
+      for name in fields:
+        if not fits(getattr(self, name)):
+          raise ValueError(f'{_key(name)} must be {words}, not {getattr(self, name)!r}')
 
   @classmethod
   def of(cls, values: Mapping[str, Any]) -> 'Made':
@@ -105,10 +99,9 @@ class Made:
 
 
 def read(root: str | Path) -> list[Made]:
-  """The images of a made set, sorted by index.
+  """The images of a made set, sorted by index; `read_manifest` also checks that the files are there.
 
-  Raises UserError, naming the line, for what is malformed, a path that leads out of the set, and an index that comes
-  twice. Does not check whether the files are there; see `read_manifest`.
+  Raises UserError, naming the line, for what is malformed, a path that leads out of the set, an index that comes twice.
   """
   path = Path(root) / NAME
   try:
@@ -133,8 +126,7 @@ def read_manifest(root: str | Path) -> list[Made]:
   made = read(root)
   for image in made:
     for key in _FILES:
-      name = getattr(image, key)
-      if name is not None and not (Path(root) / name).is_file():
+      if (name := getattr(image, key)) is not None and not (Path(root) / name).is_file():
         raise UserError(f'{Path(root) / NAME}: {key} {name} of image {image.index} is missing; put it back or '
                         'make the set again')
   return made
@@ -149,11 +141,3 @@ def digest(root: str | Path) -> str:
 
 def _key(name):
   return 'class' if name == 'label' else name
-
-
-def _is_inside(path):
-  return isinstance(path, str) and path != '' and not path.startswith('/') and '..' not in path.split('/')
-
-
-def _is_box(box):
-  return isinstance(box, tuple) and len(box) == 4 and all(type(side) is int for side in box)

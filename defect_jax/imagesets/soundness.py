@@ -15,24 +15,20 @@ def refuse_unsound(root: str | Path, made: Sequence[Made], part_of: Mapping[str,
                    apart: Mapping[str, str]) -> None:
   """Raises UserError, naming the first few images, if a set holds any that nothing may be trained on.
 
-  Args:
-    root: of the set, for the message.
-    part_of: {file: part} of the real photos that the classifier knows. It decides on the part of a source, not the
-      manifest: photos may have been grouped anew since the images were made.
-    apart: {SHA-256: file} of the photos of the other parts, so that a source is found under another name too.
+  part_of: {file: part} of the real photos that the classifier knows. It decides on the part of a source, not the
+  manifest: photos may have been grouped anew since the images were made. apart: {SHA-256: file} of the photos of the
+  other parts, so that a source is found under another name too.
   """
   if not made:
     raise UserError(f'{root}: holds no made images; make them, or take the set out of made.sets')
-  random = [image.file for image in made if image.model == _RANDOM]
-  _refuse(root, random, 'were made by random weights, so show noise; make them by trained ones')
-  leaks = [f'{image.file} (of {source}, {part})' for image in made for source, part in _sources(image, part_of)
-           if part not in (None, 'pool')]
-  _refuse(root, leaks, _HELD_OUT)
-  copies = [f'{image.file} (of {apart[image.source_sha256]})' for image in made
-            if image.source_sha256 and image.source_sha256 in apart]
-  _refuse(root, copies, _HELD_OUT)
-  unknown = [image.file for image in made if image.source_part != 'pool']
-  _refuse(root, unknown, 'do not say that their source is of the part pool; make them anew')
+  _refuse(root, [image.file for image in made if image.model == _RANDOM],
+          'were made by random weights, so show noise; make them by trained ones')
+  _refuse(root, [f'{image.file} (of {source}, {part})' for image in made for source, part in _sources(image, part_of)
+                 if part not in (None, 'pool')], _HELD_OUT)
+  _refuse(root, [f'{image.file} (of {apart[image.source_sha256]})' for image in made
+                 if image.source_sha256 and image.source_sha256 in apart], _HELD_OUT)
+  _refuse(root, [image.file for image in made if image.source_part != 'pool'],
+          'do not say that their source is of the part pool; make them anew')
 
 
 def sources(image: Made) -> list[str]:

@@ -70,18 +70,13 @@ def write_image(root: str | Path, index: int, image: Any, folder: str = IMAGES) 
   """Writes an image (see `to_levels`) whole or not at all, in a `folder` of `root`, which exists; returns its path.
 
   A PNG is not synced to disk, which takes longer than making it. After a power cut `is_whole` says which are there.
-
-  Raises ValueError for what is no image, DiskFull or another OSError.
   """
   try:
     levels = to_levels(image)
   except ValueError as error:
     raise ValueError(f'image {index}: {error}') from error
-  path = image_file(index, folder, levels)
-  if _is_deep_colour(levels):
-    write_atomic(Path(root) / path, encode_tiff(levels))
-  else:
-    write_atomic(Path(root) / path, encode_png(levels), sync=False)
+  path, deep = image_file(index, folder, levels), _is_deep_colour(levels)
+  write_atomic(Path(root) / path, encode_tiff(levels) if deep else encode_png(levels), sync=deep)
   return path
 
 

