@@ -1,6 +1,7 @@
 """Images side by side as one picture, for PNG files and pages."""
 
 import io
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def recon_grid(images: Images, recon: Images) -> Picture:
   if images.shape != recon.shape:
     raise ValueError(f'photos {images.shape} and reconstructions {recon.shape} differ in shape')
   by_kind = map(_wrapped, (images, recon, residual(images, recon)))
-  return grid([row for band in zip(*by_kind, strict=True) for row in band])
+  return grid(itertools.chain.from_iterable(zip(*by_kind, strict=True)))
 
 
 def residual(images: Float[np.ndarray, '*n s s c'],

@@ -1,5 +1,6 @@
 """What the figures of a run mean, in plain sentences."""
 
+import collections
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -33,10 +34,8 @@ def percent(share: float) -> str:
 
 
 def copies(summary: Mapping[str, Any], source: str, kind: str) -> Iterator[str]:
-  """A sentence on copies and novelty of made images, none where they were not measured (generation.measure).
-
-  Args: source: what they may be copies of. kind: of real ones, in the plural.
-  """
+  """A sentence on copies of a `source` among made images and on novelty beside real ones of a `kind` (in the plural),
+  none where they were not measured (generation.measure)."""
   if summary['memorised_fraction'] is None:
     return
   novelty = summary['novelty']
@@ -48,13 +47,11 @@ def copies(summary: Mapping[str, Any], source: str, kind: str) -> Iterator[str]:
 def verdict(summary: Mapping[str, Any], history: Mapping[str, Float[np.ndarray, 'steps']], policy: str) -> list[str]:
   """Judges a VAE run in sentences: targets, ripple, collapse, detail, dev photos, log N, what to change next.
 
-  Args:
-    summary: of the task vae; figures may be None. policy: name of the control policy.
-    history: 'train/kld', 'train/mse', and 'target/kld', 'target/mse' where they changed.
+  Figures of the summary may be None. history: 'train/<loss>' of every step, and 'target/<loss>' where it changed.
   """
-  sentences = [_targets(summary, history), _ripple(summary), _collapse(summary), _detail(summary), _dev(summary),
-               _log_n(summary), f'Next: {_advice(summary, policy)}']
-  return [sentence for sentence in sentences if sentence]
+  summary = collections.defaultdict(lambda: None, summary)
+  return [*filter(None, (_targets(summary, history), _ripple(summary), _collapse(summary), _detail(summary),
+                         _dev(summary), _log_n(summary))), f'Next: {_advice(summary, policy)}']
 
 
 def running_mean(values: Float[np.ndarray, 'steps'], window: int = WINDOW) -> Float[np.ndarray, 'steps']:
@@ -78,11 +75,11 @@ def missed(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _targets(summary, history):
-  if summary.get('kld_target') is None and summary.get('mse_target') is None:
+  if summary['kld_target'] is summary['mse_target'] is None:
     return 'No targets were set.'
   ends = ', '.join(_end(summary, name) for name in _NAMES)
   steps = len(history['train/kld'])
-  if (since := summary.get('steps_to_targets')) is not None:
+  if (since := summary['steps_to_targets']) is not None:
     return f'Both losses are at their targets from step {since} to the end, step {steps}: {ends}.'
   if off := missed(summary):
     names = ' and '.join(_NAMES[name] for name in off)
@@ -96,22 +93,20 @@ def _targets(summary, history):
 
 def _end(summary, name):
   """Such as 'KLD 33.2 nats (11 % above its target of 30)'."""
-  value, target = summary.get(name), summary.get(f'{name}_target')
+  value, target = summary[name], summary[f'{name}_target']
   figure = f'{_NAMES[name]} {number(value)}{_UNITS[name]}'
   if value is None or target is None:
     return f'{figure} (no target)'
   ratio = value / target
-  if ratio >= 2:
-    return f'{figure} ({_times(ratio)} its target of {number(target)})'
   if abs(ratio - 1) < 0.01:
     return f'{figure} (target {number(target)})'
-  side = 'above' if ratio > 1 else 'below'
-  return f'{figure} ({percent(abs(ratio - 1))} {side} its target of {number(target)})'
+  distance = _times(ratio) if ratio >= 2 else f'{percent(abs(ratio - 1))} {"above" if ratio > 1 else "below"}'
+  return f'{figure} ({distance} its target of {number(target)})'
 
 
 def _last_outside(history, summary, name):
   """The last step whose mean of the steps before it is off target; 0 if none is."""
-  target = history.get(f'target/{name}', summary.get(f'{name}_target'))
+  target = history.get(f'target/{name}', summary[f'{name}_target'])
   if target is None:
     return 0
   steps = np.flatnonzero(~within(name, running_mean(history[f'train/{name}']), target))
@@ -119,61 +114,53 @@ def _last_outside(history, summary, name):
 
 
 def _ripple(summary):
-  ripples = {name: summary.get(f'{name}_ripple') for name in _NAMES}
-  ripples = {name: ripple for name, ripple in ripples.items() if ripple is not None}
-  if not ripples:
+  figures = ' and '.join(f'{words} varies by {percent(summary[f"{name}_ripple"])}' for name, words in _NAMES.items()
+                         if summary[f'{name}_ripple'] is not None)
+  if not figures:
     return None
-  figures = ' and '.join(f'{_NAMES[name]} varies by {percent(ripple)}' for name, ripple in ripples.items())
   swings = ' and '.join(f'{_NAMES[name]} beyond the {percent(RIPPLE[name])}' for name in _swings(summary))
   judged = f'{swings} that count as steady' if swings else 'steady'
   return f'Over the last tenth of the steps {figures} of the target: {judged}.'
 
 
 def _swings(summary):
-  return [name for name in _NAMES if (summary.get(f'{name}_ripple') or 0) > RIPPLE[name]]
+  return [name for name in _NAMES if (summary[f'{name}_ripple'] or 0) > RIPPLE[name]]
 
 
 def _collapse(summary):
-  active, latent = summary.get('active_units'), summary.get('latent_dim')
+  active, latent = summary['active_units'], summary['latent_dim']
   units = f'{number(active)} of {number(latent)} latent dimensions'
-  if not summary.get('collapsed'):
+  if not summary['collapsed']:
     return f'Not collapsed: {units} tell photos apart.'
   if active is not None and latent and active >= latent / 10:
     return (f'Collapsed: {units} tell photos apart, but the reconstructions are no closer to the photos than their '
-            f'mean image is: MSE {number(summary.get("mse"))} of a variance of {number(summary.get("variance"))}.')
+            f'mean image is: MSE {number(summary["mse"])} of a variance of {number(summary["variance"])}.')
   return f'Collapsed: only {units} tell photos apart, so every reconstruction looks much the same.'
 
 
 def _detail(summary):
-  kept = summary.get('detail_kept')
-  if kept is None:
+  if (kept := summary['detail_kept']) is None:
     return None
-  if kept >= DETAIL:
-    words = 'thin lines such as cracks survive in the reconstructions'
-  elif kept >= 0.6:
-    words = 'dark areas survive, thin lines such as cracks hardly'
-  else:
-    words = 'thin lines such as cracks are smoothed away, and the defects with them'
+  words = ('thin lines such as cracks survive in the reconstructions' if kept >= DETAIL else
+           'dark areas survive, thin lines such as cracks hardly' if kept >= 0.6 else
+           'thin lines such as cracks are smoothed away, and the defects with them')
   return f'Of the fine detail {percent(kept)} is kept: {words}.'
 
 
 def _dev(summary):
-  mse, dev = summary.get('mse'), summary.get('dev_mse')
-  if not mse or dev is None or summary.get('collapsed'):
+  mse, dev = summary['mse'], summary['dev_mse']
+  if not mse or dev is None or summary['collapsed']:
     return None
   ratio = dev / mse
-  if ratio <= 2:
-    words = 'the reconstructions carry over to photos that were not trained on'
-  elif ratio <= 10:
-    words = 'photos that were not trained on are clearly less well reconstructed'
-  else:
-    words = 'the training photos are known by heart, and photos that were not trained on are not'
+  words = ('the reconstructions carry over to photos that were not trained on' if ratio <= 2 else
+           'photos that were not trained on are clearly less well reconstructed' if ratio <= 10 else
+           'the training photos are known by heart, and photos that were not trained on are not')
   return f'On dev photos the MSE is {number(dev)}, {_times(ratio)} that of training: {words}.'
 
 
 def _log_n(summary):
-  kld, log_n = summary.get('kld'), summary.get('log_n')
-  if kld is None or log_n is None:
+  kld, log_n = summary['kld'], summary['log_n']
+  if None in (kld, log_n):
     return None
   if kld < log_n:
     return f'KLD is below log N = {number(log_n)} nats, too little to tell all training photos apart.'
@@ -184,13 +171,12 @@ def _log_n(summary):
 
 
 def _advice(summary, policy):
-  off, kept = missed(summary), summary.get('detail_kept')
-  swings = _swings(summary)
-  targets = None not in (summary.get('kld_target'), summary.get('mse_target'))
-  held = summary.get('steps_to_targets') is not None
-  if policy != STEADY and targets and (summary.get('collapsed') or not held or swings):
+  off, swings, kept = missed(summary), _swings(summary), summary['detail_kept']
+  targets = None not in (summary['kld_target'], summary['mse_target'])
+  held = summary['steps_to_targets'] is not None
+  if policy != STEADY and targets and (summary['collapsed'] or not held or swings):
     return f'set control.policy to {STEADY}, which holds both targets; {policy} does not promise it.'
-  if summary.get('collapsed'):
+  if summary['collapsed']:
     return 'raise targets.kld and lower targets.mse: the targets leave the latents nothing to say.'
   if 'mse' in off:
     return 'train longer (steps.total); if MSE has levelled off, raise targets.kld or give the model more width.'
