@@ -24,10 +24,9 @@ class Photo(NamedTuple):
 
 
 class Maker:
-  """`make` of production.produce. Image i follows from (seed, i): its photos, piece and place are drawn by them."""
+  """`make` of production.produce, of photos of one size. Image i follows from (seed, i), as do its photos and place."""
 
   def __init__(self, good: list[Photo], defective: list[Photo], seed: int):
-    """Takes photos of one size."""
     self._good, self._defective, self._seed = good, defective, seed
     self._salience = Salience([photo.image for photo in good])
 

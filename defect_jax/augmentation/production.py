@@ -76,10 +76,9 @@ def produce(root: str | Path, count: int, chunk: int, make: Make, config_hash: s
   half written is made again, so image i must follow from its index alone. The images of one chunk are written while the
   next is made. `make` always gets a full chunk: what it returns for indices from `count` on is dropped.
 
-  Args:
-    on_progress: called with (done, total) of the share after each chunk is recorded.
-    stop: polled before each chunk; if true, what was begun is recorded and no more.
-    inspect: looks at an image's files once they are written; returns further keys of its line.
+  on_progress is called with (done, total) of the share after each chunk is recorded; stop is polled before each chunk,
+  and if it is true, what was begun is recorded and no more; inspect looks at an image's files once they are written and
+  returns further keys of its line.
 
   Raises UserError, with nothing touched, if the folder holds other images; DiskFull; ValueError if what `make` returned
   is no set of images.
@@ -227,12 +226,9 @@ def refuse_others(root: Path, config_hash: str, origin_of: Callable[[int], Mappi
 def recorded(root: Path) -> dict[int, manifest.Made]:
   """By index, all that is recorded in a set's folder: of its parts, then of its manifest, since another process may be
   making it of the parts."""
-  made: dict[int, manifest.Made] = {}
-  for part in _parts(root):
-    made |= _read_part(part)
-  if (root / manifest.NAME).exists():
-    made |= {image.index: image for image in manifest.read(root)}
-  return made
+  made = {index: image for part in _parts(root) for index, image in _read_part(part).items()}
+  whole = manifest.read(root) if (root / manifest.NAME).exists() else []
+  return made | {image.index: image for image in whole}
 
 
 def _read_part(part):

@@ -88,10 +88,8 @@ class DefectFilter:
 def by_real_defects(records: Sequence[parts.Record], part: str, defects: Sequence[str], candidates: int, places: int,
                     quantile: float, size: int, seed: int,
                     features_of: Callable[[Float[np.ndarray, 'n s s c']], Float[np.ndarray, 'n f']]) -> Select | None:
-  """A choice by DefectFilter, from squares of `size` around real defects of `part`; None for a single candidate.
-
-  Raises UserError if real defects of a class, or good photos, are missing.
-  """
+  """A choice by DefectFilter, from squares of `size` around real defects of `part`; None for a single candidate. Raises
+  UserError if real defects of a class, or good photos, are missing."""
   if candidates == places == 1:
     return None
   geometry = regions.Geometry(size=size, channels=3, region='mask')

@@ -35,8 +35,7 @@ def to_levels(image: Any) -> Levels:
   """Levels of an image `[H, W]`, `[H, W, 1]` or `[H, W, 3]`: floats are clipped to [0, 1] and rounded to 8 bits, uint8
   and uint16 stay as they are. ValueError for another shape or type, nan or infinity."""
   image = np.asarray(image)
-  if image.ndim == 3 and image.shape[-1] == 1:
-    image = image[..., 0]
+  image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
   if image.ndim != 2 and not (image.ndim == 3 and image.shape[-1] == 3):
     raise ValueError(f'an image is [H, W], [H, W, 1] or [H, W, 3], got {list(image.shape)}')
   if image.dtype in (np.uint8, np.uint16):

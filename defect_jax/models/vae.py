@@ -51,28 +51,21 @@ class Encoder(nn.Module):
 
   Convolutions on patches instead of pixels, since those on large images of few channels are slow for what they do.
   """
-  patch: int
-  widths: tuple[int, ...]
-  blocks: int
-  latent: int
-  activation: str
-  dtype: jnp.dtype
-  linear: bool = False
+  vae: 'Vae'
 
   @nn.compact
-  def __call__(self, x: Images) -> Posterior:
-    act, image = ACTIVATIONS[self.activation], x
-    x = pixel_unshuffle(x, self.patch)
-    for stage, width in enumerate(self.widths[1:]):
-      x = act(nn.Conv(width, (3, 3), (2, 2), dtype=self.dtype, name=f'down_{stage}')(x))
-      for block in range(self.blocks):
-        x = Block(self.activation, self.dtype, name=f'block_{stage}_{block}')(x)
-    x = x.reshape(x.shape[0], -1)
+  def __call__(self, image: Images) -> Posterior:
+    vae, act, dtype = self.vae, ACTIVATIONS[self.vae.activation], jnp.dtype(self.vae.dtype)
+    x = pixel_unshuffle(image, vae.patch)
+    for stage, width in enumerate(vae.widths[1:]):
+      x = act(nn.Conv(width, (3, 3), (2, 2), dtype=dtype, name=f'down_{stage}')(x))
+      for block in range(vae.blocks):
+        x = Block(vae.activation, dtype, name=f'block_{stage}_{block}')(x)
     # The heads stay float32: KLD and noise are made of them.
-    mean = nn.Dense(self.latent, name='mean')(x.astype(jnp.float32))
-    logvar = nn.Dense(self.latent, name='logvar')(x.astype(jnp.float32))
-    if self.linear:
-      mean += nn.Dense(self.latent, use_bias=False, name='linear')(image.reshape(image.shape[0], -1))
+    x = x.reshape(x.shape[0], -1).astype(jnp.float32)
+    mean, logvar = (nn.Dense(vae.latent, name=name)(x) for name in ('mean', 'logvar'))
+    if vae.linear:
+      mean += nn.Dense(vae.latent, use_bias=False, name='linear')(image.reshape(image.shape[0], -1))
     return Posterior(mean, _LOGVAR_CENTER + _LOGVAR_REACH * jnp.tanh(logvar / _LOGVAR_REACH))
 
 
@@ -81,28 +74,21 @@ class Decoder(nn.Module):
 
   Convolution and pixel shuffle, since the weight gradient of a transposed convolution is slow on CPUs.
   """
-  patch: int
-  widths: tuple[int, ...]
-  blocks: int
-  size: int
-  channels: int
-  activation: str
-  dtype: jnp.dtype
-  linear: bool = False
+  vae: 'Vae'
 
   @nn.compact
   def __call__(self, z: Float[Array, 'b z']) -> Images:
-    act = ACTIVATIONS[self.activation]
-    side = self.size // self.patch // 2 ** (len(self.widths) - 1)
-    x = act(nn.Dense(side * side * self.widths[-1], dtype=self.dtype, name='spread')(z))
-    x = x.reshape(-1, side, side, self.widths[-1])
-    for stage, width in enumerate(self.widths[-2::-1]):
-      for block in range(self.blocks):
-        x = Block(self.activation, self.dtype, name=f'block_{stage}_{block}')(x)
-      x = act(pixel_shuffle(nn.Conv(4 * width, (3, 3), dtype=self.dtype, name=f'up_{stage}')(x), 2))
-    x = nn.Conv(self.patch**2 * self.channels, (3, 3), dtype=self.dtype, name='patches')(x)
-    x = pixel_shuffle(x, self.patch).astype(jnp.float32)
-    if self.linear:
+    vae, act, dtype = self.vae, ACTIVATIONS[self.vae.activation], jnp.dtype(self.vae.dtype)
+    side = vae.size // factor(vae.patch, vae.widths)
+    x = act(nn.Dense(side * side * vae.widths[-1], dtype=dtype, name='spread')(z))
+    x = x.reshape(-1, side, side, vae.widths[-1])
+    for stage, width in enumerate(vae.widths[-2::-1]):
+      for block in range(vae.blocks):
+        x = Block(vae.activation, dtype, name=f'block_{stage}_{block}')(x)
+      x = act(pixel_shuffle(nn.Conv(4 * width, (3, 3), dtype=dtype, name=f'up_{stage}')(x), 2))
+    x = nn.Conv(vae.patch**2 * vae.channels, (3, 3), dtype=dtype, name='patches')(x)
+    x = pixel_shuffle(x, vae.patch).astype(jnp.float32)
+    if vae.linear:
       x += nn.Dense(x[0].size, use_bias=False, name='linear')(z).reshape(x.shape)
     return x
 
@@ -151,13 +137,11 @@ class Vae:
 
   @property
   def encoder(self) -> Encoder:
-    return Encoder(self.patch, self.widths, self.blocks, self.latent, self.activation, jnp.dtype(self.dtype),
-                   self.linear)
+    return Encoder(self)
 
   @property
   def decoder(self) -> Decoder:
-    return Decoder(self.patch, self.widths, self.blocks, self.size, self.channels, self.activation,
-                   jnp.dtype(self.dtype), self.linear)
+    return Decoder(self)
 
   def init(self, key: Key[Array, '']) -> dict[str, Any]:
     """Fresh parameters, float32."""

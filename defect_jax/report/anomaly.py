@@ -23,9 +23,8 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
   labels, scores: of the tested photos. good: scores of the photos that the threshold comes from. scale: value of the
   map shown at full strength. worst: (file, label, score, image, anomaly map, mask), highest score first.
   """
-  groups = {'good, for the threshold': good} | {
-      words: [score for score, label in zip(scores, labels, strict=True) if (label != 'good') == defective]
-      for words, defective in (('good, tested', False), ('defective', True))}
+  tested, defective = np.array(scores), np.array(labels) != 'good'
+  groups = {'good, for the threshold': good, 'good, tested': tested[~defective], 'defective': tested[defective]}
   pairs = [pair(f'{label}: {file}', score, image, anomaly_map, scale, summary, mask)
            for file, label, score, image, anomaly_map, mask in worst]
   histogram = plots.histogram(groups, summary['threshold'], label=f'score ({summary["score"]})')

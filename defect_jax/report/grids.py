@@ -23,10 +23,7 @@ _PAPER = 255
 
 def grid(rows: Iterable[Images | Sequence[Float[np.ndarray, 's s c']]]) -> Picture:
   """Lays out images of one size, clipped to [0, 1], in rows of any length, white lines between them, small images
-  enlarged by whole pixels.
-
-  ValueError without an image, or where there are not 1 or 3 channels.
-  """
+  enlarged by whole pixels. ValueError without an image, or where there are not 1 or 3 channels."""
   tiles = [[_tile(image) for image in row] for row in rows]
   shapes = {tile.shape for row in tiles for tile in row}
   if len(shapes) != 1:
@@ -80,7 +77,6 @@ def encode_png(array: Picture) -> bytes:
 
 
 def write_png(path: Path, array: Picture) -> None:
-  """Writes a PNG that is whole or not there."""
   write_atomic(path, encode_png(array))
 
 

@@ -79,8 +79,7 @@ def lines(series: Mapping[str, tuple[Values, Values]], *, label: str, steps_tota
     axes.plot(steps, values, color=_colour(name, order), linewidth=max(0.9, 2.4 - 0.7 * order),
               rasterized=len(steps) > _MOST_POINTS, label=name)
   if log and any(np.max(values) > 0 for _, values in series.values()):
-    axes.set_yscale('log', nonpositive='mask')
-    _plain_numbers(axes)
+    _log_scale(axes, nonpositive='mask')
   if level is not None:
     _draw_level(axes, level)
   if bounds:
@@ -136,8 +135,7 @@ def curve(groups: Mapping[str, tuple[Values, Values]], *, across: str, label: st
     axes.plot(level[0], level[1], color=_FAINT, linewidth=0.9, linestyle='--', label=level[2])
   for order, (name, (x, y)) in enumerate(groups.items()):
     axes.plot(x, y, color=(COLOURS['mse'], COLOURS['kld'], *_OTHERS)[order], linewidth=1.6, label=name)
-  axes.set_xlim(0, 1)
-  axes.set_ylim(0, 1.02)
+  axes.set(xlim=(0, 1), ylim=(0, 1.02))
   return _finished(figure, axes)
 
 
@@ -190,8 +188,7 @@ def _colour(name, order):
 
 
 def _draw_level(axes, level):
-  value, words = level
-  axes.axhline(value, color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{words} {number(value)}')
+  axes.axhline(level[0], color=_INK, linewidth=0.9, linestyle=(0, (1, 2)), label=f'{level[1]} {number(level[0])}')
 
 
 def _frame(axes, shown, log, last):
@@ -199,9 +196,7 @@ def _frame(axes, shown, log, last):
   shown = shown[np.isfinite(shown)]
   low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 1.0)
   if log and low > 0:
-    axes.set_yscale('log')
-    axes.set_ylim(low / 1.5, high * 2)
-    _plain_numbers(axes)
+    _log_scale(axes, low / 1.5, high * 2)
   else:
     axes.set_ylim(0, 1.3 * high or 1)
   axes.set_xlim(0, max(last, 1))
@@ -211,15 +206,16 @@ def _close_up(axes, ends):
   """The band with room around it; a run that ends far off its target gets a logarithmic axis that shows it."""
   low, high = min(1 - 5 * BAND, ends.min()), max(1 + 5 * BAND, ends.max())
   if low > 0 and high / low > 4:
-    axes.set_yscale('log')
-    axes.set_ylim(low / 1.3, high * 1.3)
-    _plain_numbers(axes)
+    _log_scale(axes, low / 1.3, high * 1.3)
   else:
     axes.set_ylim(low, high)
 
 
-def _plain_numbers(axes):
-  """0.002 instead of a power of ten; in between where an axis spans too little for two of them."""
+def _log_scale(axes, *bounds, **keywords):
+  """With 0.002 instead of a power of ten; in between where the axis spans too little for two of them."""
+  axes.set_yscale('log', **keywords)
+  if bounds:
+    axes.set_ylim(*bounds)
   low, high = axes.get_ylim()
   axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
   axes.yaxis.set_minor_formatter(

@@ -27,7 +27,9 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """Makes `config.count` images and returns the summary. Raises UserError, Stopped or DiskFull."""
   settings, part, seed, count, batch = config.sampler, config.measure.part, config.seed, config.count, config.batch
   vae = open_vae(config.vae)
-  _check_part(vae.config.data.part)
+  if (trained_on := vae.config.data.part) != 'pool':  # the other parts are for publishing, finding copies and measuring
+    raise UserError(f'vae: it was trained on photos of the part {trained_on}, which nothing may be made from; train it '
+                    'on pool')
   photos, real = vae.photos(), real_photos(vae, part)
   for_kid = real_photos(vae, part, defects=kid_classes(vae, config.measure.kid_elpv))
   root, own, model = workdir.path(writer.IMAGE_SET), config_hash(config), f'{vae.digest[:12]} step {vae.step}'
@@ -51,13 +53,6 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   report.write(workdir.report_html, f'{workdir.root.name}: images by {settings.name}', workdir.config_text, summary,
                made, images, real)
   return summary
-
-
-def _check_part(part):
-  """UserError for a VAE of the parts that are for publishing, or for finding copies and measuring realism."""
-  if part != 'pool':
-    raise UserError(f'vae: it was trained on photos of the part {part}, which nothing may be made from; train it '
-                    'on pool')
 
 
 def kid_classes(vae: VaePredictor, of_elpv: Sequence[str]) -> Sequence[str]:
