@@ -17,13 +17,12 @@ _MADE = 18  # made images on the page
 _WORDS = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'f1': 'F1 of the defects', 'auroc': 'AUROC'}
 
 
-def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any],
-                     metrics: Sequence[Mapping[str, Any]], notes: Sequence[str], defective: Bool[np.ndarray, 'n'],
-                     scores: Float[np.ndarray, 'n'], made: Float[np.ndarray, 'm s s c'], wrong: Sequence[Looked],
-                     looked_at: Sequence[Looked]) -> None:
+def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any], metrics: page.Metrics,
+                     notes: Sequence[str], defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'],
+                     made: Float[np.ndarray, 'm s s c'], wrong: Sequence[Looked], looked_at: Sequence[Looked]) -> None:
   """Writes the page of a run on photos of known classes: `defective` and `scores` are of the tested ones, `made` images
   were trained on."""
-  made_sources = [page.png(grids.grid([[image]])) for image in made[:_MADE]]
+  classes = summary['classes']
   page.write(path, title, [
       page.Section('Figures', [
           page.Text("Balanced accuracy is the mean of the classes' own accuracies, so that many good photos cannot "
@@ -32,15 +31,14 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
               summary[name], summary['ci'][name])] for name, words in _WORDS.items()], ('Figure', 'Value', '95 %'))]),
       page.Section('Confusion', [
           page.Text('A row for each true class, a column for what it was taken for.'),
-          page.Table([[name, *map(str, counts)] for name, counts in
-                      zip(summary['classes'], summary['confusion'], strict=True)],
-                     ('True class', *summary['classes']))]),
+          page.Table([[name, *map(str, counts)] for name, counts in zip(classes, summary['confusion'], strict=True)],
+                     ('True class', *classes))]),
       page.Section('Training and trade-offs', [
           page.Figures([*_curves(metrics, summary), *_tradeoffs(defective, scores, summary)])]),
       page.Section('Made images', [
-          page.Text(f'The first {len(made_sources)} of {len(made)} that were trained on beside the real photos, not '
-                    'chosen.'),
-          page.Tiles(made_sources, 'made image {}')]),
+          page.Text(f'The first {min(_MADE, len(made))} of {len(made)} that were trained on beside the real photos, '
+                    'not chosen.'),
+          page.Tiles([page.png(grids.grid([[image]])) for image in made[:_MADE]], 'made image {}')]),
       page.Section('What it gets wrong', [
           page.Text('The surest mistakes first, each beside its saliency: bright where small changes would change the '
                     'verdict most.'),

@@ -25,7 +25,9 @@ _ORANGE, _RED, _EDGE = (255, 140, 0), (220, 0, 0), (200, 200, 200)
 def write(path: Path, title: str, config: str, summary: Mapping[str, Any], root: Path, photo_folder: Path,
           made: Sequence[manifest.Made]) -> None:
   """Writes the page of the set in `root`, whose sources lie in `photo_folder`."""
-  crops = [page.png(_tile(writer.read_levels(root / str(image.crop_file)))) for image in made[:_SHEET]]
+  crops = [_rgb(writer.read_levels(root / str(image.crop_file))) for image in made[:_SHEET]]
+  for crop in crops:
+    crop.thumbnail((_TILE, _TILE))
   page.write(path, f'{title}: inpainted photos', [
       page.facts(summary, _FACTS),
       page.Section('What was changed', [
@@ -36,7 +38,7 @@ def write(path: Path, title: str, config: str, summary: Mapping[str, Any], root:
                          for image in made[:_FIGURES]], 'original, augmented and difference')]),
       page.Section('Contact sheet', [
           page.Text(f'The crops of the first {len(crops)} of {len(made)} images, not chosen.'),
-          page.Tiles(crops, 'crop {}', 0)]),
+          page.Tiles([page.png(np.asarray(crop)) for crop in crops], 'crop {}', 0)]),
       page.Section('Skipped photos', [page.Lines(summary['skipped_photos'])])], config, verdict=verdict(summary))
 
 
@@ -84,12 +86,6 @@ def _panel(levels):
   image = _rgb(levels)
   size = _WIDTH, max(1, round(image.height * _WIDTH / image.width))
   return image.resize(size, Image.Resampling.BOX if image.width > _WIDTH else Image.Resampling.NEAREST)
-
-
-def _tile(levels):
-  image = _rgb(levels)
-  image.thumbnail((_TILE, _TILE))
-  return np.asarray(image)
 
 
 def _rgb(levels):

@@ -1,12 +1,13 @@
 """The page of an inpainting pipeline's training: its losses, what it makes, and how near that is to real defects."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
+from defect_jax.diffusion.places import Places
 from defect_jax.report import grids, page, plots
 from defect_jax.report.verdict import copies, number
 
@@ -18,21 +19,8 @@ _FACTS = {'Loss': 'loss', 'Loss on held-out photos': 'dev_loss', 'KID before': '
           'Images per second': 'images_per_second', 'Seconds to compile': 'compile_seconds'}
 
 
-class Places(Protocol):
-  """Areas that were made anew, each with the real defect that its mask is of."""
-  @property
-  def images(self) -> Float[np.ndarray, 'n s s 3']: ...
-
-  @property
-  def masks(self) -> Bool[np.ndarray, 'n s s']: ...
-
-  @property
-  def donors(self) -> Float[np.ndarray, 'n s s 3']: ...
-
-
-def write(path: Path, title: str, config: str, summary: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]],
-          history: Mapping[str, Float[np.ndarray, 'steps']], places: Places,
-          made: Float[np.ndarray, 'n s s 3']) -> None:
+def write(path: Path, title: str, config: str, summary: Mapping[str, Any], metrics: page.Metrics,
+          history: Mapping[str, Float[np.ndarray, 'n']], places: Places, made: Float[np.ndarray, 'n s s 3']) -> None:
   """Writes the page; metrics: lines of metrics.jsonl, history: with 'train/loss' of every step."""
   sheets = [(page.png(sheet(places, made, first)), '') for first in range(0, min(len(made), _SHEET), _ROW)]
   page.write(path, title, [

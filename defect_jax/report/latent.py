@@ -1,8 +1,7 @@
 """Figures of a run's latent space."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,8 +22,8 @@ class Latent:
   traversals: Float[np.ndarray, 'k o s s c']
 
 
-def figures(latent: Latent, metrics: Sequence[Mapping[str, Any]], history: Mapping[str, Float[np.ndarray, 'steps']],
-            log_n: float) -> Iterator[tuple[str, Figure, str]]:
+def figures(latent: Latent, metrics: page.Metrics, history: Mapping[str, Float[np.ndarray, 'steps']], log_n: float
+            ) -> Iterator[tuple[str, Figure, str]]:
   """(title, figure, caption) each; for the arguments see report.vae.write."""
   measured, total = [row for row in metrics if 'latent/active_units' in row], len(history['train/kld'])
   yield 'KLD of each dimension', plots.bars(latent.kld, label='KLD, nats', across='latent dimension'), (
@@ -52,8 +51,8 @@ def figures(latent: Latent, metrics: Sequence[Mapping[str, Any]], history: Mappi
 def _principal(latent):
   """{'training photos', 'dev photos'}: points `[n, 2]`."""
   center = latent.means.mean(0)
-  _, _, axes = np.linalg.svd(latent.means - center, full_matrices=False)
-  axes = axes[:2] if len(axes) > 1 else np.concatenate([axes, np.zeros_like(axes)])
+  axes = np.linalg.svd(latent.means - center, full_matrices=False)[2]
+  axes = np.concatenate([axes, np.zeros_like(axes)])[:2]  # of a single dimension the second is none
   points = {'training photos': (latent.means - center) @ axes.T}
   if latent.dev_means is not None:
     points['dev photos'] = (latent.dev_means - center) @ axes.T

@@ -15,6 +15,8 @@ from defect_jax.report import grids, plots
 from defect_jax.report.verdict import number
 from defect_jax.runs.atomic import write_atomic
 
+Metrics = Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
+Column = tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
@@ -108,17 +110,15 @@ def facts(summary: Mapping[str, Any], names: Mapping[str, str]) -> Section:
                             wide=False)])
 
 
-def column(metrics: Iterable[Mapping[str, Any]], key: str) -> tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]:
+def column(metrics: Metrics, key: str) -> Column:
   """(steps, values) of the lines of metrics.jsonl that have a number under `key`."""
   points = [(row['step'], row[key]) for row in metrics if row.get(key) is not None]
   return np.array([step for step, _ in points], int), np.array([value for _, value in points], float)
 
 
-def columns(metrics: Sequence[Mapping[str, Any]], keys: Mapping[str, str]
-            ) -> dict[str, tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]]:
+def columns(metrics: Metrics, keys: Mapping[str, str]) -> dict[str, Column]:
   """{name: column} of the given {name: key}, without columns that are empty."""
-  found = {name: column(metrics, key) for name, key in keys.items()}
-  return {name: values for name, values in found.items() if len(values[0])}
+  return {name: values for name, key in keys.items() if len((values := column(metrics, key))[0])}
 
 
 def figure(title: str, drawn: matplotlib_figure.Figure, caption: str = '') -> Figure:

@@ -35,9 +35,8 @@ _GRADIENTS = (
 
 
 def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[str, Any], config: str,
-          metrics: Sequence[Mapping[str, Any]], history: History, targets: Mapping[str, float | None], photos: Images,
-          recon: Images, prior: Images, nearest: Images, latents: latent.Latent, forecast: Iterable[str], log_n: float
-          ) -> None:
+          metrics: page.Metrics, history: History, targets: Mapping[str, float | None], photos: Images, recon: Images,
+          prior: Images, nearest: Images, latents: latent.Latent, forecast: Iterable[str], log_n: float) -> None:
   """Writes the page.
 
   metrics: lines of metrics.jsonl. history: of every step 'train/<loss>', and 'target/<loss>' where it changed. targets:
@@ -51,7 +50,7 @@ def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[st
       page.Section('', [page.Table(_facts(summary), ('Key figure', 'Value', 'Asked for', ''), wide=False)], 'figures'),
       page.Section('Forecast before training', [
           page.Sentences([f'{sentence[0].upper()}{sentence[1:]}.' for sentence in forecast])], 'forecast'),
-      page.Section('Losses', [page.Figures(_losses(metrics, history, targets, summary, log_n))], 'losses'),
+      page.Section('Losses', [page.Figures([*_losses(metrics, history, targets, summary, log_n)])], 'losses'),
       page.Section('Reconstructions', [
           page.Text('Each tile: photo, reconstruction, and what the reconstruction adds (bright) or lacks (dark); grey '
                     'is equal. The residuals should look like noise: a crack or a hole that can be seen in one is '
@@ -67,8 +66,8 @@ def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[st
           page.Tiles([page.png(grids.grid([pair])) for pair in list(zip(prior, nearest, strict=True))[:samples]],
                      'sample {} and the nearest training photo')], 'prior'),
       page.Section('Latent space', _latent_space(latents, metrics, history, log_n), 'latent'),
-      page.Section('Control', [page.Figures(_several(metrics, history, _CONTROL))], 'control'),
-      page.Section('Gradients', [page.Figures(_several(metrics, history, _GRADIENTS))], 'gradients')],
+      page.Section('Control', [page.Figures([*_several(metrics, history, _CONTROL)])], 'control'),
+      page.Section('Gradients', [page.Figures([*_several(metrics, history, _GRADIENTS)])], 'gradients')],
       config, verdict=verdict, about=_about(summary),
       reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'))
 
@@ -152,23 +151,17 @@ def _losses(metrics, history, targets, summary, log_n):
                    target=goals['kld'], since=since, marks=marks)
   mse = plots.loss(history['train/mse'], name='mse', label='MSE', log=True, target=goals['mse'], since=since,
                    marks=marks, dots=(*page.column(metrics, 'eval/mse'), 'dev photos'))
-  figures = [
-    page.figure('KLD', kld, 'Should settle in the green band around its target, above log N: below, the code is too '
-                'small to tell the training photos apart. A spike of the first steps may leave the frame.'),
-    page.figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the line: '
-                'the training photos are learnt by heart.'),
-  ]
-  figures += [
-    page.figure(name.upper(), plots.lines(
-        page.columns(metrics, {name.upper(): f'train/{name}', 'target': f'target/{name}'}), label=name.upper(),
-        steps_total=len(history['train/kld']), marks=marks, log=True),
-        'Should fall to its target; below it is fine too.') for name in _further(summary)]
-  ratios = {name: history[f'train/{name}'] / goal for name, goal in goals.items() if goal is not None}
-  if ratios:
-    figures.append(page.figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each '
-                               'loss over its target, as means of 50 steps. Should enter the band and stay; MSE may be '
-                               'below.'))
-  return figures
+  yield page.figure('KLD', kld, 'Should settle in the green band around its target, above log N: below, the code is '
+                    'too small to tell the training photos apart. A spike of the first steps may leave the frame.')
+  yield page.figure('MSE', mse, 'Should fall to the green band and stay; below it is fine too. Dots far above the '
+                    'line: the training photos are learnt by heart.')
+  for name in _further(summary):
+    series = page.columns(metrics, {name.upper(): f'train/{name}', 'target': f'target/{name}'})
+    drawn = plots.lines(series, label=name.upper(), steps_total=len(history['train/kld']), marks=marks, log=True)
+    yield page.figure(name.upper(), drawn, 'Should fall to its target; below it is fine too.')
+  if ratios := {name: history[f'train/{name}'] / goal for name, goal in goals.items() if goal is not None}:
+    yield page.figure('How well the targets are held', plots.closeness(ratios, marks=marks), 'Close-up: each loss over '
+                      'its target, as means of 50 steps. Should enter the band and stay; MSE may be below.')
 
 
 def _alarms(metrics):
@@ -185,22 +178,18 @@ def _alarms(metrics):
 
 def _several(metrics, history, wanted):
   """Figures of those prefixes that the metrics have; E1, E2, D and the rest in the order of their colours."""
-  order, figures = {name: place for place, name in enumerate(plots.COLOURS)}, []
+  order = {name: place for place, name in enumerate(plots.COLOURS)}
   for prefix, title, label, style, caption in wanted:
     names = sorted({key.removeprefix(prefix) for row in metrics for key in row if key.startswith(prefix)},
                    key=lambda name: (order.get(name, len(order)), name))
     if series := page.columns(metrics, {name: prefix + name for name in names}):
       drawn = plots.lines(series, label=label, steps_total=len(history['train/kld']), marks=_requests(metrics), **style)
-      figures.append(page.figure(title, drawn, caption))
-  return figures
+      yield page.figure(title, drawn, caption)
 
 
 def _requests(metrics):
   """(step, words) of what a person asked for in the live run."""
-  marks = []
-  for row in metrics:
-    if request := row.get('request'):
-      changed = [f'{name.upper()} {number(value)}' for name, value in (request.get('targets') or {}).items()]
-      words = changed + [word for word in ('pause', 'stop') if request.get(word)]
-      marks.append((row['step'], ', '.join(words) or 'go on'))
-  return marks
+  return [(row['step'], ', '.join([
+      *(f'{name.upper()} {number(value)}' for name, value in (row['request'].get('targets') or {}).items()),
+      *(word for word in ('pause', 'stop') if row['request'].get(word))]) or 'go on')
+          for row in metrics if row.get('request')]
