@@ -94,12 +94,23 @@ def from_command_line(arguments: Sequence[str]) -> tuple[str, ConfigDict, list[s
     raise UserError('--config: missing; name a config file, such as --config=configs/vae_split.py')
   config = load(file)
   if 'plugins' in config:
-    _override(config, [argument for argument in rest if re.match(r'--?config\.plugins=', argument)])
-    import_plugins(config.plugins)
+    own = [row for row, argument in enumerate(rest) if re.match(r'--?config\.plugins(=|$)', argument)]
+    _override(config, [argument for row in own for argument in rest[row:row + 1 + ('=' not in rest[row])]])
+    _import_plugins(config)
   if table := table_of(config):
     config = complete(config, table)
   rest = _override(config, rest, {_earlier(name, key): name for name, key in flat_keys(table, config).items()})
+  if 'plugins' in config:
+    _import_plugins(config)
   return Path(file.partition(':')[0]).stem, config.lock(), rest
+
+
+def _import_plugins(config):
+  if not isinstance(config.plugins, tuple) or not all(isinstance(name, str) for name in config.plugins):
+    raise UserError(f'plugins = {config.plugins!r}: must be a tuple of modules or .py files')
+  # Files by their whole path, so that the run can be opened from any folder.
+  config.plugins = tuple(os.path.abspath(name) if name.endswith('.py') else name for name in config.plugins)
+  import_plugins(config.plugins)
 
 
 def load(file: str) -> ConfigDict:

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from collections import UserDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -55,14 +56,18 @@ DETECTORS = Registry('detector', {
     'mean_image': 'defect_jax.detectors.pca:MeanImage', 'neighbours': 'defect_jax.detectors.neighbours:Neighbours'})
 
 
+_IMPORTING = threading.RLock()  # jobs of a study are looked at by several threads
+
+
 def import_plugins(names: Iterable[str]) -> None:
   """Imports modules or .py files, once each, so that they register what they bring. Raises UserError."""
   for name in names:
     try:
-      if name.endswith('.py'):
-        load_file(Path(os.path.abspath(name)), once=True)
-      else:
-        importlib.import_module(name)
+      with _IMPORTING:
+        if name.endswith('.py'):
+          load_file(Path(os.path.abspath(name)), once=True)
+        else:
+          importlib.import_module(name)
     except UserError:
       raise
     except Exception as error:
@@ -74,10 +79,12 @@ def load_file(path: Path, once: bool = False) -> ModuleType:
   known = f'defect_jax_plugin:{path}'
   if once and known in sys.modules:
     return sys.modules[known]
-  spec = importlib.util.spec_from_file_location(f'{path.stem}_file', path)
+  spec = importlib.util.spec_from_file_location(known if once else f'{path.stem}_file', path)
   assert spec and spec.loader
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  if once:
-    sys.modules[known] = module
+  module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look for their module there
+  try:
+    spec.loader.exec_module(module)
+  except BaseException:
+    del sys.modules[spec.name]
+    raise
   return module

@@ -85,3 +85,12 @@ def test_plugins_that_cannot_be_imported(tmp_path, monkeypatch, name, part):
 def test_the_registry_imports_nothing_heavy():
   code = 'import sys, defect_jax.registry; print([m for m in ("numpy", "jax", "ml_collections") if m in sys.modules])'
   assert subprocess.run([sys.executable, '-c', code], text=True, capture_output=True).stdout == '[]\n'
+
+
+def test_a_plugin_with_postponed_annotations_and_its_place(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'postponed.py').write_text(
+      'from __future__ import annotations\nimport dataclasses\n\n@dataclasses.dataclass\nclass Mine:\n  a: int = 1\n')
+  for arguments in (['--config.plugins=postponed.py'], ['--config.plugins', 'postponed.py']):
+    _, config, rest = from_command_line(['--config=configs/vae_split.py', *arguments])
+    assert config.plugins == (str(tmp_path / 'postponed.py'),) and rest == []

@@ -178,13 +178,17 @@ def digest(*datasets: Dataset) -> str:
   return sha256.hexdigest()
 
 
+def is_close(mean: Array | np.ndarray, other: Array | np.ndarray) -> bool:
+  """Whether two mean images are of the same photos: another processor scales photos to other last bits."""
+  return np.allclose(mean, other, rtol=0, atol=3e-6)
+
+
 def check_same(dataset: Dataset, before: str | None, mean: Float[Array | np.ndarray, 's s c'] | None = None) -> None:
   """Raises UserError if the photos differ from those that a run was trained on.
 
-  before: their digest. None where the run's version kept none: then the photos' mean image is compared with `mean`.
+  before: their digest; None where the run's version kept none. mean: their mean image, which is asked if that differs.
   """
-  same = np.allclose(mean, mean_image(dataset), rtol=0, atol=1e-6) if before is None else dataset.digest() == before
-  if not same:
+  if dataset.digest() != before and not is_close(mean, mean_image(dataset)):
     raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
                     'run by another --workdir')
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import jax
 import numpy as np
 from flax import serialization
 
@@ -56,7 +57,7 @@ class EarlyStopping(Callback):
     loss, row = self._measure(state.result)
     self._since += 1
     if loss < self.loss:
-      self.params, self.loss, self.step, self._since = state.result, loss, step, 0
+      self.params, self.loss, self.step, self._since = jax.device_get(state.result), loss, step, 0
     return row
 
   def state_dict(self) -> dict[str, Any]:

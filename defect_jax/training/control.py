@@ -119,7 +119,7 @@ class Control:
               for loss, value in error.items()}
     stream = streams[name]
     others = {other.loss for other in streams.values() if not set(other.paths).isdisjoint(stream.paths)}
-    shared = 'elbo' in others or {'kld', 'mse'} <= others
+    shared = not others <= wanted.keys() or {'kld', 'mse'} <= others  # a loss without a target is a sum of both
     return jnp.clip(wanted['mse'] + jnp.abs(wanted['kld']) if shared else wanted[stream.loss], 0, 1)
 
 

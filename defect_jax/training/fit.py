@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
@@ -13,6 +14,7 @@ from jaxtyping import Array, Key
 from defect_jax import parallel
 from defect_jax.config import UserError
 from defect_jax.data import batches
+from defect_jax.data.dataset import is_close
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.progress import ProgressBar
 from defect_jax.training import checkpoint, events, feeds, layouts, loop
@@ -45,9 +47,10 @@ def check_finished(workdir: Workdir, data: str, state: TrainState | None = None)
 
 
 def _check_same(before, data, normalizer, state):
-  same = before == data
-  if before is None:  # a version that kept the mean image of the photos alone
-    same = state is None or np.allclose(normalizer['mean'], state.normalizer.mean, rtol=0, atol=1e-6)
+  if state is None or not normalizer:
+    same = before in (None, data)  # None: a version that kept none
+  else:
+    same = before == data or is_close(normalizer['mean'], state.normalizer.mean)
   if not same:
     raise UserError('data: the photos, made images or weights are others than those that the run began with; put them '
                     'back, or begin another run by another --workdir')
@@ -65,7 +68,8 @@ def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: Trai
   """
   def to_host(state):
     kept = {name: array for callback in callbacks for name, array in callback.state_dict().items()}
-    return {'state': state.state_dict(), 'callbacks': kept, 'data': np.frombuffer(bytes.fromhex(data), np.uint8)}
+    return {'state': state.state_dict(), 'callbacks': jax.device_get(kept),
+            'data': np.frombuffer(bytes.fromhex(data), np.uint8)}
 
   kept, first, history, request = loop.resume(workdir, to_host(state), trainer.recorded(state))
   _check_same(layouts.data_of(kept), data, kept['state']['normalizer'], state)

@@ -21,8 +21,8 @@ def current(saved: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value for name, value in state['descent'].items() if name != 'frozen'}
     networks = own['params']
     own['opt_state'] = {'inner_states': {min(networks): {'inner_state': _by_stream(own['opt_state'], networks)}}}
-    return {**saved, 'state': own | {'control': {}, 'normalizer': {}}, 'callbacks': state['watch'],
-            'data': state['seen']}
+    return {**saved, 'state': own | {'control': {}, 'normalizer': {}}, 'callbacks': state.get('watch', {}),
+            'data': state.get('seen', UNKNOWN)}
   if 'standard' in state:  # VAEs
     own = {name: value for name, value in state.items() if name != 'standard'}
     own['normalizer'] = {'mean': state['standard']['center'], 'std': state['standard']['scale']}
@@ -32,7 +32,7 @@ def current(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 def data_of(saved: Mapping[str, Any]) -> str | None:
   """The digest of the data that a checkpoint of today's layout is of, hex; None where its version kept none."""
-  return None if np.array_equal(saved['data'], UNKNOWN) else np.asarray(saved['data'], np.uint8).tobytes().hex()
+  return None if np.array_equal(digest := saved.get('data', UNKNOWN), UNKNOWN) else np.uint8(digest).tobytes().hex()
 
 
 def _by_stream(node, networks):

@@ -1,5 +1,7 @@
 """Early stopping: what it keeps, when it ends a training, and that a resumed one goes on alike."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -47,3 +49,9 @@ def test_restored_at_any_evaluation_it_goes_on_as_if_never_stopped(cut):
   after.restore(before.state_dict())
   assert evaluate(after, LOSSES[cut:], cut + 1) == rows[cut:]
   assert after.state_dict() == whole.state_dict()
+
+
+def test_what_is_kept_is_of_no_device():
+  callback = stopping(2)
+  callback.evaluate(TrainState(1, {'w': jnp.ones(())}, {}, (), {}), 1)
+  assert not any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(callback.state_dict()))

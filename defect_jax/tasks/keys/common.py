@@ -36,7 +36,7 @@ def head(task: str, batch: int, meaning: str, most: int = 65536, least: int = 1)
       'task': Key(task, Choice(task), text='What is done.'),
       'seed': Key(0, Integer(0, 2**31 - 1), text='Whatever is drawn at random follows from it.'),
       'batch': Key(batch, Integer(least, most), text=meaning),
-      'plugins': Key((), Names(least=0), text=plugins, added=True)}
+      'plugins': Key((), Names(least=0), text=plugins, path=True, added=True)}
 
 
 def steps(total: int, log: int, evaluate: int, checkpoint: int) -> Table:
