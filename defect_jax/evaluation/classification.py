@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import optimize, special
+from scipy import optimize, special, stats
 from sklearn import metrics
 
 BOOTSTRAPS = 1000
@@ -41,17 +41,14 @@ def figures(labels: Labels, probabilities: Float[np.ndarray, 'n k']) -> dict[str
 
 
 def auroc(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n']) -> float | None:
-  """Chance that a defective photo scores higher than a good one, ties counting half (Mann and Whitney 1947); None
-  where either is missing.
+  """Chance that a defective photo scores higher than a good one (Mann and Whitney 1947); None where either is missing.
 
-  By ranks, since scikit-learn's takes 4.7 s for 1,000 bootstraps of 600 photos, this 0.03 s.
+  Ties count half. By ranks, since scikit-learn's takes 4.7 s for 1,000 bootstraps of 600 photos.
   """
   count = int(defective.sum())
   if not 0 < count < len(defective):
     return None
-  _, inverse, times = np.unique(scores, return_inverse=True, return_counts=True)
-  ranks = (np.cumsum(times) - (times - 1) / 2)[inverse]
-  return float((ranks[defective].sum() - count * (count + 1) / 2) / (count * (len(defective) - count)))
+  return float((stats.rankdata(scores)[defective].sum() - count * (count + 1) / 2) / (count * (len(defective) - count)))
 
 
 def resamples(labels: Labels, seed: int, groups: Sequence[str] | None = None, count: int = BOOTSTRAPS

@@ -16,29 +16,24 @@ from defect_jax import parallel
 from defect_jax.augmentation import made
 from defect_jax.config import config_hash
 from defect_jax.data import batches, dataset, prepared, splits
-from defect_jax.data.dataset import InMemory
-from defect_jax.data.splits import Splits
 from defect_jax.errors import UserError
 from defect_jax.evaluation import classification
 from defect_jax.imagesets import manifest
-from defect_jax.models.cnn import Classifier
-from defect_jax.models.normalization import Normalizer
+from defect_jax.models import cnn, normalization
 from defect_jax.report import classifier as report
 from defect_jax.runs import predictions
 from defect_jax.runs.artefacts import REPORT
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import predict
 from defect_jax.trained.classifier import ClassifierPredictor, model_of, open_classifier, prior_of, tta_axes_of
+from defect_jax.training import callbacks, fit, loop
 from defect_jax.training import classifier as training
-from defect_jax.training import fit, loop
-from defect_jax.training.callbacks import EarlyStopping
 
 # Held-out photos of each class that a temperature takes: of 5 defects that were all found it made probabilities of 0.99
 # that were right in 9 of 10 cases.
 _CALIBRATING = 10
 _NAMED = 3  # files that a refusal names
-_WRONG = 12  # photos on the page that it gets wrong
-_LOOKED_AT = 6  # photos whose saliency is on the page
+_WRONG, _LOOKED_AT = 12, 6  # photos on the page that it gets wrong, and others whose saliency is there
 
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
@@ -66,39 +61,48 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   counts = _counts(photos, made_images, predictor)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
-  lines = dataset.lines(photos, made_images)
-  _print_opening(lines, counts, config.measure.part, bool(predictor))
-  began = time.monotonic()
+  _print_opening(dataset.lines(photos, made_images), counts, config.measure.part, bool(predictor))
+  speed: dict[str, Any] = {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
   if predictor:
-    speed: dict[str, Any] = {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
     workdir.cut_back(-1)
   else:
     params, normalizer, speed = _train(
         workdir, model, photos, made_images, digest, seed=config.seed, batch=config.batch, copies=config.model.views,
         augmentation=data['augment'], schedule=loop.Schedule(**config.steps), patience=config.validation.patience,
         optimizer=config.optimizer.to_dict())
+    seen = {*photos.train.sha256, *made_images.sha256, *photos.validation.sha256} - {''}
     predictor = _calibrated(ClassifierPredictor(
         photos.classes, model, params, normalizer, prior_of(config.prevalence, len(photos.classes)),
-        tta_axes_of(config.data.augment, config.mirrored), seen=_seen(photos, made_images)), photos.validation)
+        tta_axes_of(config.data.augment, config.mirrored), seen=frozenset(seen)), photos.validation)
     predictor.save(workdir)
-  test = photos.test
+  return _measure(config, workdir, predictor, photos, made_images, counts, speed)
+
+
+def _measure(config, workdir, predictor, photos, made_images, counts, speed):
+  """Predicts the tested photos, writes rows and page; returns the summary."""
+  test, names, began = photos.test, photos.classes, time.monotonic()
   probabilities = predictor.probabilities(test.images())
-  if root:
-    speed['images_per_second'] = len(test) / (time.monotonic() - began)
-    workdir.append_metrics({'step': 0, 'seconds': time.monotonic() - began})
-  _write_rows(workdir, photos, probabilities, config.threshold)
+  if config.classifier:
+    seconds = time.monotonic() - began
+    speed['images_per_second'] = len(test) / seconds
+    workdir.append_metrics({'step': 0, 'seconds': seconds})
+  predictions.write(workdir, [
+      predictions.row(file, 1 - float(row[0]), config.threshold,
+                      **{'class': names[int(row.argmax())], 'truth': names[label]})
+      for file, label, row in zip(test.files, test.labels, probabilities, strict=True)], ('class', 'truth'))
   summary = speed | {
       'seconds': workdir.seconds_spent(),
       **classification.measure(test.labels, probabilities, config.seed, test.groups),
-      'part': config.measure.part, 'classes': photos.classes, 'temperature': predictor.temperature,
+      'part': config.measure.part, 'classes': names, 'temperature': predictor.temperature,
       'calibration_error': classification.calibration_error(test.labels, probabilities, predictor.prior),
       'photos': counts,
-      'config_hash': config_hash(config, made_sets=[] if root else [*map(manifest.digest, config.made.sets)]),
+      'config_hash': config_hash(config, made_sets=[] if config.classifier else [
+          *map(manifest.digest, config.made.sets)]),
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
   report.write_evaluation(
       workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=workdir.config_text, summary=summary,
-      metrics=workdir.read_metrics(), notes=lines, defective=np.asarray(test.labels) > 0,
-      scores=1 - probabilities[:, 0], made=made_images.images(),
+      metrics=workdir.read_metrics(), notes=dataset.lines(photos, made_images),
+      defective=np.asarray(test.labels) > 0, scores=1 - probabilities[:, 0], made=made_images.images(),
       **_looked_at(predictor, photos, probabilities, config.seed))
   print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
         flush=True)
@@ -115,7 +119,7 @@ def _predict(workdir, root, photos, heatmaps, **usage):
       workdir, predictor, records, heatmaps)  # type: ignore[arg-type]  # to mypy a protocol's members are settable
 
 
-def _check_opened(predictor: ClassifierPredictor, photos: Splits, part: str, data: Mapping[str, Any]) -> None:
+def _check_opened(predictor: ClassifierPredictor, photos: splits.Splits, part: str, data: Mapping[str, Any]) -> None:
   """Refuses photos of other classes or geometry than the classifier's, and those that it was trained on."""
   assert predictor.workdir is not None  # it was opened from one
   root = predictor.workdir.root
@@ -141,30 +145,21 @@ def _counts(photos, made_images, predictor):
 
 
 def _print_opening(lines: Sequence[str], counts: Mapping[str, Mapping[str, int]], part: str, opened: bool) -> None:
-  for line in lines:
-    print(f'note: {line}', flush=True)
-  for purpose, words in (('real', 'real photos to train on'), ('made', 'made ones'), ('validation', 'held out'),
-                         ('test', f'tested, of the part {part}')):
-    if not opened or purpose == 'test':
-      print(f'{words}: {", ".join(f"{count} {label}" for label, count in counts[purpose].items())}', flush=True)
-  print(f'{parallel.devices()} {jax.default_backend()} device(s)', flush=True)
+  words = {'test': f'tested, of the part {part}'}
+  if not opened:
+    words = {'real': 'real photos to train on', 'made': 'made ones', 'validation': 'held out'} | words
+  print(*(f'note: {line}' for line in lines),
+        *(f'{text}: {", ".join(f"{count} {label}" for label, count in counts[purpose].items())}'
+          for purpose, text in words.items()),
+        f'{parallel.devices()} {jax.default_backend()} device(s)', sep='\n', flush=True)
 
 
-def _seen(photos, made_images):
-  """SHA-256 of what is trained on, or chosen by, and of what such images were made from."""
-  return frozenset(sha256 for photos_of in (photos.train, made_images, photos.validation)
-                   for sha256 in photos_of.sha256 if sha256)
-
-
-def _train(workdir: Workdir, model: Classifier, photos: Splits, made_images: InMemory, digest: str, *, seed: int,
-           batch: int, copies: int, augmentation: Mapping[str, Any], schedule: loop.Schedule, patience: int,
-           optimizer: Mapping[str, float]) -> tuple[Any, Normalizer, dict[str, Any]]:
-  """Trains on class-balanced batches, and stops early by the held-out photos.
-
-  Returns the parameters, the constants of the inputs, and what the summary says of it.
-  """
+def _train(workdir: Workdir, model: cnn.Classifier, photos: splits.Splits, made_images: dataset.InMemory, digest: str,
+           *, seed: int, batch: int, copies: int, augmentation: Mapping[str, Any], schedule: loop.Schedule,
+           patience: int, optimizer: Mapping[str, float]) -> tuple[Any, normalization.Normalizer, dict[str, Any]]:
+  """Trains on class-balanced batches: the best parameters by held-out photos, and what the summary says of it."""
   keys = dict(zip(('params', 'order', 'train', 'views'), jax.random.split(jax.random.key(seed), 4), strict=True))
-  train = InMemory.joined([photos.train, made_images])
+  train = dataset.InMemory.joined([photos.train, made_images])
   inputs, labels = train.images(), train.labels
   if model.kind == 'resnet':
     normalizer = training.normalizer_of(model.kind, inputs[:len(photos.train)])  # of the real photos
@@ -175,12 +170,11 @@ def _train(workdir: Workdir, model: Classifier, photos: Splits, made_images: InM
   trainer = training.trainer_of(model, normalizer, augmentation, keys['train'], params, **optimizer)
   stopping = _early_stopping(model, normalizer, photos.validation, patience, params)
   members, counts = batches.members_of(labels)
-  result = fit.fit(
-      workdir, schedule, trainer, trainer.init(params), {'image': inputs, 'label': labels}, digest, batch,
-      keys['order'], stopping, gather=training.gather,
-      draw=functools.partial(batches.balanced, members=members, counts=counts))
-  step, loss, params = (stopping[0].step, stopping[0].loss, stopping[0].params) if stopping else (
-      None, None, result.state.result)
+  draw = functools.partial(batches.balanced, members=members, counts=counts)
+  result = fit.fit(workdir, schedule, trainer, trainer.init(params), {'image': inputs, 'label': labels}, digest, batch,
+                   keys['order'], stopping, gather=training.gather, draw=draw)
+  step, loss, params = next(((best.step, best.loss, best.params) for best in stopping), (
+      None, None, result.state.result))
   return jax.device_get(params), normalizer, result.speed | {'best_step': step, 'validation_loss': loss}
 
 
@@ -197,7 +191,7 @@ def _early_stopping(model, normalizer, validation, patience, params):
     figures = classification.figures(labels, special.softmax(logits, -1))
     return loss, {'eval/loss': loss, 'eval/balanced_accuracy': figures['balanced_accuracy']}
 
-  return [EarlyStopping(measure, params, patience)]
+  return [callbacks.EarlyStopping(measure, params, patience)]
 
 
 def _calibrated(predictor, validation):
@@ -208,16 +202,7 @@ def _calibrated(predictor, validation):
   return dataclasses.replace(predictor, temperature=classification.temperature(logits, validation.labels))
 
 
-def _write_rows(workdir, photos, probabilities, threshold):
-  """Writes a row of every tested photo."""
-  names = photos.classes
-  predictions.write(workdir, [
-      predictions.row(file, 1 - float(row[0]), threshold, **{'class': names[int(row.argmax())], 'truth': names[label]})
-      for file, label, row in zip(photos.test.files, photos.test.labels, probabilities, strict=True)],
-                    ('class', 'truth'))
-
-
-def _looked_at(predictor: ClassifierPredictor, photos: Splits, probabilities: Float[np.ndarray, 'n k'], seed: int
+def _looked_at(predictor: ClassifierPredictor, photos: splits.Splits, probabilities: Float[np.ndarray, 'n k'], seed: int
                ) -> dict[str, list[report.Looked]]:
   """Photos on the page, with words and saliency: the surest mistakes, and defective ones drawn by the seed."""
   test, names = photos.test, photos.classes
@@ -226,9 +211,9 @@ def _looked_at(predictor: ClassifierPredictor, photos: Splits, probabilities: Fl
   defective = np.random.default_rng(seed).permutation(np.flatnonzero(np.asarray(test.labels) > 0))[:_LOOKED_AT]
 
   def looked(index, saliency):
-    words = (f'{names[test.labels[index]]}, taken for {names[probabilities[index].argmax()]}'
-             f' ({probabilities[index].max():.2f}): {test.files[index]}')
-    return words, images[index], saliency
+    row = probabilities[index]
+    return (f'{names[test.labels[index]]}, taken for {names[row.argmax()]} ({row.max():.2f}): {test.files[index]}',
+            images[index], saliency)
 
   return {purpose: [looked(*pair) for pair in zip(indices, predictor.saliency(images[indices]), strict=True)]
           if len(indices) else [] for purpose, indices in (('wrong', wrong), ('looked_at', defective))}

@@ -43,17 +43,14 @@ class Classification:
     return {'logits': self.model.logits(params, self.normalizer, batch['image'], batch['keys'])}
 
 
-def _right(outputs):
-  return (jnp.argmax(outputs['logits'], -1) == outputs['label']).astype(jnp.float32)
-
-
 def trainer_of(model: Classifier, normalizer: Normalizer, augmentation: Mapping[str, Any], key: Key[Array, ''],
                params: Params, *, lr: float, weight_decay: float, average: float) -> Trainer:
   """Trainer of the cross entropy by AdamW; weight decay is for matrices and kernels alone."""
   optimizer = optax.adamw(lr, weight_decay=weight_decay,
                           mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params))
-  return Trainer(Classification(model, normalizer, augmentation),
-                 {'loss': losses.CROSS_ENTROPY, 'accuracy': losses.Loss(('logits', 'label'), _right)},
+  accuracy = losses.Loss(('logits', 'label'), lambda outputs: (
+      jnp.argmax(outputs['logits'], -1) == outputs['label']).astype(jnp.float32))
+  return Trainer(Classification(model, normalizer, augmentation), {'loss': losses.CROSS_ENTROPY, 'accuracy': accuracy},
                  routing.whole('loss', params, optimizer), key, decay=average, warm=True)
 
 

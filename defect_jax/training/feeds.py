@@ -37,12 +37,8 @@ class _Compiled:
 
 
 class Feed:
-  """Makes steps: brings batches to a Trainer.
-
-  Attributes:
-    images: that a step trains on.
-  """
-  images: int
+  """Makes steps: brings batches to a Trainer."""
+  images: int  # that a step trains on
   _programs: tuple[_Compiled, ...]
 
   @property

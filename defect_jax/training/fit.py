@@ -24,15 +24,10 @@ from defect_jax.training.trainer import Trainer, TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-  """A training at its end.
-
-  Attributes:
-    state: on the host. history: of the metrics that Trainer.recorded names.
-    speed: {'steps', 'compile_seconds', 'images_per_second'} of this session.
-  """
-  state: TrainState
-  history: loop.History
-  speed: dict[str, float]
+  """A training at its end."""
+  state: TrainState  # on the host
+  history: loop.History  # of the metrics that Trainer.recorded names
+  speed: dict[str, float]  # steps, compile_seconds, images_per_second of this session
 
   def last_tenth(self, name: str = 'train/loss') -> float:
     """Mean of a metric over the last 10 % of the steps."""

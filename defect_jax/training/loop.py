@@ -149,7 +149,6 @@ class _Clock:
     return time.monotonic() - self._began
 
   def rate(self, step: int) -> float:
-    """Steps per second."""
     if self._first is None:
       self._first = step, time.monotonic()
       return math.nan
