@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from configs import classifier
 from defect_jax import parallel
 from defect_jax.config import UserError
-from defect_jax.data import dataset
+from defect_jax.data import batches, dataset
 from defect_jax.models import cnn
 from defect_jax.models.normalization import Normalizer
 from defect_jax.training import classifier as training
@@ -63,7 +63,7 @@ class Ours:
     light = config.data.augment.to_dict() if augment else {}
     trainer = training.trainer_of(model, normalizer, light, jax.random.key(0), params, **config.optimizer)
     self._feed = ResidentFeed(trainer, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
-                              training.gather, in_turn(config.batch, len(labels)))
+                              batches.gather_columns, in_turn(config.batch, len(labels)))
     self._state, self.losses = parallel.replicate(trainer.init(params)), []
     self._inputs = jnp.asarray(images[:config.batch])
     self._logits = parallel.compiled(jax.jit(lambda of: model.logits(params, normalizer, of)).lower(self._inputs))

@@ -24,7 +24,7 @@ from flax.jax_utils import replicate
 from jaxtyping import Float
 
 from defect_jax import parallel
-from defect_jax.diffusion import pipeline, random_model, vocabulary
+from defect_jax.diffusion import pipeline, small_model, vocabulary
 from experiments import bench, command
 
 FLAGS = command.define(quick=True)
@@ -52,7 +52,7 @@ class Setting(NamedTuple):
 
 def configs(setting: Setting) -> dict[str, dict]:
   """The parts' configs of the model."""
-  parts = copy.deepcopy(random_model.CONFIGS)
+  parts = copy.deepcopy(small_model.CONFIGS)
   widths = (320, 640, 1280, 1280) if setting.model == 'sd15' else (32, 64, 128, 128)
   parts['unet'] |= {
       'block_out_channels': widths, 'layers_per_block': 2, 'attention_head_dim': 8, 'sample_size': setting.side // 8,
@@ -110,11 +110,12 @@ def ours(model: pipeline.Pipeline, setting: Setting, size: int, compiled: Compil
 def flax_peer(model: pipeline.Pipeline, setting: Setting, size: int, compiled: Compiled) -> Fill:
   """diffusers' Flax pipeline as shipped, one device."""
   from diffusers import FlaxDDIMScheduler, FlaxStableDiffusionInpaintPipeline
-  scheduler = FlaxDDIMScheduler.from_config(random_model.SCHEDULER)
-  pipe = FlaxStableDiffusionInpaintPipeline(*model.parts, scheduler, None, None)
+  scheduler = FlaxDDIMScheduler.from_config(small_model.SCHEDULER)
+  unet, vae, text = pipeline.modules(model.configs, model.dtype)
+  pipe = FlaxStableDiffusionInpaintPipeline(vae, text, model.tokenizer, unet, scheduler, None, None)
   devices = jax.local_devices()[:1]
   params = replicate(model.params | {'scheduler': scheduler.create_state()}, devices)
-  ids = model.ids([_PROMPT, ''])
+  ids = pipeline.ids_of(model.tokenizer, [_PROMPT, ''])
   key = jax.random.split(jax.random.key(0), 1)
 
   def run(task):
@@ -176,7 +177,7 @@ def build_torch(setting: Setting, folder: str, device: str) -> Any:
     vae=vae, text_encoder=CLIPTextModel(CLIPTextConfig(**parts['text_encoder'])), safety_checker=None,
     tokenizer=CLIPTokenizer.from_pretrained(Path(folder) / 'tokenizer'), feature_extractor=None,
     unet=diffusers.UNet2DConditionModel(**parts['unet']), requires_safety_checker=False,
-    scheduler=diffusers.DDIMScheduler.from_config(random_model.SCHEDULER))
+    scheduler=diffusers.DDIMScheduler.from_config(small_model.SCHEDULER))
   pipe.set_progress_bar_config(disable=True)
   pipe.save_pretrained(folder)
   return pipe.to(device, getattr(torch, setting.dtype))

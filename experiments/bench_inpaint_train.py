@@ -23,7 +23,8 @@ from jaxtyping import Array, Shaped
 
 from configs import inpaint_train
 from defect_jax import parallel
-from defect_jax.diffusion import finetune, finetuner, lora, pipeline, random_model, schedulers, small_model
+from defect_jax.data import batches
+from defect_jax.diffusion import finetune, lora, pipeline, schedulers, small_model
 from defect_jax.training import routing
 from defect_jax.training.feeds import ResidentFeed
 from defect_jax.training.trainer import Trainer
@@ -90,7 +91,7 @@ def material(parts: dict[str, dict]) -> Bank:
 def ours(setting: Setting, parts: dict[str, dict], bank: Bank) -> tuple[Callable[[], Array], float]:
   """(function that makes a step, seconds it took to compile)."""
   model, settings = pipeline.random(parts, setting.dtype), inpaint_train.get_config().optimizer
-  params = {part: random_model.init(like, 0) for part, like in pipeline.shapes(parts).items()}
+  params = {part: small_model.init(like, 0) for part, like in pipeline.shapes(parts).items()}
   length = parts['text_encoder']['max_position_embeddings']
   frozen = {'ids': np.ones((2, length), np.int32)}
   moved, join = {part: params[part] for part in ('unet', 'text_encoder')}, lambda moved, frozen: frozen | moved
@@ -105,7 +106,7 @@ def ours(setting: Setting, parts: dict[str, dict], bank: Bank) -> tuple[Callable
   optimizer = optax.chain(optax.clip_by_global_norm(settings.clip), optax.adamw(settings.lr))
   trainer = Trainer(denoising, finetune.DENOISING_LOSSES, routing.whole('loss', moved, optimizer), jax.random.key(0),
                     decay=settings.average, warm=True)
-  feed = ResidentFeed(trainer, bank, setting.batch, jax.random.key(1), 1, finetuner.gather)
+  feed = ResidentFeed(trainer, bank, setting.batch, jax.random.key(1), 1, batches.gather_columns)
   state = [parallel.replicate(trainer.init(moved, frozen=frozen))]
 
   def step():
@@ -138,7 +139,7 @@ class TorchPeer:
     self.parameters = sum(of.numel() for of in self._unet.parameters())
     known = {name: torch.tensor(of, device=device) for name, of in bank.items()}
     self._bank = known | {name: known[name].permute(0, 3, 1, 2).contiguous() for name in ('original', 'masked')}
-    self._signal2 = torch.tensor(np.float32(schedulers.signal2(small_model.SCHEDULER)), device=device)
+    self._signal2 = torch.tensor(np.float32(schedulers.signal2(small_model.VELOCITY)), device=device)
     length = parts['text_encoder']['max_position_embeddings']
     self._ids = torch.ones((2, length), dtype=torch.long, device=device)
     self._contexts = torch.zeros((2, length, parts['unet']['cross_attention_dim']), device=device)

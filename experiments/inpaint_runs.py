@@ -14,7 +14,7 @@ from defect_jax import parallel
 from defect_jax.augmentation import selection
 from defect_jax.diffusion import examples
 from defect_jax.diffusion.places import Inpainter, Places
-from defect_jax.diffusion.prompts import Texts
+from defect_jax.diffusion.vocabulary import Texts
 from defect_jax.evaluation import generation, inpainting
 from defect_jax.trained.inpainter import open_inpainter
 

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,10 @@ Line = dict[str, Any]  # keys of a manifest
 
 
 class InpaintProduction:
-  """`make` of production.produce.
+  """`make` of production.run: image i is of source i // variants and of pair i of defect and prompt, both in turn.
 
-  Image i is of source i // variants and of pair i of defect and prompt, both in turn. Target area and mask are drawn by
-  a generator of (seed, i, place), noise by a key of the same and the candidate. With a filter, places are tried until a
-  candidate passes; if none does, the best is kept.
+  Target area and mask are drawn by a generator of (seed, i, place), noise by a key of the same and the candidate. With
+  a filter, places are tried until a candidate passes; if none does, the best is kept.
   """
 
   def __init__(self, model: Pipeline, sampler: Sampler, sources: Sequence[Source], place: Placer, *,
@@ -85,8 +84,7 @@ class InpaintProduction:
   def _made(self, indices: Indices, place: int) -> tuple[list[list[Files]], list[Line]]:
     """Every image's files for each candidate, and its line, of one place of each image."""
     placements = [self._placement(int(index), place) for index in indices]
-    encoded, contexts = self._encode(placements), self._contexts[[int(index) % len(self._prompts) for index in indices]]
-    made = []
+    encoded, contexts, made = self._encode(placements), self._contexts[np.int64(indices) % len(self._prompts)], []
     for candidate in range(self._candidates):
       noise = (np.uint32(indices) * np.uint32(self._places) + np.uint32(place)) * np.uint32(self._candidates)
       images = self._sampler(self._seed, noise + np.uint32(candidate), encoded, contexts, self._negative)
@@ -114,12 +112,10 @@ class InpaintProduction:
 
   def _encode(self, placements: Sequence[Placement]) -> list[Encoded]:
     """A photo with the same crop and mask is encoded once."""
-    canvases, keys = {}, []
-    for placement in placements:
-      photo = geometry.to_canvas(placement.photo, placement.canvas)
-      mask = geometry.mask_to_canvas(placement.soft_mask > 0, placement.canvas)
-      keys.append(hashlib.sha256(photo.tobytes() + mask.tobytes()).digest())
-      canvases[keys[-1]] = photo, mask
+    pairs = [(geometry.to_canvas(placement.photo, placement.canvas),
+              geometry.mask_to_canvas(placement.soft_mask > 0, placement.canvas)) for placement in placements]
+    keys = [hashlib.sha256(photo.tobytes() + mask.tobytes()).digest() for photo, mask in pairs]
+    canvases = dict(zip(keys, pairs, strict=True))
     if missing := [key for key in canvases if key not in self._encoded]:
       pixels, masks = zip(*(canvases[key] for key in missing), strict=True)
       encoded = self.model.encode_photos(pixels, masks, self._sampler.needs_original)
@@ -129,17 +125,14 @@ class InpaintProduction:
     return of_placements
 
   def _line(self, index: int, placement: Placement) -> Line:
-    source = self._sources[self._row(index)]
     defect, prompt = self._prompts[index % len(self._prompts)]
-    return {'class': defect, 'method': 'inpaint', 'seed': self._seed, 'source': source.record.file,
-            'source_sha256': source.sha256, 'source_part': source.record.part, 'crop': placement.crop,
-            'target': placement.target, 'prompt': prompt, 'model': self.model.model, **self._about}
+    return {'class': defect, 'method': 'inpaint', 'seed': self._seed, **self.origin(index),
+            'source_part': self._sources[self._row(index)].record.part, 'crop': placement.crop,
+            'target': placement.target, 'prompt': prompt, **self._about}
 
 
-def inspector(photos_root: Path) -> Callable[[Path, Made], dict[str, int]]:
-  """`inspect` of production.produce: what changed outside the mask, by the files as they were written."""
-  def inspect(root, made):
-    before = photos.decode(photos_root / made.source, made.source)
-    after, mask = (writer.read_levels(root / name) for name in (made.file, made.mask))
-    return {'changed_outside_mask': geometry.changed_outside_mask(before, after, mask)}
-  return inspect
+def inspect(photos_root: Path, root: Path, made: Made) -> dict[str, int]:
+  """What changed outside the mask of an image in `root`, by the files as they were written, for production.run."""
+  before = photos.decode(photos_root / str(made.source), str(made.source))
+  after, mask = (writer.read_levels(root / str(name)) for name in (made.file, made.mask))
+  return {'changed_outside_mask': geometry.changed_outside_mask(before, after, mask)}

@@ -5,7 +5,7 @@ A batch is {'image': float32 [B, S, S, C] in [0, 1], 'weight': float32 [B] (0 fo
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import grain
 import jax
@@ -74,6 +74,11 @@ def gather(images: Shaped[Array, 'n s s c'], indices: Int[Array, 'b'], weights: 
   image = images[indices]
   image = image if image.dtype == jnp.float32 else dataset.as_float(image)
   return {'image': image, 'weight': weights, 'index': indices}
+
+
+def gather_columns(data: Mapping[str, Array], indices: Int[Array, 'b'], weights: Float[Array, 'b']) -> dict[str, Array]:
+  """The batch of some rows of arrays with a row per example, as they are."""
+  return {name: column[indices] for name, column in data.items()} | {'weight': weights}
 
 
 class Streamed:

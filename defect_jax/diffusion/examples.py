@@ -1,6 +1,6 @@
 """Areas of photos with masks of what is to be made anew: what an inpainting pipeline learns from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,17 +28,14 @@ def few(examples: InMemory, count: int) -> InMemory:
 
 def load(data: dict[str, Any], drawn: Mapping[str, Any], seed: int, least: int, *, part: str, few_shot: int,
          count: int | None, flip: bool) -> InMemory:
-  """Areas of a part of the photos as uint8, with masks of what is made anew, and class names as labels.
+  """Areas of a part of the photos as uint8 with masks of what is made anew; data, drawn: a config's `data` and `masks`.
 
-  Args:
-    data: where photos are and how areas are laid, as a config's `data`. drawn: how masks are, as a config's `masks`.
-    few_shot: photos of each defect class, 0 for all. flip: whether some are mirrored, along the axes that `data` says.
-    count: areas, half of them of defects. None: one for each photo, but at least `least` of a class that has half as
-      many photos.
+  count: areas, half of them of defects. None: one for each photo, but at least `least` of a class with half as many.
   """
   chosen, notes = areas.records(**data | {'part': part, 'few_shot': few_shot}, seed=seed)
+  counts = {name: max(len(records), least) if len(records) >= least // 2 else len(records)
+            for name, records in chosen.items()} if count is None else _counts(data['classes'], count)
   crop = areas.Crop(data['size'], data['context'], data['share'])
-  counts = _per_photo(chosen, least) if count is None else _counts(data['classes'], count)
   of_photos, skipped = areas.draw(chosen, counts, crop, seed, data['max_broken'])
   rng = np.random.default_rng([seed, len(of_photos)])
   axes = [axis for axis, key in ((0, 'flip_vertical'), (1, 'flip_horizontal')) if flip and data[key]]
@@ -51,7 +48,7 @@ def load(data: dict[str, Any], drawn: Mapping[str, Any], seed: int, least: int, 
   return InMemory(images, labels, files, groups, masks=anew, skipped=tuple(skipped), notes=tuple(notes))
 
 
-def _counts(classes: Sequence[str], count: int) -> dict[str, int]:
+def _counts(classes, count):
   """Areas of each class: half for good photos, half for all defects alike."""
   of_defects = [name for name in classes if name != areas.GOOD]
   if not of_defects:
@@ -61,11 +58,6 @@ def _counts(classes: Sequence[str], count: int) -> dict[str, int]:
   return counts | ({areas.GOOD: max(2, count - half)} if areas.GOOD in classes else {})
 
 
-def _per_photo(chosen, least):
-  counts = {name: len(records) for name, records in chosen.items()}
-  return {name: max(count, least) if count >= least // 2 else count for name, count in counts.items()}
-
-
 def _flipped(area, axes, rng, drawn):
   """(image, what is made anew) of an area, mirrored along some of the axes."""
   image, mask, salience = area.image, area.mask, area.salience
@@ -73,5 +65,4 @@ def _flipped(area, axes, rng, drawn):
     if rng.random() < 0.5:
       image, mask = np.flip(image, axis), np.flip(mask, axis)
       salience = None if salience is None else np.flip(salience, axis)
-  smallest, largest = drawn['size']
-  return image, masks.covering(rng, mask, drawn['dilate'], smallest, largest, salience, drawn['tries'], drawn['coarse'])
+  return image, masks.covering(rng, mask, drawn['dilate'], drawn['size'], salience, drawn['tries'], drawn['coarse'])

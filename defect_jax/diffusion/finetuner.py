@@ -3,19 +3,18 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import optax
 from absl import logging
-from jaxtyping import Array
 
 from defect_jax import parallel
 from defect_jax.data.dataset import InMemory
 from defect_jax.diffusion import examples, lora, pipeline, saving, small_model, vocabulary
-from defect_jax.diffusion.prompts import Texts
 from defect_jax.diffusion.sampler import Encoded
+from defect_jax.diffusion.vocabulary import Texts
 from defect_jax.errors import UserError
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import plain, write_atomic
@@ -30,12 +29,9 @@ Tree = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Finetuner:
-  """What is trained of a pipeline.
+  """What is trained of a pipeline: of `model`, which was `before` any training, and has `params` {part: tree}.
 
-  Attributes:
-    before: the pipeline before any training. model: the one that is trained from here; params: {part: tree} of it.
-    moved: what is trained. frozen: what the loss needs besides. join: see finetune.Denoising.
-    write: saves (workdir, trained `moved`).
+  moved: what is trained. frozen: what the loss needs besides. join: see finetune.Denoising. write: saves `moved`.
   """
   before: pipeline.Pipeline
   model: pipeline.Pipeline
@@ -54,18 +50,14 @@ class Finetuner:
   def of(cls, model: pipeline.Pipeline, params: Tree, texts: Texts, moved: Tree, join: Callable[[Tree, Tree], Tree],
          write: Callable[[Workdir, Mapping[str, Any]], None], frozen: Tree | None = None) -> 'Finetuner':
     """Encodes texts once if their encoder is not trained."""
-    frozen = {'ids': np.asarray(model.ids(texts.all)), **(frozen or {})}
-    if 'text_encoder' not in moved:
-      frozen['contexts'] = model.encode_text(texts.all)
-    return cls(model, model, params, moved, frozen, join, write)
+    contexts = {} if 'text_encoder' in moved else {'contexts': model.encode_text(texts.all)}
+    ids = np.asarray(pipeline.ids_of(model.tokenizer, texts.all))
+    return cls(model, model, params, moved, {'ids': ids, **(frozen or {}), **contexts}, join, write)
 
 
 @dataclasses.dataclass(frozen=True)
 class Scratch:
-  """A pipeline to be trained from scratch: what is known before anything is trained.
-
-  name: of its folder. configs: {part: its config.json}.
-  """
+  """A pipeline to be trained from scratch: what is known before. name: of its folder. configs: of its parts."""
   name: str
   configs: Tree
   tokenizer: pipeline.CLIPTokenizer
@@ -73,8 +65,8 @@ class Scratch:
   seed: int
 
   @classmethod
-  def of(cls, name: str, texts: Texts, size: int, autoencoder: Tree, unet: Tree, text: Mapping[str, int], dtype: str,
-         seed: int) -> 'Scratch':
+  def of(cls, name: str, texts: Texts, size: int, dtype: str, seed: int, *, autoencoder: Tree, unet: Tree,
+         text: Mapping[str, int]) -> 'Scratch':
     """See small_model.configs; text has 'length' too. Raises UserError for what cannot be made."""
     with tempfile.TemporaryDirectory() as folder:
       tokens = vocabulary.write(folder, texts.all, text['length'])
@@ -85,32 +77,28 @@ class Scratch:
 
   def begin(self) -> dict[str, Any]:
     """The parameters that training begins with."""
-    return small_model.begin(self.configs, self.seed)
+    return small_model.begin(pipeline.shapes(self.configs), self.seed)
 
   def finetuner(self, vae: Tree, texts: Texts, areas: InMemory, dtype: str) -> Finetuner:
     """Trains UNet and text encoder in the latents of a trained autoencoder; dtype: of the files that it writes."""
     begin = self.begin()
     params = begin | {'vae': vae}
-    measured = _encode(self._pipeline(params), examples.few(areas, _MEASURED))
-    latents = np.stack([area.original for area in measured])
+    measured = _encode(self._pipeline(params, self.configs), examples.few(areas, _MEASURED))
     # So that latents deviate by about 1 from their mean.
-    scaled = {'vae': self.configs['vae'] | {'scaling_factor': 1 / float(np.std(latents))}}
-    model = dataclasses.replace(self, configs=self.configs | scaled)._pipeline(params)
+    scaling = {'scaling_factor': 1 / float(np.std(np.stack([area.original for area in measured])))}
+    model = self._pipeline(params, self.configs | {'vae': self.configs['vae'] | scaling})
     return dataclasses.replace(_full(model, params, texts, ('unet', 'text_encoder'), dtype),
-                               before=self._pipeline(begin))
+                               before=self._pipeline(begin, self.configs))
 
-  def _pipeline(self, params):
-    return pipeline.Pipeline(self.name, self.configs, params, self.tokenizer, small_model.SCHEDULER, '', self.dtype)
+  def _pipeline(self, params, configs):
+    return pipeline.Pipeline(self.name, configs, params, self.tokenizer, small_model.VELOCITY, '', self.dtype)
 
 
 def of_weights(weights: str, texts: Texts, size: int, arithmetic: str, dtype: str, seed: int, *, method: str,
                text: bool, rank: int, scale: float) -> Finetuner:
-  """Goes on from `weights`; the keywords are those of a config's `tune`. dtype: of the files that it writes.
-
-  Raises UserError if the weights cannot be used or do not fit areas of `size` pixels.
-  """
+  """Goes on from `weights`, as a config's `tune` says; UserError if they can't be used for areas of `size` pixels."""
   model = pipeline.load(weights, arithmetic)
-  texts.check(model.ids(texts.all))
+  texts.check(pipeline.ids_of(model.tokenizer, texts.all))
   if size % model.multiple:
     raise UserError(f'data.size = {size}: must be a multiple of {model.multiple} for {weights}; it was made for '
                     f'{model.native}')
@@ -134,7 +122,7 @@ def of_weights(weights: str, texts: Texts, size: int, arithmetic: str, dtype: st
                       {'unet': params['unet']})
 
 
-def _full(model: pipeline.Pipeline, params: Tree, texts: Texts, parts: Sequence[str], dtype: str) -> Finetuner:
+def _full(model: pipeline.Pipeline, params: Tree, texts: Texts, parts: Iterable[str], dtype: str) -> Finetuner:
   def write(workdir, moved):
     saving.save(workdir.path(PIPELINE), model, params | parallel.to_host(moved), dtype)
   return Finetuner.of(model, params, texts, {part: params[part] for part in parts},
@@ -144,7 +132,7 @@ def _full(model: pipeline.Pipeline, params: Tree, texts: Texts, parts: Sequence[
 def record(workdir: Workdir, values: dict[str, Any]) -> None:
   """Writes training.json beside the weights: how they came about, without the place of the photos."""
   values['config']['data'].pop('path')
-  folder = workdir.path(PIPELINE) if workdir.path(PIPELINE).exists() else workdir.path(LORA)
+  folder = workdir.path(PIPELINE if workdir.path(PIPELINE).exists() else LORA)
   write_atomic(folder / 'training.json', json.dumps(plain(values), indent=2) + '\n')
 
 
@@ -157,11 +145,6 @@ def encoded(model: pipeline.Pipeline, areas: InMemory, texts: Texts) -> dict[str
 def _encode(model: pipeline.Pipeline, areas: InMemory) -> list[Encoded]:
   assert areas.masks is not None, 'areas to learn from have masks'
   return model.encode_photos(list(areas.images()), list(areas.masks))
-
-
-def gather(data: Mapping[str, Array], indices: Array, weights: Array) -> dict[str, Array]:
-  """A batch of `encoded` areas."""
-  return {name: column[indices] for name, column in data.items()} | {'weight': weights}
 
 
 def optimizer(rate: float, steps: int, warmup: int, clip: float) -> optax.GradientTransformation:

@@ -1,7 +1,6 @@
 """Photo -> crop around the target area -> canvas that the model works on -> back into the photo.
 
-Boxes are (left, top, width, height) in pixels of the upright photo, photos uint8 or uint16 `[H, W]` or `[H, W, 3]`,
-what is on a canvas float32 `[H, W, 3]` in [0, 1].
+Boxes are (left, top, width, height) in pixels of the upright photo, photos uint8 or uint16, canvases in [0, 1].
 """
 
 import dataclasses
@@ -22,12 +21,10 @@ CROP_STEP = 8  # pixels of a latent: sides of a crop are multiples of it
 class Settings:
   """Which part of a photo is worked on.
 
-  Attributes:
-    mode: 'crop', the crop at its own resolution; 'masked', the mask's surroundings within the crop, scaled to the
-      model's native size.
-    crop: a box, or (width, height), which is laid around the target area, or at random without one.
-    target: box of the area that may change; (width, height), laid at random in the crop; None, all of the crop.
-    feather: pixels over which a mask's edge fades. padding: fewest pixels around the mask in mode masked.
+  mode: 'crop', the crop at its own resolution; 'masked', the mask's surroundings in it, scaled to the native size.
+  crop: a box, or (width, height), which is laid around the target area, or at random without one. target: box of the
+  area that may change; (width, height), laid at random in the crop; None, all of the crop. feather: pixels over which
+  a mask's edge fades. padding: fewest pixels around the mask in mode masked.
   """
   mode: str
   crop: Box
@@ -40,14 +37,13 @@ class Settings:
       raise UserError(f'geometry.crop = {self.crop}: give width,height or left,top,width,height')
     if self.target is not None and len(self.target) not in (2, 4):
       raise UserError(f'geometry.target = {self.target}: give left,top,width,height, or width,height, or none')
-    for key in ('crop', 'target'):
-      box = getattr(self, key)
+    for key, box in (('crop', self.crop), ('target', self.target)):
       if box is not None and (min(box[-2:]) < 1 or min(box) < 0):
         raise UserError(f'geometry.{key} = {box}: its sides must be at least 1 and its corner inside the photo')
     if any(side % CROP_STEP for side in self.crop[-2:]):
       raise UserError(f'geometry.crop = {self.crop}: its sides must be multiples of {CROP_STEP}, such as '
                       f'{tuple(max(CROP_STEP, side // CROP_STEP * CROP_STEP) for side in self.crop[-2:])}')
-    if self.target is not None and any(a > b for a, b in zip(self.target[-2:], self.crop[-2:], strict=True)):
+    if self.target is not None and np.greater(self.target[-2:], self.crop[-2:]).any():
       raise UserError(f'geometry.target = {self.target}: is larger than the crop {self.crop[-2:]}; enlarge '
                       'geometry.crop')
     if self.target is not None and len(self.target) == len(self.crop) == 4 and not contains(self.crop, self.target):
@@ -63,11 +59,8 @@ def place(shape: tuple[int, int], settings: Settings, rng: np.random.Generator, 
           ) -> tuple[Box, Box]:
   """Crop and target area of an image to be made, the second inside the first.
 
-  Args:
-    shape: (height, width) of the photo. rng: for what is laid at random. name: of the photo, for errors.
-    bounds: bounding box of a mask that is fixed in the photo: the target area, unless settings give one.
-
-  Raises PhotoError if this photo does not allow it.
+  bounds: bounding box of a mask that is fixed in the photo: the target area, unless settings give one. Raises
+  PhotoError if the photo, of `shape` and `name`, does not allow it.
   """
   photo, target = (0, 0, shape[1], shape[0]), settings.target
   if target is None and bounds is not None:
@@ -90,14 +83,10 @@ def place(shape: tuple[int, int], settings: Settings, rng: np.random.Generator, 
 
 def _around(target, size, shape, rng):
   """The box of a crop: centred on the target area as far as the photo allows, at random without a fixed one."""
-  corner = []
-  for axis, length in enumerate((shape[1], shape[0])):
-    last = length - size[axis]
-    if target is None or len(target) == 2:
-      corner.append(int(rng.integers(0, last + 1)))
-    else:
-      corner.append(min(max(target[axis] + (target[2 + axis] - size[axis]) // 2, 0), last))
-  return (*corner, *size)
+  last = shape[1] - size[0], shape[0] - size[1]
+  if target is None or len(target) == 2:
+    return (*(int(rng.integers(0, most + 1)) for most in last), *size)
+  return (*(min(max(target[a] + (target[2 + a] - size[a]) // 2, 0), last[a]) for a in (0, 1)), *size)
 
 
 def _grown(box, by, bounds):
@@ -117,11 +106,7 @@ class Canvas:
 
   @classmethod
   def of(cls, settings: Settings, crop: Box, bounds: Box, native: int, multiple: int) -> 'Canvas':
-    """The canvas of an image to be made.
-
-    bounds: bounding box, in the photo, of all that may change. native: side in pixels that the model was made for.
-    multiple: the UNet's sides in pixels are multiples of it.
-    """
+    """The canvas of an image to be made; bounds: box of all that may change. native, multiple: of the pipeline."""
     if settings.mode == 'crop':
       width, height = (-(-side // multiple) * multiple for side in crop[2:])
       return cls(crop, (crop[2], crop[3]), (width, height))
@@ -137,15 +122,13 @@ class Canvas:
 
 def to_canvas(photo: Shaped[np.ndarray, 'h w *c'], canvas: Canvas) -> Float[np.ndarray, 'H W 3']:
   """The pixels of a photo's canvas."""
-  left, top, width, height = canvas.box
-  image = photos.to_channels(photo[top:top + height, left:left + width], 3)
+  image = photos.to_channels(photo[masks.slices(canvas.box)], 3)
   return _continued(photos.scale(image, canvas.scaled[::-1]), canvas, 'reflect')
 
 
 def mask_to_canvas(mask: Bool[np.ndarray, 'h w'], canvas: Canvas) -> Bool[np.ndarray, 'H W']:
   """The canvas' part of a photo's mask: every pixel that the mask reaches. Nothing beyond `scaled`."""
-  left, top, width, height = canvas.box
-  return _continued(masks.reduce(mask[top:top + height, left:left + width], canvas.scaled[::-1]), canvas, 'constant')
+  return _continued(masks.reduce(mask[masks.slices(canvas.box)], canvas.scaled[::-1]), canvas, 'constant')
 
 
 def _continued(image, canvas, mode):
@@ -155,15 +138,10 @@ def _continued(image, canvas, mode):
 
 def paste(photo: Shaped[np.ndarray, 'h w *c'], made: Float[np.ndarray, 'H W 3'], canvas: Canvas,
           soft_mask: Float[np.ndarray, 'h w']) -> Shaped[np.ndarray, 'h w *c']:
-  """The photo with what the model made of its canvas laid over it; equal to it in every bit where soft_mask is 0.
-
-  soft_mask: how much of it is seen, in [0, 1]; 0 outside the canvas' box.
-  """
-  left, top, width, height = canvas.box
-  made = photos.scale(np.asarray(made)[:canvas.scaled[1], :canvas.scaled[0]], (height, width))
+  """The photo with what the model made of its canvas laid over it; equal to it in every bit where soft_mask is 0."""
+  made = photos.scale(np.asarray(made)[:canvas.scaled[1], :canvas.scaled[0]], (canvas.box[3], canvas.box[2]))
   made = made if photo.ndim == 3 else photos.grey(made)
-  full_scale = np.float32(np.iinfo(photo.dtype).max)
-  region = (slice(top, top + height), slice(left, left + width))
+  full_scale, region = np.float32(np.iinfo(photo.dtype).max), masks.slices(canvas.box)
   share = soft_mask[region] if photo.ndim == 2 else soft_mask[region][..., None]
   mixed = photo[region] + share * (np.clip(made, 0, 1) * full_scale - photo[region])
   after = photo.copy()

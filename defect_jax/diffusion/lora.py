@@ -31,12 +31,9 @@ Adapters = Mapping[str, Mapping[str, Array]]
 
 def init(unet: Mapping[str, Any], rank: int, seed: int) -> Adapters:
   """Adapters of a UNet's tree; b is 0, so that they change nothing."""
-  rng, adapters = np.random.default_rng(seed), {}
-  for path, kernel in sorted(_kernels(unet).items()):
-    inside, outside = kernel.shape
-    adapters[path] = {'a': np.float32(rng.normal(0, inside**-0.5, (inside, rank))),
-                      'b': np.zeros((rank, outside), np.float32)}
-  return adapters
+  rng = np.random.default_rng(seed)
+  return {path: {'a': np.float32(rng.normal(0, len(kernel)**-0.5, (len(kernel), rank))),
+                 'b': np.zeros((rank, kernel.shape[1]), np.float32)} for path, kernel in sorted(_kernels(unet).items())}
 
 
 def merged(unet: Mapping[str, Any], adapters: Adapters, scale: float = 1.0) -> dict[str, Any]:
@@ -52,25 +49,22 @@ def write(folder: Path, adapters: Adapters, base: str, scale: float = 1.0) -> No
   """Writes FILE in a folder, whole or not at all; base: Pipeline.digest of the weights that they were trained with."""
   arrays = {}
   for path, pair in jax.device_get(adapters).items():
-    name = _dotted(path)
-    arrays[f'{name}.lora_A.weight'] = np.ascontiguousarray(pair['a'].T)
-    arrays[f'{name}.lora_B.weight'] = np.ascontiguousarray(scale * pair['b'].T)
+    arrays[f'{_dotted(path)}.lora_A.weight'] = np.ascontiguousarray(pair['a'].T)
+    arrays[f'{_dotted(path)}.lora_B.weight'] = np.ascontiguousarray(scale * pair['b'].T)
   folder.mkdir(parents=True, exist_ok=True)
   write_atomic(folder / FILE, save(arrays, {'format': 'pt', _BASE: base}))
 
 
 def read(name: str | os.PathLike, unet: Mapping[str, Any], base: str) -> Adapters:
-  """The adapters in a file, or in FILE of a folder, for the UNet of weights with the digest `base`.
-
-  Raises UserError if they are not of this model, or were trained with other weights.
-  """
+  """The adapters in a file, or in FILE of a folder, for a UNet; UserError if not of weights digested `base`."""
   path = Path(name) / FILE if os.path.isdir(name) else Path(name)
   try:
-    arrays, header = load_file(path), _header(path)
+    with safe_open(path, 'np') as file:
+      arrays, header = load_file(path), file.metadata() or {}
     strength = _strength(header)
   except Exception as error:  # whatever damaged bytes make the decoder raise
-    detail = ' '.join(str(error).split())
-    raise UserError(f'lora: {path} cannot be read ({detail}); name a {FILE} or its folder') from error
+    raise UserError(f'lora: {path} cannot be read ({" ".join(str(error).split())}); name a {FILE} or its folder'
+                    ) from error
   if header.get(_BASE, base) != base:
     raise UserError(f'lora: {path} was trained beside weights with the digest {header[_BASE][:12]}, these are '
                     f'{base[:12] or "random"}; name those in weights')
@@ -80,8 +74,7 @@ def read(name: str | os.PathLike, unet: Mapping[str, Any], base: str) -> Adapter
     if all(matrix is None for matrix in pair):
       continue
     a, b = (None if matrix is None else np.float32(matrix.T) for matrix in pair)
-    if a is None or b is None or a.ndim != 2 or b.ndim != 2 or (a.shape[0], b.shape[1]) != kernel.shape or (
-        a.shape[1] != b.shape[0]):
+    if a is None or b is None or a.ndim != 2 or a.shape[1:] != b.shape[:1] or (len(a), *b.shape[1:]) != kernel.shape:
       raise UserError(f'lora: {path}: {_dotted(dense)} does not fit the weights, where it is {list(kernel.shape)}; it '
                       'is of another model')
     adapters[dense] = {'a': a, 'b': np.float32(strength) * b}
@@ -89,11 +82,6 @@ def read(name: str | os.PathLike, unet: Mapping[str, Any], base: str) -> Adapter
     raise UserError(f'lora: {path} holds {next(iter(arrays), "nothing")}, for which the attention of the UNet has no '
                     'place; it is of another model or another kind of adapters')
   return adapters
-
-
-def _header(path):
-  with safe_open(path, 'np') as file:
-    return file.metadata() or {}
 
 
 def _strength(header):

@@ -1,7 +1,4 @@
-"""Where a defect is to be: a mask inside the target area, how it fades at its edges, and what the latents see of it.
-
-Shapes are (height, width). Whatever is random is drawn by a generator that the caller makes of seed and index.
-"""
+"""Where a defect is to be: a mask inside the target area, and how it fades at its edges. Shapes are (height, width)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +32,12 @@ def polygon(points: Sequence[float], shape: Shape, name: str) -> Mask:
   corners = np.float64(points).reshape(-1, 2)
   if corners.min() < 0 or (corners > (shape[1] - 1, shape[0] - 1)).any():
     raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, masks.polygon reaches beyond it')
-  image = Image.new('1', (shape[1], shape[0]))
+  return _drawn(corners, shape)
+
+
+def _drawn(corners, shape):
+  """The mask of a polygon with its outline; corners: (x, y)."""
+  image = Image.new('1', shape[::-1])
   ImageDraw.Draw(image).polygon([tuple(corner) for corner in corners], 1, 1)
   return np.asarray(image).copy()
 
@@ -47,7 +49,7 @@ def read(path: str | Path) -> Mask:
   except photos.PhotoError as error:
     raise UserError(f'masks.file: {error}; name a PNG of the size of the photo, white where the defect is to be'
                     ) from error
-  mask = levels > 0 if levels.ndim == 2 else (levels > 0).any(-1)
+  mask = np.atleast_3d(levels > 0).any(-1)
   if not mask.any():
     raise UserError(f'masks.file: {path}: marks no pixel of the photo; mark the area where the defect is to be')
   return mask
@@ -56,7 +58,13 @@ def read(path: str | Path) -> Mask:
 def bounds(mask: Mask) -> tuple[int, int, int, int]:
   """Bounding box (left, top, width, height) of a mask that is not empty."""
   rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-  return (int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1))
+  return int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+
+
+def slices(box: Sequence[int]) -> tuple[slice, slice]:
+  """What a box cuts out of an array."""
+  left, top, width, height = box
+  return np.s_[top:top + height, left:left + width]
 
 
 class RealMask(NamedTuple):
@@ -68,22 +76,13 @@ class RealMask(NamedTuple):
   @classmethod
   def of(cls, mask: Mask) -> 'RealMask':
     """Of the whole mask of a photo, which is not empty."""
-    left, top, *_ = bounds(mask)
-    return cls(cut(mask), (top, left), mask.shape)
-
-
-def cut(mask: Mask) -> Mask:
-  """The part in the bounding box."""
-  left, top, width, height = bounds(mask)
-  return mask[top:top + height, left:left + width]
+    box = bounds(mask)
+    return cls(mask[slices(box)], (box[1], box[0]), mask.shape)
 
 
 def random(rng: np.random.Generator, shape: Shape, smallest: float, largest: float) -> Mask:
-  """A blob anywhere in an area: a circle whose radius varies by a few harmonics, stretched and turned; never empty.
-
-  smallest, largest: diameter over the area's shorter side.
-  """
-  radius = 0.5 * rng.uniform(smallest, largest) * min(shape)
+  """A blob anywhere in an area: a circle whose radius varies by a few harmonics, stretched and turned; never empty."""
+  radius = 0.5 * rng.uniform(smallest, largest) * min(shape)  # they are diameters over the shorter side
   orders = np.arange(1, _HARMONICS + 1)
   waves, phases = rng.normal(size=_HARMONICS) * 0.35 / orders, rng.uniform(0, 2 * np.pi, _HARMONICS)
   angles = np.linspace(0, 2 * np.pi, 129)[:-1]
@@ -94,66 +93,54 @@ def random(rng: np.random.Generator, shape: Shape, smallest: float, largest: flo
   x, y = x - (x.max() + x.min()) / 2, y - (y.max() + y.min()) / 2
   scale = radius / max(x.max(), y.max())
   center = [rng.uniform(min(radius, side / 2), max(side - radius, side / 2)) for side in shape]
-  image = Image.new('1', (shape[1], shape[0]))
-  outline = np.stack([center[1] + scale * x, center[0] + scale * y], 1) - 0.5
-  ImageDraw.Draw(image).polygon([tuple(point) for point in outline], 1, 1)
-  mask = np.asarray(image).copy()
+  mask = _drawn(np.stack([center[1] + scale * x, center[0] + scale * y], 1) - 0.5, shape)
   if not mask.any():
     mask[min(int(center[0]), shape[0] - 1), min(int(center[1]), shape[1] - 1)] = True
   return mask
 
 
-def placed(rng: np.random.Generator, shape: Shape, mask: Bool[np.ndarray, 'y x'], smallest: float, largest: float
-           ) -> Mask:
-  """A real mask, turned, mirrored, scaled and moved to a random place in an area; never empty.
-
-  mask: see `cut`. smallest, largest: factor of its size; it is made smaller if it does not fit.
-  """
+def placed(rng: np.random.Generator, shape: Shape, mask: Mask, smallest: float, largest: float) -> Mask:
+  """A real mask, turned, mirrored, scaled, made smaller if it does not fit, and moved anywhere in an area."""
   for _ in range(_TRIES):
     turned = _turned(mask, rng.uniform(0, 2 * np.pi), rng.uniform(smallest, largest), rng.random() < 0.5)
     if turned.shape[0] <= shape[0] and turned.shape[1] <= shape[1]:
       break
   else:
-    turned = reduce(turned, (min(turned.shape[0], shape[0]), min(turned.shape[1], shape[1])))
-  top, left = (int(rng.integers(0, area - side + 1)) for area, side in zip(shape, turned.shape, strict=True))
+    turned = reduce(turned, tuple(np.minimum(turned.shape, shape)))
+  corner = [int(rng.integers(0, area - side + 1)) for area, side in zip(shape, turned.shape, strict=True)]
   whole = np.zeros(shape, bool)
-  whole[top:top + turned.shape[0], left:left + turned.shape[1]] = turned
+  whole[slices((*corner[::-1], *turned.shape[::-1]))] = turned
   return whole
 
 
 def fixed(real: RealMask, shape: Shape, largest: Shape) -> Mask:
-  """A real mask where it lies in its own photo, scaled with that photo to the shape of another; never empty.
+  """A real mask where it lies in its own photo, scaled with that photo to another `shape`, but never above `largest`.
 
-  A mask that touches an end of its photo touches it here too. largest: the mask is made smaller if it is larger.
+  A mask that touches an end of its photo touches it here too.
   """
   corner, sides = [], []
   for side, start, old, new, most in zip(real.mask.shape, real.corner, real.shape, shape, largest, strict=True):
-    length = min(max(1, round(side * new / old)), most)
+    sides.append(min(max(1, round(side * new / old)), most))
     free = old - side  # pixels beside the mask, `start` of which lie before it
-    corner.append(round(start * (new - length) / free) if free else 0)
-    sides.append(length)
-  (top, left), (height, width) = corner, sides
+    corner.append(round(start * (new - sides[-1]) / free) if free else 0)
   mask = np.zeros(shape, bool)
-  mask[top:top + height, left:left + width] = reduce(real.mask, (height, width))
+  mask[slices((*corner[::-1], *sides[::-1]))] = reduce(real.mask, (sides[0], sides[1]))
   return mask
 
 
-def covering(rng: np.random.Generator, mask: Mask, dilate: tuple[int, int], smallest: float, largest: float,
+def covering(rng: np.random.Generator, mask: Mask, dilate: tuple[int, int], size: tuple[float, float],
              salience: Float[np.ndarray, 'h w'] | None = None, tries: int = 1, coarse: float = 0.) -> Mask:
   """The part of an image to make anew in training: its defect and some pixels around, or a blob if none is marked.
 
-  Args:
-    mask: of the defect, may be empty. dilate: (from, to), pixels. smallest, largest: see `random`.
-    coarse: how often it is an ellipse around the defect, which does not tell what the defect looks like.
-    salience, tries: of so many blobs the one with the highest mean salience is taken, where an unmarked defect most
-      likely is, with all salient pixels that it touches: a model that sees the rest of a defect learns to continue it,
-      and makes none in good surroundings.
+  dilate: (from, to), pixels. coarse: how often it is an ellipse around the defect, which does not tell what the defect
+  looks like. Of `tries` blobs the most salient is taken, where an unmarked defect most likely is, with all salient
+  pixels that it touches: a model that sees the rest of a defect learns to continue it, and makes none elsewhere.
   """
   away = int(rng.integers(dilate[0], dilate[1] + 1))
   if mask.any():
     around = _ellipse(mask) if rng.random() < coarse else mask
     return _dilated(around if around.mean() <= _MOST else mask, away)
-  blobs = [random(rng, mask.shape, smallest, largest) for _ in range(tries)]
+  blobs = [random(rng, mask.shape, *size) for _ in range(tries)]
   if salience is None:
     return blobs[0]
   blob = max(blobs, key=lambda blob: salience[blob].mean())
@@ -167,8 +154,7 @@ def _ellipse(mask):
   """The ellipse through the corners of the bounding box, as far as it lies in the image."""
   left, top, width, height = bounds(mask)
   y, x = np.ogrid[:mask.shape[0], :mask.shape[1]]
-  away = (((2 * x - 2 * left + 1) / width - 1)**2 + ((2 * y - 2 * top + 1) / height - 1)**2)
-  return away <= 2
+  return ((2 * x - 2 * left + 1) / width - 1)**2 + ((2 * y - 2 * top + 1) / height - 1)**2 <= 2
 
 
 def _dilated(mask, pixels):
@@ -180,10 +166,8 @@ def _turned(mask, angle, factor, mirror):
   matrix = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
   if mirror:
     matrix = matrix @ np.diag([1.0, -1.0])
-  middle = (np.array(mask.shape) - 1) / 2
   side = int(np.ceil(factor * np.hypot(*mask.shape))) + 2
-  new_middle = (side - 1) / 2
-  inverse = np.linalg.inv(matrix)
+  middle, new_middle, inverse = (np.array(mask.shape) - 1) / 2, (side - 1) / 2, np.linalg.inv(matrix)
   # At the corner where two pixels of a thin diagonal line touch, the interpolated value is 0.5.
   turned = ndimage.affine_transform(np.float32(mask), inverse, middle - inverse @ (new_middle, new_middle),
                                     (side, side), order=1) > _MARKED
@@ -191,7 +175,7 @@ def _turned(mask, angle, factor, mirror):
   # grow. Together they do neither.
   forwards = np.rint((np.argwhere(mask) - middle) @ matrix.T + new_middle).astype(int)
   turned[tuple(forwards.T)] = True
-  return cut(turned)
+  return RealMask.of(turned).mask
 
 
 def reduce(mask: Mask, shape: Shape) -> Bool[np.ndarray, 'H W']:
@@ -200,29 +184,24 @@ def reduce(mask: Mask, shape: Shape) -> Bool[np.ndarray, 'H W']:
     old = mask.shape[axis]
     if old == new:
       continue
-    counts = np.concatenate([[0], np.arange(1, new + 1)]) * old
+    counts = np.arange(new + 1) * old
     first, last = counts[:-1] // new, -(-counts[1:] // new)
-    sums = np.cumsum(np.moveaxis(mask, axis, 0), 0, dtype=np.int64)
-    sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+    sums = np.pad(np.cumsum(np.moveaxis(mask, axis, 0), 0, dtype=np.int64), ((1, 0), (0, 0)))
     mask = np.moveaxis(sums[last] > sums[first], 0, axis)
   return mask
 
 
-def feathered(mask: Mask, target: tuple[int, ...], feather: int, open_sides: Sequence[bool] = (False,) * 4
+def feathered(mask: Mask, target: Sequence[int], feather: int, open_sides: Sequence[bool] = (False,) * 4
               ) -> Float[np.ndarray, 'h w']:
-  """The soft mask: how much of what is made is seen at each pixel.
+  """The soft mask, how much of what is made is seen at each pixel: 1 on the mask, 0 outside the target area.
 
-  Args:
-    target: box (left, top, width, height) of the target area in the mask's pixels; raises UserError if it holds nothing
-      of the mask. feather: width of the fading edge in pixels; 0 for none.
-    open_sides: whether the left, top, right, bottom side of the target area is the photo's own end, where no seam needs
-      hiding.
-
-  1 on the mask, from there falling over `feather` pixels, and likewise towards the sides of the target area; 0 outside.
+  It falls over `feather` pixels around the mask, and towards the sides of the target area, the box (left, top, width,
+  height), but for `open_sides` (left, top, right, bottom): the photo's own ends, where no seam needs hiding. Raises
+  UserError if the target area holds nothing of the mask.
   """
   left, top, width, height = target
   inside = np.zeros(mask.shape, bool)
-  inside[top:top + height, left:left + width] = True
+  inside[slices(target)] = True
   mask = mask & inside
   if not mask.any():
     raise UserError('masks: the target area holds nothing of the mask; move one of them')

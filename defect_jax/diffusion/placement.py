@@ -22,9 +22,7 @@ class Placement(NamedTuple):
   def files(self, made: Float[np.ndarray, 'H W 3']) -> dict[str, np.ndarray]:
     """The arrays of an image by the keys of writer.FOLDERS; made: what the model made of the canvas."""
     after = geometry.paste(self.photo, made, self.canvas, self.soft_mask)
-    left, top, width, height = self.crop
-    return {'file': after, 'mask': np.uint8(self.soft_mask > 0) * 255,
-            'crop_file': after[top:top + height, left:left + width],
+    return {'file': after, 'mask': np.uint8(self.soft_mask > 0) * 255, 'crop_file': after[masks.slices(self.crop)],
             'difference_file': geometry.difference(self.photo, after)}
 
 
@@ -32,11 +30,8 @@ class Placement(NamedTuple):
 class Placer:
   """Draws placements.
 
-  Attributes:
-    settings: which part of a photo is worked on. kind: one of masks.KINDS. fixed: of sources.fixed_mask.
-    real: {defect: masks}, for the kind real. size, scale: of blobs, and of real masks, see masks.random and
-      masks.placed. moved: whether real masks are moved; else each stays where it lies in its own photo.
-    native, multiple: of the pipeline.
+  fixed: of sources.fixed_mask. real: {defect: masks}. size, scale: of blobs, and of real masks, see masks.random and
+  masks.placed. moved: whether real masks are; else each stays where it lies in its own photo.
   """
   settings: geometry.Settings
   kind: str
@@ -56,21 +51,19 @@ class Placer:
     crop, target = geometry.place(shape, self.settings, rng, name, None if mask is None else masks.bounds(mask))
     if mask is None:
       mask = np.zeros(shape, bool)
-      mask[_slices(target)] = self._in_area(rng, (target[3], target[2]), defect)
+      mask[masks.slices(target)] = self._in_area(rng, (target[3], target[2]), defect)
     inside = (target[0] - crop[0], target[1] - crop[1], *target[2:])
     ends = (target[0] == 0, target[1] == 0, target[0] + target[2] == shape[1], target[1] + target[3] == shape[0])
     soft_mask = np.zeros(shape, np.float32)
-    soft_mask[_slices(crop)] = masks.feathered(mask[_slices(crop)], inside, self.settings.feather, ends)
-    bounds = masks.bounds(soft_mask > 0)
-    canvas = geometry.Canvas.of(self.settings, crop, bounds, self.native, self.multiple)
+    soft_mask[masks.slices(crop)] = masks.feathered(mask[masks.slices(crop)], inside, self.settings.feather, ends)
+    canvas = geometry.Canvas.of(self.settings, crop, masks.bounds(soft_mask > 0), self.native, self.multiple)
     return Placement(photo, crop, target, soft_mask, canvas)
 
   @property
   def canvas_size(self) -> tuple[int, int]:
     """(width, height) of every canvas."""
-    sides = self.settings.crop[-2:] if self.settings.mode == 'crop' else (self.native,) * 2
-    width, height = (-(-side // self.multiple) * self.multiple for side in sides)
-    return width, height
+    width, height = self.settings.crop[-2:] if self.settings.mode == 'crop' else (self.native,) * 2
+    return -(-width // self.multiple) * self.multiple, -(-height // self.multiple) * self.multiple
 
   def _in_photo(self, rng, shape, name, defect):
     """The mask of a photo, if it follows from the photo; None if it is drawn within the target area."""
@@ -90,8 +83,3 @@ class Placer:
 
   def _real(self, rng, defect):
     return self.real[defect][int(rng.integers(len(self.real[defect])))]
-
-
-def _slices(box):
-  left, top, width, height = box
-  return np.s_[top:top + height, left:left + width]

@@ -11,19 +11,15 @@ from jaxtyping import Bool, Float, Int
 
 from defect_jax.data.dataset import InMemory
 from defect_jax.diffusion import masks
-from defect_jax.diffusion.pipeline import Pipeline
-from defect_jax.diffusion.prompts import Texts
+from defect_jax.diffusion.pipeline import Pipeline, ids_of
+from defect_jax.diffusion.vocabulary import Texts
 
 _FEATHER = 2  # px
 
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-  """Good areas, each masked as a real defect is.
-
-  Attributes:
-    texts: of each, a row of Texts.all. labels: defect of each. donors: the areas of the real defects that masks are of.
-  """
+  """Good areas, each masked as a real defect is. texts: rows of Texts.all. donors: areas of these real defects."""
   images: Float[np.ndarray, 'n s s 3']
   masks: Bool[np.ndarray, 'n s s']
   texts: Int[np.ndarray, 'n']
@@ -42,8 +38,7 @@ class Places:
   def of(cls, good: InMemory, defects: InMemory, texts: Texts, count: int, seed: int, among: int = 1) -> 'Places':
     """Places of `count` defects in turn by class on random good areas, or, without these, on the defects' own.
 
-    among: of so many good areas the one is taken that is most like the defect's own area around the mask, so that what
-      is only seen at an edge is tried out at an edge.
+    Of `among` good areas the one most like the defect's own is taken: what is seen at edges is tried out at edges.
     """
     assert defects.masks is not None, 'defects have masks'
     rng = np.random.default_rng(seed)
@@ -51,9 +46,9 @@ class Places:
     donors = [int(rng.choice(rows)) for rows in itertools.islice(itertools.cycle(by_class), count)]
     under = good if len(good) else defects
     below = [_most_alike(under, rng.integers(len(under), size=among), defects, donor) for donor in donors]
-    labels = [defects.labels[row] for row in donors]
-    return cls(under.only(below).images(), defects.masks[donors], texts.rows(labels), labels,
-               defects.only(donors).images())
+    chosen = defects.only(donors)
+    return cls(under.only(below).images(), defects.masks[donors], texts.rows(chosen.labels), list(chosen.labels),
+               chosen.images())
 
 
 def _most_alike(good, rows, defects, donor):
@@ -78,7 +73,7 @@ class Inpainter:
     self.places, self._seed, self._batch = places, seed, batch
     self._encoded = model.encode_photos(list(places.images), list(places.masks), original=False)
     self._sampler = model.sampler(places.images.shape[1:3], batch, 'dpmsolver++', steps, guidance, 1.0, 'noise')
-    self._context = jax.jit(lambda params: model.embed(params, model.ids(texts.all)))
+    self._context = jax.jit(lambda params: model.embed(params, ids_of(model.tokenizer, texts.all)))
 
   def __call__(self, params: Mapping[str, Any], count: int, texts: Sequence[int] | None = None, candidate: int = 0
                ) -> Float[np.ndarray, 'n s s 3']:
@@ -86,8 +81,7 @@ class Inpainter:
 
     texts: rows of other texts than the places'. candidate: another number, other noise.
     """
-    texts = self.places.texts if texts is None else texts
-    context = np.asarray(self._context(params['text_encoder']))
+    texts, context = self.places.texts if texts is None else texts, np.asarray(self._context(params['text_encoder']))
     sampler = self._sampler.of({part: params[part] for part in ('unet', 'vae')})
     made = []
     for first in range(0, count, self._batch):

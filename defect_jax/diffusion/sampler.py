@@ -1,7 +1,6 @@
 """The sampling function: from noise to images of one size, compiled once, over all devices."""
 
 import copy
-import functools
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,17 +25,13 @@ class Encoded(NamedTuple):
 
 
 class Sampler:
-  """Makes images of one size with one schedule.
-
-  Attributes: canvas (width, height), batch, compile_seconds.
-  """
+  """Makes images of one size, `canvas` (width, height), with one schedule."""
 
   def __init__(self, pipeline: 'Pipeline', params: Any, canvas: tuple[int, int], batch: int,
                schedule: schedulers.Schedule, guidance: float, content: str):
     """params: of UNet and VAE, replicated."""
-    self._params = params
-    self._pipeline, self._schedule, self._guidance, self._content = pipeline, schedule, guidance, content
-    self.canvas, self.batch = canvas, batch
+    self._pipeline, self._params, self.canvas, self.batch = pipeline, params, canvas, batch
+    self._schedule, self._guidance, self._content = schedule, guidance, content
     self._shape = (canvas[1] // pipeline.factor, canvas[0] // pipeline.factor, pipeline.channels)
     self._noise = jax.jit(self._draw)
     self._sample = parallel.pmap(self._on_device)
@@ -62,25 +57,24 @@ class Sampler:
                  context: Float[np.ndarray, 'b t d'], negative: Float[np.ndarray, 't d']
                  ) -> Float[np.ndarray, 'b h w 3']:
     """Like a call. noise: what latents start from, and what fills the mask for content noise at a strength below 1."""
-    slots = np.minimum(np.arange(parallel.padded(self.batch)), self.batch - 1)
-    stacked = Encoded(*(np.stack(part)[slots] for part in zip(*encoded, strict=True)))
-    parts = parallel.shard((np.asarray(noise)[slots], stacked, np.float32(context)[slots]))
-    unwanted = np.broadcast_to(np.float32(negative), (parallel.devices(), *np.shape(negative)))
-    images = self._sample(self._params, *parts, unwanted)
+    images = self._sample(*self._inputs(noise, encoded, context, negative))
     return np.asarray(images).reshape(-1, *images.shape[2:])[:self.batch]
 
   def compile(self, tokens: int, features: int) -> 'Sampler':
     """Compiles ahead for contexts [tokens, features], so that its seconds are known apart; returns the sampler."""
     began = time.monotonic()
-    height, width, channels = self._shape
-    zeros = functools.partial(np.zeros, dtype=np.float32)
-    slots = parallel.padded(self.batch)
-    encoded = Encoded(zeros((slots, *self._shape)), zeros((slots, *self._shape)), zeros((slots, height, width)))
-    parts = parallel.shard((zeros((slots, 2, height, width, channels)), encoded, zeros((slots, tokens, features))))
-    lowered = self._sample.lower(self._params, *parts, zeros((parallel.devices(), tokens, features)))
-    self._sample = parallel.compiled(lowered)
+    photo = Encoded(*(np.zeros(shape, np.float32) for shape in (self._shape, self._shape, self._shape[:2])))
+    noise, context = (np.zeros((self.batch, *shape), np.float32) for shape in ((2, *self._shape), (tokens, features)))
+    inputs = self._inputs(noise, [photo] * self.batch, context, context[0])
+    self._sample = parallel.compiled(self._sample.lower(*inputs))
     self.compile_seconds = time.monotonic() - began
     return self
+
+  def _inputs(self, noise, encoded, context, negative):
+    slots = np.minimum(np.arange(parallel.padded(self.batch)), self.batch - 1)
+    stacked = Encoded(*(np.stack(part)[slots] for part in zip(*encoded, strict=True)))
+    unwanted = np.broadcast_to(np.float32(negative), (parallel.devices(), *np.shape(negative)))
+    return self._params, *parallel.shard((np.asarray(noise)[slots], stacked, np.float32(context)[slots])), unwanted
 
   def _draw(self, key, indices):
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(indices)

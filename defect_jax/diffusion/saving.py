@@ -14,17 +14,14 @@ import numpy as np
 from defect_jax.diffusion import pipeline, weights
 from defect_jax.runs.atomic import disk_full_named
 
-_CLASSES = {'unet': ('diffusers', 'FlaxUNet2DConditionModel'), 'vae': ('diffusers', 'FlaxAutoencoderKL'),
-            'text_encoder': ('transformers', 'FlaxCLIPTextModel'), 'tokenizer': ('transformers', 'CLIPTokenizer'),
-            'scheduler': ('diffusers', 'FlaxDDIMScheduler'), 'safety_checker': (None, None),
-            'feature_extractor': (None, None)}
+_INDEX = {'_class_name': 'FlaxStableDiffusionInpaintPipeline', 'unet': ('diffusers', 'FlaxUNet2DConditionModel'),
+          'vae': ('diffusers', 'FlaxAutoencoderKL'), 'text_encoder': ('transformers', 'FlaxCLIPTextModel'),
+          'tokenizer': ('transformers', 'CLIPTokenizer'), 'scheduler': ('diffusers', 'FlaxDDIMScheduler'),
+          'safety_checker': (None, None), 'feature_extractor': (None, None)}
 
 
 def save(folder: Path, model: pipeline.Pipeline, params: Mapping[str, Any], dtype: str = 'float32') -> None:
-  """Writes a folder that is whole or as it was; raises DiskFull or another OSError.
-
-  model: for its parts' configs, tokenizer and scheduler. params: {part: tree}. dtype: of the weights in the files.
-  """
+  """Writes a folder that is whole or as it was; raises DiskFull or another OSError. dtype: of the files' weights."""
   making, before = (folder.with_name(f'.{folder.name}.{word}') for word in ('making', 'before'))
   shutil.rmtree(making, ignore_errors=True)
   try:
@@ -41,15 +38,11 @@ def save(folder: Path, model: pipeline.Pipeline, params: Mapping[str, Any], dtyp
 
 
 def _write(folder, model, params, dtype):
-  modules = dict(zip(weights.PARTS, pipeline.modules(model.configs, 'float32'), strict=True))
-  for part, module in modules.items():
-    of_part = jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), params[part])
-    module.save_pretrained(folder / part, params=of_part)
-  model.parts[2].save_pretrained(folder / 'tokenizer')
+  cast = jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
+  for part, module in zip(weights.PARTS, pipeline.modules(model.configs, 'float32'), strict=True):
+    module.save_pretrained(folder / part, params=cast[part])
+  model.tokenizer.save_pretrained(folder / 'tokenizer')
   (folder / 'scheduler').mkdir()
-  _write_json(folder / 'scheduler/scheduler_config.json', {'_class_name': 'FlaxDDIMScheduler'} | model.scheduler)
-  _write_json(folder / 'model_index.json', {'_class_name': 'FlaxStableDiffusionInpaintPipeline'} | _CLASSES)
-
-
-def _write_json(path, values):
-  path.write_text(json.dumps(values, indent=2) + '\n')
+  scheduler = {'_class_name': 'FlaxDDIMScheduler'} | model.scheduler
+  for file, values in (('scheduler/scheduler_config.json', scheduler), ('model_index.json', _INDEX)):
+    (folder / file).write_text(json.dumps(values, indent=2) + '\n')

@@ -1,9 +1,8 @@
 """DDIM, DPM-Solver++ (2M), Euler and PNDM as one linear multistep recurrence with a row of coefficients a step.
 
-All four advance latents by weighted sums of latents and recent predictions; only the weights differ, and those are
-known before sampling begins. They are worked out here in float64 and looked up inside the jitted loop. diffusers' own
-Flax schedulers are not used: Euler looks timesteps up by equality and finds none of the fractional ones, DPM-Solver++
-stops at timestep 0 instead of at zero noise, where PyTorch's ends, and PNDM's loop leaves out its last step.
+Only the weights of latents and recent predictions differ; they are worked out before in float64. diffusers' own Flax
+schedulers are not used: Euler looks timesteps up by equality and finds none of the fractional ones, DPM-Solver++ stops
+at timestep 0 instead of at zero noise, where PyTorch's ends, and PNDM's loop leaves out its last step.
 
 DDIM: Song et al. 2021, equation 12. DPM-Solver++: Lu et al. 2022 (arXiv 2211.01095), algorithm 2. Euler: Karras et al.
 2022, algorithm 2 without churn. PNDM: Liu et al. 2022, equations 9 and 12, without the Runge-Kutta steps.
@@ -23,12 +22,15 @@ from defect_jax.errors import UserError
 
 NAMES = ('ddim', 'dpmsolver++', 'euler', 'pndm')
 _HISTORY = 4  # predictions that PNDM looks at
-# Settings of a scheduler's config that change what is computed, and the only value understood here.
-_ONLY = {'use_karras_sigmas': False, 'use_exponential_sigmas': False, 'use_beta_sigmas': False, 'use_lu_lambdas': False,
-         'use_flow_sigmas': False, 'thresholding': False, 'rescale_betas_zero_snr': False, 'clip_sample': False,
-         'skip_prk_steps': True, 'algorithm_type': 'dpmsolver++', 'solver_order': 2, 'solver_type': 'midpoint',
-         'final_sigmas_type': 'zero', 'euler_at_final': False, 'lower_order_final': True,
-         'interpolation_type': 'linear', 'timestep_type': 'discrete'}
+# Settings that change what a sampler computes, of configs that may be of another scheduler; the only values known here.
+_ONLY: dict[tuple[str, ...], dict[str, Any]] = {
+    NAMES: {'use_karras_sigmas': False, 'use_exponential_sigmas': False, 'use_beta_sigmas': False,
+            'use_lu_lambdas': False, 'use_flow_sigmas': False, 'thresholding': False, 'rescale_betas_zero_snr': False,
+            'final_sigmas_type': 'zero'},
+    ('ddim',): {'clip_sample': False}, ('pndm',): {'skip_prk_steps': True},
+    ('dpmsolver++',): {'algorithm_type': 'dpmsolver++', 'solver_order': 2, 'solver_type': 'midpoint',
+                       'euler_at_final': False, 'lower_order_final': True},
+    ('euler',): {'interpolation_type': 'linear', 'timestep_type': 'discrete'}}
 
 
 class Rows(NamedTuple):
@@ -48,10 +50,7 @@ class Rows(NamedTuple):
 
 
 class Schedule(NamedTuple):
-  """Sampling starts from signal * latents + noise * N(0, 1); `pure_noise` is its factor if there are no latents.
-
-  whole: whether sampling starts from noise alone, at strength 1.
-  """
+  """Sampling starts from signal * latents + noise * N(0, 1); if `whole`, at strength 1, from pure_noise * N(0, 1)."""
   rows: Rows
   signal: float
   noise: float
@@ -60,23 +59,16 @@ class Schedule(NamedTuple):
 
 
 def make(name: str, config: Mapping[str, Any], steps: int, strength: float = 1.0) -> Schedule:
-  """The schedule of a sampler.
-
-  Args:
-    name: one of NAMES. config: of a scheduler_config.json. steps: from pure noise to the image.
-    strength: share of these steps that is taken, in (0, 1].
-
-  Raises UserError for steps or a config that cannot be followed.
-  """
+  """The schedule of one of NAMES by a scheduler_config.json; UserError for steps or a config that it cannot follow."""
   trained = config.get('num_train_timesteps', 1000)
   if not 1 <= steps <= trained:
     raise UserError(f'sampler.steps = {steps}: must be at least 1 and at most the {trained} that the model was '
                     'trained with')
-  for key, value in _ONLY.items():
-    if config.get(key, value) != value and _concerns(key, name, config):
+  for key, value in (setting for names, only in _ONLY.items() if name in names for setting in only.items()):
+    if config.get(key, value) != value:
       raise UserError(f'scheduler_config.json: {key} = {config[key]!r} is not supported with sampler.name = {name}; '
                       f'set it to {value!r} or choose another sampler')
-  taken = min(int(steps * strength), steps)
+  taken = min(int(steps * strength), steps)  # of those from pure noise to the image
   if taken == 0:
     raise UserError(f'sampler.strength = {strength}: of {steps} steps none is left; raise one of them')
   build = {'ddim': _ddim, 'pndm': _pndm, 'euler': _euler, 'dpmsolver++': _dpm}[name]
@@ -95,10 +87,7 @@ def predicts_velocity(config: Mapping[str, Any]) -> bool:
 
 def denoise(rows: Rows, predict: Callable[[Array, Float[Array, '']], Array], latents: Float[Array, 'b h w c']
             ) -> Float[Array, 'b h w c']:
-  """Runs all steps in a loop inside jit.
-
-  predict: (scaled latents, timestep) -> the UNet's output, of the shape of the latents.
-  """
+  """Runs all steps in a loop inside jit; predict: (scaled latents, timestep) -> the UNet's output."""
   def step(state, row):
     x, before, past = state
     base = jnp.where(row.repeat, before, x)
@@ -109,14 +98,6 @@ def denoise(rows: Rows, predict: Callable[[Array, Float[Array, '']], Array], lat
 
   start = latents, latents, jnp.zeros((_HISTORY - 1, *latents.shape), latents.dtype)
   return jax.lax.scan(step, start, rows)[0][0]
-
-
-def _concerns(key, name, config):
-  """Whether a setting of a config, which may be of another scheduler, matters to this one."""
-  concerned = {'clip_sample': ('ddim',), 'skip_prk_steps': ('pndm',), 'interpolation_type': ('euler',),
-               'timestep_type': ('euler',)}
-  dpm = ('algorithm_type', 'solver_order', 'solver_type', 'euler_at_final', 'lower_order_final')
-  return name in concerned.get(key, ('dpmsolver++',) if key in dpm else NAMES)
 
 
 def _betas(config, trained):
@@ -135,22 +116,24 @@ def _betas(config, trained):
                   'squaredcos_cap_v2')
 
 
-def _timesteps(config, default, trained, steps, whole=True):
-  """Descending timesteps `[steps]` by the config's spacing; whole numbers unless `whole` is False."""
+def _timesteps(config, default, trained, steps, whole=True, end=0):
+  """Descending timesteps `[steps]` by the config's spacing; whole numbers unless `whole` is False.
+
+  end: 1 if a further one, where the last step ends, is spaced with them. Raises UserError if some are equal or none
+  that the model was trained with.
+  """
   spacing = config.get('timestep_spacing', default)
   if spacing == 'linspace':
-    times = np.linspace(0, trained - 1, steps)[::-1]
-    return _possible(times.round() if whole else np.float64(np.float32(times)), trained)
-  if spacing == 'leading':
-    return _possible(np.float64(np.arange(steps)[::-1] * (trained // steps) + config.get('steps_offset', 0)), trained)
-  if spacing == 'trailing':  # cut, since by rounding there may be one more
-    return _possible((np.arange(trained, 0, -trained / steps).round() - 1)[:steps], trained)
-  raise UserError(f'scheduler_config.json: timestep_spacing = {spacing!r} is unknown; known: leading, linspace, '
-                  'trailing')
-
-
-def _possible(times, trained):
-  """Descending timesteps; raises UserError if some are equal or none that the model was trained with."""
+    times = np.linspace(0, trained - 1, steps + end)[::-1][:steps]
+    times = times.round() if whole else np.float64(np.float32(times))
+  elif spacing == 'leading':
+    offset = config.get('steps_offset', 0)
+    times = np.float64(np.arange(steps + end)[::-1][:steps] * (trained // (steps + end)) + offset)
+  elif spacing == 'trailing':  # cut, since by rounding there may be one more
+    times = (np.arange(trained, 0, -trained / steps).round() - 1)[:steps]
+  else:
+    raise UserError(f'scheduler_config.json: timestep_spacing = {spacing!r} is unknown; known: leading, linspace, '
+                    'trailing')
   if times[0] > trained - 1 or times[-1] < 0 or np.any(np.diff(times) >= 0):
     raise UserError(f'sampler.steps = {len(times)}: so many cannot be placed on the {trained} timesteps that the model '
                     'was trained with; take fewer')
@@ -167,14 +150,11 @@ def _noise_from_output(config, alpha, sigma):
   raise UserError(f'scheduler_config.json: prediction_type = {kind!r} is not supported; known: epsilon, v_prediction')
 
 
-def _rows(timestep, scale, of_latents, of_output, carry, mix, repeat=None):
-  count = len(timestep)
-  weights = np.zeros((count, _HISTORY))
-  weights[:, :mix.shape[1]] = mix
-  columns = [np.broadcast_to(np.float32(column), (count,))
-             for column in (timestep, scale, of_latents, of_output, carry)]
-  columns += [weights.astype(np.float32), np.zeros(count, bool) if repeat is None else repeat]
-  return Rows(*columns)
+def _rows(timestep, scale, of_latents, of_output, carry, mix, repeat=False):
+  timestep, scale, of_latents, of_output, carry, repeat = np.broadcast_arrays(
+      *map(np.float32, (timestep, scale, of_latents, of_output, carry)), repeat)
+  mix = np.pad(np.float32(mix), ((0, 0), (0, _HISTORY - mix.shape[1])))
+  return Rows(timestep, scale, of_latents, of_output, carry, mix, repeat)
 
 
 def _ends(config, signal2, times, trained, steps, to_one):
@@ -204,13 +184,13 @@ def _pndm(config, signal2, trained, steps, skipped):
   now, then = _ends(config, signal2, times, trained, steps, False)
   # The first step is taken twice, the second time with the mean of the noise at both its ends (Heun's method).
   steps_of = np.concatenate([[0, 0], np.arange(1, len(times))])
-  seen = np.concatenate([times[:2], times[1:]])
   carry = np.sqrt(then / now)[steps_of]
   weight = (-(then - now) / (now * np.sqrt(1 - then) + np.sqrt(now * (1 - now) * then)))[steps_of]
   mix = np.tile(np.array([55, -59, 37, -9]) / 24, (len(steps_of), 1))
   first = [[1, 0, 0, 0], [1 / 2, 1 / 2, 0, 0], [3 / 2, -1 / 2, 0, 0], [23 / 12, -16 / 12, 5 / 12, 0]]
   mix[:4] = first[:len(steps_of)]
-  rows = _rows(seen, 1.0, 0.0, 1.0, carry, weight[:, None] * mix, np.arange(len(steps_of)) == 1)
+  rows = _rows(np.concatenate([times[:2], times[1:]]), 1.0, 0.0, 1.0, carry, weight[:, None] * mix,
+               np.arange(len(steps_of)) == 1)
   return Schedule(rows, now[0]**0.5, (1 - now[0])**0.5, 1.0, skipped == 0)
 
 
@@ -232,18 +212,8 @@ def _euler(config, signal2, trained, steps, skipped):
   return Schedule(rows, 1.0, now[0], largest, skipped == 0)
 
 
-def _dpm_timesteps(config, trained, steps):
-  spacing = config.get('timestep_spacing', 'linspace')
-  if spacing == 'leading':
-    apart, offset = trained // (steps + 1), config.get('steps_offset', 0)
-    return _possible(np.float64(np.arange(steps + 1)[::-1][:-1] * apart + offset), trained)
-  if spacing == 'linspace':
-    return _possible(np.linspace(0, trained - 1, steps + 1).round()[::-1][:-1], trained)
-  return _timesteps(config, spacing, trained, steps)
-
-
 def _dpm(config, signal2, trained, steps, skipped):
-  times = _dpm_timesteps(config, trained, steps)[skipped:]
+  times = _timesteps(config, 'linspace', trained, steps, end=1)[skipped:]
   ratio = _sigmas(signal2, times)
   alpha = 1 / np.hypot(ratio, 1)
   sigma = ratio * alpha
@@ -252,8 +222,7 @@ def _dpm(config, signal2, trained, steps, skipped):
   h = np.diff(level)
   gain = alpha[1:] * -np.expm1(-h)  # alpha_t (1 - exp(-h))
   half = np.zeros(len(times))
-  second = slice(1, len(times) - 1)  # the first and the last step are of first order
-  half[second] = 0.5 * h[1:-1] / h[:-2]
+  half[1:-1] = 0.5 * h[1:-1] / h[:-2]  # the first and the last step are of first order
   mix = np.stack([gain * (1 + half), -gain * half], 1)
   # x0 = (x - sigma noise) / alpha
   of_latents, of_output = _noise_from_output(config, alpha[:-1], sigma[:-1])

@@ -39,10 +39,7 @@ class Source:
 
 
 def folder_of(name: str | None, weights_name: str | None) -> str | os.PathLike | None:
-  """The folder of photos: `name`, or, for `default`, that of the surfaces that come with this package.
-
-  Raises UserError if the weights do not know these.
-  """
+  """`name`, or, for `default`, the surfaces that come with this package; UserError if the weights don't know these."""
   if name != weights.DEFAULT:
     return name
   if weights_name not in (weights.DEFAULT, weights.RANDOM):
@@ -53,16 +50,15 @@ def folder_of(name: str | None, weights_name: str | None) -> str | os.PathLike |
 
 def choose(records: Sequence[parts.Record], part: str, classes: Sequence[str], count: int, seed: int,
            settings: geometry.Settings, fixed: FixedMask | None) -> tuple[list[Source], list[dataset.Skipped]]:
-  """The `count` photos that images are made of, in the order they are taken; and those that were skipped.
-
-  Opens no more photos than it needs. Raises UserError if none can be used.
-  """
+  """The `count` photos that images are made of, in their order, and those skipped; UserError if none can be used."""
   listing.check_classes(classes, records, 'classes')
-  usable = _in_part([record for record in records if record.label in classes], part)
-  order = np.random.default_rng(seed).permutation(len(usable))
-  sources, skipped = [], []
+  of_classes = [record for record in records if record.label in classes]
+  usable = [record for record in of_classes if record.part == part]
+  if not usable:
+    raise UserError(f'photos: none of {len(of_classes)} photos is in part {part}; take other photos, or give them a '
+                    'group of that part by an index.csv with the columns path and group')
+  sources, skipped, rest = [], [], iter(np.random.default_rng(seed).permutation(len(usable)))
   with futures.ThreadPoolExecutor(_THREADS) as pool:
-    rest = iter(order)
     while len(sources) < count and (rows := list(itertools.islice(rest, min(count - len(sources), 4 * _THREADS)))):
       for opened in pool.map(lambda row: _opened(usable[row], settings, fixed), rows):
         (sources if isinstance(opened, Source) else skipped).append(opened)
@@ -72,23 +68,15 @@ def choose(records: Sequence[parts.Record], part: str, classes: Sequence[str], c
   return sources, skipped
 
 
-def _in_part(records, part):
-  chosen = [record for record in records if record.part == part]
-  if not chosen:
-    raise UserError(f'photos: none of {len(records)} photos is in part {part}; take other photos, or give them a group '
-                    'of that part by an index.csv with the columns path and group')
-  return chosen
-
-
 def _opened(record, settings, fixed):
   """Source, or Skipped."""
   try:
     data = photos.read(record.photo, record.file)
     shape = photos.decode(data, record.file).shape[:2]
     mask = fixed(shape, record.file) if fixed else None
-    _, (left, top, width, height) = geometry.place(shape, settings, np.random.default_rng(0), record.file,
-                                                   None if mask is None else masks.bounds(mask))
-    if mask is not None and not mask[top:top + height, left:left + width].any():
+    bounds = None if mask is None else masks.bounds(mask)
+    _, target = geometry.place(shape, settings, np.random.default_rng(0), record.file, bounds)
+    if mask is not None and not mask[masks.slices(target)].any():
       raise photos.PhotoError(record.file, 'the target area holds nothing of the mask')
   except photos.PhotoError as error:
     return dataset.Skipped(record.file, error.told_of(record.file))
@@ -96,7 +84,7 @@ def _opened(record, settings, fixed):
 
 
 def fixed_mask(kind: str, points: Sequence[float] | None, file: str | Path | None) -> FixedMask | None:
-  """The mask of every photo of the kinds polygon and png, by (shape, name); None for the other kinds.
+  """The mask of every photo of the kinds polygon and png, by (shape, name); None for other kinds.
 
   Raises UserError for a mask that cannot be used at all, and itself PhotoError for a photo that it does not fit.
   """
@@ -109,22 +97,17 @@ def fixed_mask(kind: str, points: Sequence[float] | None, file: str | Path | Non
 
   def of_photo(shape, name):
     if mask.shape != shape:
-      raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, the mask {file} {mask.shape[1]} x '
-                                    f'{mask.shape[0]} px')
+      sides = f'{mask.shape[1]} x {mask.shape[0]} px'
+      raise photos.PhotoError(name, f'is {shape[1]} x {shape[0]} px, the mask {file} {sides}')
     return mask
   return of_photo
 
 
-def real_masks(records: Sequence[parts.Record], part: str, defects: Sequence[str]
-               ) -> dict[str, list[masks.RealMask]]:
-  """The masks of a part by defect; a defect without masks takes those of all classes.
-
-  Raises UserError if there is none at all.
-  """
+def real_masks(records: Sequence[parts.Record], part: str, defects: Sequence[str]) -> dict[str, list[masks.RealMask]]:
+  """The masks of a part by defect, or those of all classes if it has none; raises UserError if there is none at all."""
   known = [record for record in records if record.annotation and record.part == part]
   with futures.ThreadPoolExecutor(_THREADS) as pool:
-    read = [(record.label, mask) for record, mask in zip(known, pool.map(_mask_of, known), strict=True)
-            if mask is not None]
+    read = [(record.label, mask) for record, mask in zip(known, pool.map(_mask_of, known), strict=True) if mask]
   every = [mask for _, mask in read]
   if not every:
     raise UserError(f'masks.kind = real: there are no defect masks of part {part} among the photos '

@@ -1,12 +1,18 @@
-"""A CLIP tokenizer with a vocabulary of its own: every byte, and each word of some texts as one token."""
+"""The texts of a training, and a CLIP tokenizer of their own: every byte, and each of their words as one token."""
 
 import collections
 import itertools
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from defect_jax.diffusion.templates import fill
+from defect_jax.errors import UserError
 
 LENGTH = 77  # tokens of Stable Diffusion's texts
 _LETTERS = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -16,11 +22,35 @@ _END = '</w>'
 START, STOP = '<|startoftext|>', '<|endoftext|>'
 
 
-def write(folder: str | os.PathLike, texts: Iterable[str] = (), length: int = LENGTH) -> int:
-  """Writes vocab.json, merges.txt and tokenizer_config.json; returns the number of tokens.
+class Texts:
+  """Every text of a training; the last one is empty, which stands for a text left out."""
 
-  texts: their words become tokens; others are read byte by byte. length: tokens of a text. The last two tokens are
-  START and STOP.
+  def __init__(self, templates: Sequence[str], classes: Sequence[str]):
+    """Raises UserError for what is no template."""
+    self._templates, self._classes = templates, classes
+    self.all = [*(fill(template, name) for name in classes for template in templates), '']
+
+  def check(self, ids: Int[np.ndarray, 'p t']) -> None:
+    """Raises UserError if texts of two classes have the same token ids: the model could not tell these apart."""
+    count, first = len(self._templates), {}
+    for row, text in enumerate(ids[:-1].tolist()):
+      name = self._classes[row // count]
+      other = first.setdefault(tuple(text), name)
+      if other != name:
+        raise UserError(f'prompts: {self.all[row]!r} is the same to the model for {other} as for {name}, since it sees '
+                        f'the first {ids.shape[1] - 2} tokens alone; put {{defect}} further ahead, or raise '
+                        'model.text.length')
+
+  def rows(self, labels: Sequence[str]) -> Int[np.ndarray, 'n']:
+    """The text of each label, a row of `all`; templates take turns."""
+    count = len(self._templates)
+    return np.int32([self._classes.index(label) * count + row % count for row, label in enumerate(labels)])
+
+
+def write(folder: str | os.PathLike, texts: Iterable[str] = (), length: int = LENGTH) -> int:
+  """Writes the files of a tokenizer for texts of `length` tokens: their words become tokens, others are read by bytes.
+
+  Returns the number of tokens; START and STOP are the last.
   """
   merges = _merges({word for text in texts for word in re.findall('[a-z]+', text.lower())})
   words = [*_SYMBOLS, *(f'{symbol}{_END}' for symbol in _SYMBOLS), *(''.join(pair) for pair in merges), START, STOP]

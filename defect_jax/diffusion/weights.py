@@ -40,10 +40,7 @@ _UNWANTED = ['*.fp16.*', '*.non_ema.*', '*.bin', 'safety_checker/*', 'feature_ex
 
 
 def folder_of(name: str | None) -> Path:
-  """The folder of a pipeline: `name` itself, or that of a hub name, which is fetched unless it is there.
-
-  Raises UserError if nothing is named, there is no such folder, or the hub does not answer within seconds.
-  """
+  """The folder of a pipeline: `name`, or that of a hub name, which is fetched unless it is there; UserError if none."""
   if not name:
     raise UserError(f'weights: none are named; {_HELP}')
   if name == DEFAULT:
@@ -53,9 +50,9 @@ def folder_of(name: str | None) -> Path:
     return inside if inside.is_dir() and not (Path(name) / 'model_index.json').exists() else Path(name)
   if not re.fullmatch(r'[\w.-]+/[\w.-]+', name) or name.startswith('.'):
     raise UserError(f'weights: there is no folder {name}; {_HELP}')
-  wanted: dict[str, Any] = {'repo_id': name, 'allow_patterns': _WANTED, 'ignore_patterns': _UNWANTED}
   try:
-    return Path(huggingface_hub.snapshot_download(**wanted, etag_timeout=_SECONDS))
+    return Path(huggingface_hub.snapshot_download(repo_id=name, allow_patterns=_WANTED, ignore_patterns=_UNWANTED,
+                                                  etag_timeout=_SECONDS))
   except hub_errors.GatedRepoError as error:
     raise UserError(f'weights: the hub gives {name} to those alone who have accepted its terms; do so there and log in '
                     'by huggingface-cli, or place the weights by hand; ' + _HELP) from error
@@ -87,51 +84,34 @@ def read(folder: str | os.PathLike, part: str, like: Mapping[str, Any],
          rename: Callable[[str, np.ndarray, dict], tuple[tuple, np.ndarray]]) -> tuple[dict[str, Any], str]:
   """The parameters of a part of a pipeline, in float32, and the SHA-256 of their files, hex.
 
-  Args:
-    part: one of PARTS. like: tree of what has to be there, each with `shape`.
-    rename: (PyTorch's name, array, flat `like`) -> (path in Flax's tree, array in Flax's layout).
-
+  like: tree of what has to be there. rename: (PyTorch's name, array, flat `like`) -> (Flax's path, Flax's array).
   Raises UserError for a part without usable files, and for arrays that are missing, of another shape, or too many.
   """
-  files = _files(Path(folder) / part, _STEMS[part])
-  flat = traverse_util.flatten_dict(like)
-  digest, arrays = hashlib.sha256(), {}
-  for path in files:
+  flat, digest, arrays = traverse_util.flatten_dict(like), hashlib.sha256(), {}
+  for path in _files(Path(folder) / part, _STEMS[part]):
     try:
       with open(path, 'rb') as file:
         digest.update(hashlib.file_digest(file, 'sha256').digest())
-      arrays |= _flax(path) if path.suffix == '.msgpack' else _pytorch(path, flat, rename)
+      if path.suffix == '.msgpack':
+        arrays |= traverse_util.flatten_dict(flax.serialization.msgpack_restore(path.read_bytes()))
+      else:  # without the buffers of older versions
+        arrays |= dict(rename(name, np.asarray(array), flat) for name, array in load_file(path).items()
+                       if not name.endswith('position_ids'))
     except Exception as error:  # whatever damaged bytes make the decoders raise
-      detail = ' '.join(str(error).split())
-      raise UserError(f'weights: {path} is damaged or no weights file ({detail}); copy it again') from error
+      raise UserError(f'weights: {path} is damaged or no weights file ({" ".join(str(error).split())}); copy it again'
+                      ) from error
   _check(arrays, flat, Path(folder) / part)
   return traverse_util.unflatten_dict({path: np.asarray(arrays[path], np.float32) for path in flat}), digest.hexdigest()
 
 
 def _files(folder, stem):
-  names = (f'{stem}_' if stem else '') + 'flax_model.msgpack', (f'{stem}_pytorch_' if stem else '') + 'model'
-  if (folder / names[0]).is_file():
-    return [folder / names[0]]
-  if (folder / f'{names[1]}.safetensors').is_file():
-    return [folder / f'{names[1]}.safetensors']
-  index = folder / f'{names[1]}.safetensors.index.json'
-  if index.is_file():
-    return [folder / name for name in sorted(set(config(folder, index.name)['weight_map'].values()))]
-  half = folder / f'{names[1]}.fp16.safetensors'
-  if half.is_file():
-    return [half]
+  flax_name, name = (f'{stem}_' if stem else '') + 'flax_model.msgpack', (f'{stem}_pytorch_' if stem else '') + 'model'
+  for file in (flax_name, f'{name}.safetensors', f'{name}.safetensors.index.json', f'{name}.fp16.safetensors'):
+    if (folder / file).is_file():
+      return [folder / each for each in (sorted(set(config(folder, file)['weight_map'].values()))
+                                         if file.endswith('.json') else [file])]
   hint = '; a .bin is not read: save it as .safetensors' if list(folder.glob('*.bin')) else ''
-  raise UserError(f'weights: {folder} has neither {names[0]} nor {names[1]}.safetensors{hint}; {_HELP}')
-
-
-def _flax(path):
-  return traverse_util.flatten_dict(flax.serialization.msgpack_restore(path.read_bytes()))
-
-
-def _pytorch(path, flat, rename):
-  """The arrays of a file, without the buffers of older versions."""
-  arrays = {name: array for name, array in load_file(path).items() if not name.endswith('position_ids')}
-  return dict(rename(name, np.asarray(array), flat) for name, array in arrays.items())
+  raise UserError(f'weights: {folder} has neither {flax_name} nor {name}.safetensors{hint}; {_HELP}')
 
 
 def _check(arrays, flat, part):

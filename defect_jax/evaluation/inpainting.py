@@ -17,14 +17,15 @@ from defect_jax.errors import UserError
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 
+Images = Float[np.ndarray, 'n s s 3']
+Masks = Bool[np.ndarray, 'n s s']
 _LEAST = 16  # px of a square, before it is scaled
 _MOST_TRAINED = 400  # areas trained on that are measured
 
 
 def measure(made: Sequence[manifest.Made], root: Path, photo_folder: Path, defects: Sequence[str], part: str,
             against: str, size: int, seed: int) -> dict[str, Any]:
-  """generation.measure of the defects of a made set in `root`, made of photos of `part`, against real defects of the
-  part `against`; all None if there are no real ones."""
+  """generation.measure of a set made of photos of `part` against real defects; all None if there are none."""
   geometry = regions.Geometry(size=size, channels=3, region='mask')
   labels = {record.label for record in folder.list(photo_folder, 'photos', plain=True)}
   known = [name for name in defects if name in labels]
@@ -56,49 +57,44 @@ def _square(root, image, geometry):
     return None
 
 
-def squares(images: Float[np.ndarray, 'n s s 3'], made_masks: Bool[np.ndarray, 'n s s'], margin: float, size: int
-            ) -> Float[np.ndarray, 'n size size 3']:
+def squares(images: Images, made_masks: Masks, margin: float, size: int) -> Float[np.ndarray, 'n size size 3']:
   """The square around each mask, `margin` times as wide, scaled to `size`."""
   whole, cut = images.shape[1], []
   for image, mask in zip(images, made_masks, strict=True):
     left, top, width, height = masks.bounds(mask)
     side = int(np.clip(round(margin * max(width, height)), min(_LEAST, whole), whole))
-    y, x = (int(np.clip(start + (length - side) // 2, 0, whole - side))
-            for start, length in ((top, height), (left, width)))
-    cut.append(photos.scale(np.float32(image[y:y + side, x:x + side]), size))
+    x, y = (int(np.clip(start, 0, whole - side)) for start in (left + (width - side) // 2, top + (height - side) // 2))
+    cut.append(photos.scale(np.float32(image[masks.slices((x, y, side, side))]), size))
   return np.stack(cut)
 
 
 class KidReference:
-  """Real defects that made ones are compared with: `count` of them; kid_of_training: KID of those trained on."""
+  """Real defects that made ones are compared with; `enough`: for KID; kid_of_training: of those trained on."""
 
   def __init__(self, train: dataset.InMemory, real: dataset.InMemory, margin: float, size: int, seed: int):
     """Takes defects that were trained on, others, and keywords of `squares`."""
     self._seed, self._square = seed, functools.partial(squares, margin=margin, size=size)
     self._train, self._real = (self._square(areas.images(), areas.masks)
                                for areas in (examples.few(train, _MOST_TRAINED), real))
-    self.count, self.kid_of_training = len(self._real), None
-    self.enough = self.count >= generation.LEAST_REAL  # for KID
+    self.count, self.enough, self.kid_of_training = len(real), len(real) >= generation.LEAST_REAL, None
     if self.enough:
       self._features = generation.features_of(self._real)
       self.kid_of_training = generation.kid(generation.features_of(self._train), self._features)
 
-  def kid(self, images: Float[np.ndarray, 'n s s 3'] | None, made_masks: Bool[np.ndarray, 'n s s']
-          ) -> tuple[float | None, tuple[float, float] | None]:
+  def kid(self, images: Images | None, made_masks: Masks) -> tuple[float | None, tuple[float, float] | None]:
     """KID of made areas and its 95 % interval; None if there are too few real ones."""
     if not self.enough:
       return None, None
     made = generation.features_of(self._square(images, made_masks))
     return generation.kid(made, self._features), generation.kid_interval(made, self._features, self._seed)
 
-  def copies(self, images: Float[np.ndarray, 'n s s 3'], made_masks: Bool[np.ndarray, 'n s s']) -> dict[str, Any]:
+  def copies(self, images: Images, made_masks: Masks) -> dict[str, Any]:
     """Novelty and memorised fraction of made areas."""
     return generation.copies(self._square(images, made_masks), self._train, self._real)
 
 
-def realism(reference: KidReference | None, made: Float[np.ndarray, 'n s s 3'], pasted: Float[np.ndarray, 'n s s 3'],
-            before: Callable[[], Float[np.ndarray, 'n s s 3']], made_masks: Bool[np.ndarray, 'n s s']
-            ) -> dict[str, Any]:
+def realism(reference: KidReference | None, made: Images, pasted: Images, made_masks: Masks,
+            before: Callable[[], Images]) -> dict[str, Any]:
   """KID of areas made after training, before it, and by cut and paste, and their novelty; None without a reference."""
   if reference is None:
     return dict.fromkeys(('kid_before', 'kid_after', 'kid_after_ci', 'kid_cutpaste', 'kid_of_training', 'novelty',

@@ -172,7 +172,7 @@ def _train(workdir: Workdir, model: cnn.Classifier, photos: splits.Splits, made_
   members, counts = batches.members_of(labels)
   draw = functools.partial(batches.balanced, members=members, counts=counts)
   result = fit.fit(workdir, schedule, trainer, trainer.init(params), {'image': inputs, 'label': labels}, digest, batch,
-                   keys['order'], stopping, gather=training.gather, draw=draw)
+                   keys['order'], stopping, gather=batches.gather_columns, draw=draw)
   step, loss, params = next(((best.step, best.loss, best.params) for best in stopping), (
       None, None, result.state.result))
   return jax.device_get(params), normalizer, result.speed | {'best_step': step, 'validation_loss': loss}

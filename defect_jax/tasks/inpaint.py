@@ -1,5 +1,6 @@
 """New defect photos by inpainting: an image set with manifest and differences, measured against real defects."""
 
+import functools
 import pathlib
 from typing import Any
 
@@ -23,17 +24,14 @@ from defect_jax.trained import inpainter
 
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
-  """Makes `config.count` images, or this process's share, and returns the summary.
-
-  Raises UserError, Stopped or DiskFull.
-  """
+  """Makes `config.count` images, or this process's share, for the summary. Raises UserError, Stopped or DiskFull."""
   part, seed, kind, drawn, sampling = config.part, config.seed, config.masks.kind, config.masks, config.sampler
   settings = geometry.Settings(**config.geometry)
   photo_folder = sources.folder_of(config.photos, config.weights)
   records = folder.list(photo_folder, 'photos', plain=True)
   fixed = sources.fixed_mask(kind, drawn.polygon, drawn.file)
-  wanted = -(-config.count // config.variants)
-  chosen, skipped = sources.choose(records, part, config.classes, wanted, seed, settings, fixed)
+  chosen, skipped = sources.choose(records, part, config.classes, -(-config.count // config.variants), seed, settings,
+                                   fixed)
   real = sources.real_masks(records, part, config.defects) if kind == 'real' else {}
   select = selection.by_real_defects(records, part, config.defects, **config.filter, size=config.measure.size,
                                      seed=seed, features_of=generation.features_of)
@@ -42,7 +40,9 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   place = Placer(settings, kind, fixed, real, drawn.size, drawn.scale, drawn.moved, model.native, model.multiple)
   sampler = model.sampler(place.canvas_size, config.batch, **sampling)
   texts = templates.pairs(config.prompts, config.defects)
-  _warn_of_long(model, {text for _, text in texts} | {config.negative_prompt or ''})
+  for text in {text for _, text in texts} | {config.negative_prompt or ''}:
+    if lost := model.cut_off(text):
+      logging.warning('the prompt %r is longer than the model reads; cut off: %r', text, lost)
   workdir.open()
   for line in skipped:
     logging.warning('%s', line)
@@ -59,22 +59,15 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   production.refuse_others(root, own, make.origin)
   make.check_masks(root, [image for image in production.recorded(root).values() if image.config_hash == own])
   progress, summary = production.run(workdir, root, config.count, config.batch, make, own, make.compile, share.process,
-                                     share.processes, inpainting.inspector(photo_folder))
+                                     share.processes, functools.partial(inpainting.inspect, photo_folder))
   if not progress.whole:
     print('this share is made; the set is whole once those of the other processes are', flush=True)
   summary |= {'images': progress.total, 'skipped': len(skipped), 'skipped_photos': [*map(str, skipped)],
               'whole': progress.whole, 'model': model.model}
-  made = manifest.read_manifest(root) if progress.whole else []
-  measure = config.measure
+  made, measure = manifest.read_manifest(root) if progress.whole else [], config.measure
   summary |= evaluation.measure(made, root, photo_folder, config.defects, part, measure.part, measure.size, seed)
   filtered = [selection.passed(image.filter) for image in made if image.filter]
   summary['passed'] = sum(filtered) if filtered else None
   summary['changed_outside_mask'] = max((image.changed_outside_mask or 0 for image in made), default=None)
   report.write(workdir.report_html, workdir.root.name, workdir.config_text, summary, root, photo_folder, made)
   return summary
-
-
-def _warn_of_long(model, texts):
-  for text in texts:
-    if lost := model.cut_off(text):
-      logging.warning('the prompt %r is longer than the model reads; cut off: %r', text, lost)

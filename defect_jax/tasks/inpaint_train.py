@@ -9,15 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
-from defect_jax.data import dataset, prepared
+from defect_jax.data import batches, dataset, prepared
 from defect_jax.diffusion import examples, finetune, finetuner, pipeline
 from defect_jax.diffusion.places import Inpainter, Places
-from defect_jax.diffusion.prompts import Texts
+from defect_jax.diffusion.vocabulary import Texts
 from defect_jax.errors import UserError
 from defect_jax.evaluation import generation, inpainting
 from defect_jax.models import features
@@ -31,8 +30,7 @@ from defect_jax.training.trainer import Trainer, TrainState
 
 AUTOENCODER = Artefact('vae')  # workdir of its training
 _DEV_AREAS = 64  # for the held-out loss
-_SHOWN = 12  # places in a sample grid
-_RECONSTRUCTED = 9  # areas in a grid of reconstructions
+_SHOWN, _RECONSTRUCTED = 12, 9  # places in a sample grid, areas in one of reconstructions
 _WARMUP = 20  # steps of the autoencoder
 Evaluate = Callable[[TrainState, int], dict[str, float]]
 
@@ -41,12 +39,13 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """Trains as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
   data, seed, dtype, chosen = config.data, config.seed, config.dtype, config.optimizer
   measure, networks = config.measure, config.model.to_dict()
-  _check_accumulate(config.batch, chosen.accumulate)
+  if parallel.padded(config.batch) // parallel.devices() % chosen.accumulate:
+    raise UserError(f'optimizer.accumulate = {chosen.accumulate}: the share of each of {parallel.devices()} devices in '
+                    f'a batch of {config.batch} cannot be cut into so many equal pieces')
   texts = Texts(config.prompts, data.classes)
   given = finetuner.of_weights(config.weights, texts, data.size, dtype, config.save.dtype, seed,
                                **config.tune) if config.weights else None
-  scratch = None if given else finetuner.Scratch.of(workdir.root.name, texts, data.size, **networks, dtype=dtype,
-                                                    seed=seed)
+  scratch = None if given else finetuner.Scratch.of(workdir.root.name, texts, data.size, dtype, seed, **networks)
   load = functools.partial(examples.load, data.to_dict(), config.masks.to_dict(), seed, generation.LEAST_REAL)
   train = load(part=data.part, few_shot=data.few_shot, count=data.areas, flip=True)
   dev = _held_out(load, measure.part)
@@ -54,7 +53,10 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   fit.check_finished(workdir, came_from)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
-  print(*(f'note: {line}' for line in dataset.lines(train)), _opening(train, dev, data), sep='\n', flush=True)
+  counts = ', '.join(f'{train.labels.count(name)} {name}' for name in data.classes)
+  print(*(f'note: {line}' for line in dataset.lines(train)),
+        f'{len(train)} areas of {data.size} px ({counts}), part {data.part}; {len(dev) if dev else 0} held out; '
+        f'{parallel.devices()} {jax.default_backend()} device(s)', sep='\n', flush=True)
   tuner, stage = given, None
   if scratch:
     inner = Workdir(workdir.path(AUTOENCODER), workdir)
@@ -77,12 +79,11 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   places = Places.of(examples.good(train), defects, texts, measure.images, seed)
   inpainter = functools.partial(Inpainter, texts=texts, places=places, seed=seed, batch=measure.batch,
                                 steps=measure.steps, guidance=measure.guidance)
-  inpaint, dev_loss = inpainter(model), _dev_loss(loss, model, dev, texts, tuner.frozen, keys[2])
-  evaluation = Evaluation(_inpainted(workdir, tuner, inpaint, dev_loss))
+  inpaint, dev_loss = inpainter(model), _dev_loss(loss, dev, texts, tuner.frozen, keys[2])
   trained = fit.fit(workdir, loop.Schedule(**config.steps), trainer, trainer.init(tuner.moved, frozen=tuner.frozen),
-                    areas, came_from, config.batch, keys[1], [evaluation], gather=finetuner.gather)
-  moved = trained.state.average
-  tuner.write(workdir, moved)
+                    areas, came_from, config.batch, keys[1],
+                    [Evaluation(_inpainted(workdir, tuner, inpaint, dev_loss))], gather=batches.gather_columns)
+  tuner.write(workdir, trained.state.average)
 
   print('measuring', flush=True)
   metrics, count = workdir.read_metrics(), len(places.labels)
@@ -90,12 +91,11 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
              **trained.speed, 'loss': trained.last_tenth(), 'dev_loss_before': dev_loss(tuner.moved).get('eval/loss'),
              'dev_loss': [None, *(row['eval/loss'] for row in metrics if 'eval/loss' in row)][-1],
              'autoencoder': stage}
-  made, real = inpaint(tuner.whole(moved), count), examples.defects(dev) if dev else None
+  made, real = inpaint(tuner.whole(trained.state.average), count), examples.defects(dev) if dev else None
   reference = inpainting.KidReference(defects, real, measure.margin, measure.size, seed) if real else None
   summary |= inpainting.realism(
-      reference, made, places.pasted(), made_masks=places.masks,
-      before=lambda: (inpaint if tuner.before is model else inpainter(tuner.before))(
-          parallel.to_host(tuner.before.params), count))
+      reference, made, places.pasted(), places.masks, lambda: (inpaint if tuner.before is model else inpainter(
+          tuner.before))(parallel.to_host(tuner.before.params), count))
   if reference and real:
     summary['measured_against'] = (f'{reference.count} areas of {len(set(real.files))} photos of defects, part '
                                    f'{measure.part}')
@@ -113,13 +113,7 @@ def digest(train: dataset.InMemory, dev: dataset.InMemory | None, weights: str) 
   return hashlib.sha256(b''.join([*areas, weights.encode()])).hexdigest()
 
 
-def _check_accumulate(batch, accumulate):
-  if parallel.padded(batch) // parallel.devices() % accumulate:
-    raise UserError(f'optimizer.accumulate = {accumulate}: the share of each of {parallel.devices()} devices in a '
-                    f'batch of {batch} cannot be cut into so many equal pieces')
-
-
-def _held_out(load: Callable[..., dataset.InMemory], part: str) -> dataset.InMemory | None:
+def _held_out(load, part):
   """The held-out photos, an area each, or None if there are too few."""
   try:
     return load(part=part, few_shot=0, count=None, flip=False)
@@ -128,28 +122,20 @@ def _held_out(load: Callable[..., dataset.InMemory], part: str) -> dataset.InMem
     return None
 
 
-def _opening(train, dev, data):
-  counts = ', '.join(f'{train.labels.count(name)} {name}' for name in data.classes)
-  return (f'{len(train)} areas of {data.size} px ({counts}), part {data.part}; {len(dev) if dev else 0} held out; '
-          f'{parallel.devices()} {jax.default_backend()} device(s)')
-
-
 def _autoencoder(workdir: Workdir, scratch: finetuner.Scratch, train: dataset.InMemory, lr: float, batch: int,
                  lpips: float, kld: float, steps: Mapping[str, int]) -> tuple[dict[str, Any], dict[str, Any] | None]:
   """Trains the autoencoder, or finds it trained: its parameters, and the summary of that run."""
-  _, vae, _ = pipeline.modules(scratch.configs, scratch.dtype)
-  keys = jax.random.split(jax.random.key(scratch.seed), 2)
-  params = {'vae': scratch.begin()['vae']}
+  model = finetune.Autoencoding(pipeline.modules(scratch.configs, scratch.dtype)[1])
+  keys, params = jax.random.split(jax.random.key(scratch.seed), 2), {'vae': scratch.begin()['vae']}
   streams = routing.whole('loss', params, finetuner.optimizer(lr, steps['total'], _WARMUP, 1.0))
-  trainer = Trainer(finetune.Autoencoding(vae), finetune.autoencoding_losses(lpips, kld), streams, keys[0], decay=0.99,
-                    warm=True)
+  trainer = Trainer(model, finetune.autoencoding_losses(lpips, kld), streams, keys[0], decay=0.99, warm=True)
   done = workdir.finished()
   if done is None:
     workdir.open()
   with workdir.running():
     begin = trainer.init(params, frozen={'lpips': features.load('alexnet')})
     trained = fit.fit(workdir, loop.Schedule(**steps), trainer, begin, {'image': train.pixels}, train.digest(), batch,
-                      keys[1], [Evaluation(_reconstructed(workdir, vae, train))], gather=_as_float)
+                      keys[1], [Evaluation(_reconstructed(workdir, model, train))], gather=_as_float)
     if done is None:
       done = {'seconds': workdir.seconds_spent(), **trained.speed, 'loss': trained.last_tenth(),
               'mse': [row['eval/mse'] for row in workdir.read_metrics() if 'eval/mse' in row][-1]}
@@ -162,15 +148,10 @@ def _as_float(data, indices, weights):
   return {'image': data['image'][indices].astype(jnp.float32) / 255, 'weight': weights}
 
 
-def _reconstructed(workdir: Workdir, vae: Any, train: dataset.InMemory) -> Evaluate:
+def _reconstructed(workdir: Workdir, model: finetune.Autoencoding, train: dataset.InMemory) -> Evaluate:
   """Writes a grid of areas and their reconstructions; their squared error."""
   shown = np.float32(train.pixels[::-(-len(train) // _RECONSTRUCTED)]) / 255
-
-  @jax.jit
-  def reconstruct(params: Mapping[str, Any]) -> Float[Array, 'n s s 3']:
-    z = pipeline.apply(vae, params, (2 * shown - 1).transpose(0, 3, 1, 2), method=vae.encode).latent_dist.mode()
-    image = pipeline.apply(vae, params, z.transpose(0, 3, 1, 2), method=vae.decode).sample
-    return image.transpose(0, 2, 3, 1) / 2 + 0.5
+  reconstruct = jax.jit(lambda params: model.reconstruct(params, shown))
 
   def evaluate(state, step):
     recon = np.clip(reconstruct(state.average['vae']), 0, 1)
@@ -180,8 +161,7 @@ def _reconstructed(workdir: Workdir, vae: Any, train: dataset.InMemory) -> Evalu
   return evaluate
 
 
-def _inpainted(workdir: Workdir, tuner: finetuner.Finetuner, inpaint: Inpainter,
-               dev_loss: Callable[[Mapping[str, Any]], dict[str, float]]) -> Evaluate:
+def _inpainted(workdir: Workdir, tuner: finetuner.Finetuner, inpaint: Inpainter, dev_loss: Callable) -> Evaluate:
   """Writes a grid of places above what is made of them; the held-out loss."""
   def evaluate(state, step):
     made = inpaint(tuner.whole(state.average), min(_SHOWN, len(inpaint.places.labels)))
@@ -191,12 +171,11 @@ def _inpainted(workdir: Workdir, tuner: finetuner.Finetuner, inpaint: Inpainter,
   return evaluate
 
 
-def _dev_loss(loss: finetune.Denoising, model: pipeline.Pipeline, dev: dataset.InMemory | None, texts: Texts,
-              frozen: Mapping[str, Any], key: Key[Array, '']) -> Callable[[Mapping[str, Any]], dict[str, float]]:
+def _dev_loss(loss, dev, texts, frozen, key):
   """(parameters) -> {'eval/loss'} on held-out areas, with the same noise each time."""
   if dev is None:
     return lambda params: {}
-  areas = finetuner.encoded(model, examples.few(dev, _DEV_AREAS), texts)
+  areas = finetuner.encoded(loss.model, examples.few(dev, _DEV_AREAS), texts)
   slots = np.arange(len(areas['text']))
   keys = jax.vmap(jax.random.fold_in, (None, 0))(key, slots)
   mean = jax.jit(lambda params, frozen, areas: loss.error(params, frozen, loss.inputs(areas, keys, slots)).mean())

@@ -20,34 +20,18 @@ from defect_jax.trained import base
 
 @dataclasses.dataclass(frozen=True)
 class InpainterPredictor:
-  """A pipeline that a run has trained, with its LoRA weights merged if it has trained these alone.
-
-  It makes images and scores none: `tiling` and `predict` raise UserError.
-  """
+  """A pipeline that a run has trained. It makes images and scores none: `tiling` and `predict` raise UserError."""
   workdir: Workdir
   config: ConfigDict
   summary: dict[str, Any]
   model: pipeline.Pipeline
+  step: int
+  digest: str
+  classes: Sequence[str]
+  about: dict[str, Any]
 
   kind: ClassVar[str] = 'inpaint_train'
-  threshold = None
-  good_scores = notes = ()
-
-  @property
-  def step(self) -> int:
-    return self.summary['steps']
-
-  @property
-  def digest(self) -> str:
-    return self.model.digest
-
-  @property
-  def classes(self) -> Sequence[str]:
-    return self.config.data.classes
-
-  @property
-  def about(self) -> dict[str, Any]:
-    return {'classes': list(self.classes)}
+  threshold, good_scores, notes = None, (), ()
 
   @property
   def tiling(self) -> Tiling:
@@ -63,10 +47,10 @@ class InpainterPredictor:
 
   def functions(self) -> dict[str, base.Function]:
     """unet: what it predicts of {'latents', 'timestep', 'masked', 'mask', 'context'}. decode: images of latents."""
-    model, params = self.model, self.model.params
-    side, tokens = model.native // model.factor, self.model.ids(['']).shape[1]
+    model, params, side = self.model, self.model.params, self.model.native // self.model.factor
+    context = model.tokenizer.model_max_length, model.configs['unet']['cross_attention_dim']
     shapes = {'latents': (side, side, model.channels), 'masked': (side, side, model.channels), 'timestep': (),
-              'mask': (side, side), 'context': (tokens, model.configs['unet']['cross_attention_dim'])}
+              'mask': (side, side), 'context': context}
     inputs = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
 
     def unet(params, inputs):
@@ -78,14 +62,16 @@ class InpainterPredictor:
 
 
 def open_inpainter(root: str | Path, *, key: str = 'run', dtype: str | None = None) -> InpainterPredictor:
-  """The pipeline of a finished run, in `dtype` or as it was trained; UserError, which names `key`, for another."""
+  """The pipeline of a finished run, in `dtype` or as it was trained; UserError, which names `key`, if it is none."""
   workdir, config = base.read_run(root, key, ('inpaint_train',))
   summary = workdir.read_summary()
   if summary is None:
     raise UserError(f'{key}: {root} is not finished; run it to its end')
-  weights = (str(workdir.root), None) if workdir.path(finetuner.PIPELINE).is_dir() else (
-      config.weights, workdir.path(finetuner.LORA))
-  return InpainterPredictor(workdir, config, summary, pipeline.load(weights[0], dtype or config.dtype, weights[1]))
+  adapters = None if workdir.path(finetuner.PIPELINE).is_dir() else workdir.path(finetuner.LORA)
+  model = pipeline.load(config.weights if adapters else str(workdir.root), dtype or config.dtype, adapters)
+  classes = config.data.classes
+  return InpainterPredictor(workdir, config, summary, model, summary['steps'], model.digest, classes,
+                            {'classes': list(classes)})
 
 
 def load(weights: str | None, dtype: str, adapters: str | None = None) -> pipeline.Pipeline:

@@ -54,11 +54,6 @@ def trainer_of(model: Classifier, normalizer: Normalizer, augmentation: Mapping[
                  routing.whole('loss', params, optimizer), key, decay=average, warm=True)
 
 
-def gather(data: Mapping[str, Array], indices: Int[Array, 'b'], weights: Float[Array, 'b']) -> Batch:
-  """`gather` of feeds.ResidentFeed: {'image', 'label', 'weight'}."""
-  return {'image': data['image'][indices], 'label': data['label'][indices], 'weight': weights}
-
-
 def normalizer_of(kind: str, inputs: Float[np.ndarray, 'n ...']) -> Normalizer:
   """Normalizer of training inputs: by channel for images, of one deviation; by feature for features."""
   if kind == 'resnet':

@@ -7,7 +7,7 @@ import numpy as np
 from flax import serialization, traverse_util
 from safetensors.numpy import save_file
 
-from defect_jax.diffusion import pipeline, random_model, vocabulary
+from defect_jax.diffusion import pipeline, small_model, vocabulary
 
 NAMES = {'unet': 'diffusion_', 'vae': 'diffusion_', 'text_encoder': ''}
 
@@ -15,14 +15,14 @@ NAMES = {'unet': 'diffusion_', 'vae': 'diffusion_', 'text_encoder': ''}
 def write(folder, seed=1):
   """A pipeline's folder with Flax weights; returns the parameters by part."""
   folder = Path(folder)
-  params = {part: random_model.init(like, seed) for part, like in pipeline.shapes(random_model.CONFIGS).items()}
-  for part, config in random_model.CONFIGS.items():
+  params = {part: small_model.init(like, seed) for part, like in pipeline.shapes(small_model.CONFIGS).items()}
+  for part, config in small_model.CONFIGS.items():
     (folder / part).mkdir(parents=True)
     (folder / part / 'config.json').write_text(json.dumps(config))
     (folder / part / f'{NAMES[part]}flax_model.msgpack').write_bytes(serialization.msgpack_serialize(params[part]))
   for name in ('scheduler', 'tokenizer'):
     (folder / name).mkdir()
-  (folder / 'scheduler/scheduler_config.json').write_text(json.dumps(random_model.SCHEDULER))
+  (folder / 'scheduler/scheduler_config.json').write_text(json.dumps(small_model.SCHEDULER))
   vocabulary.write(folder / 'tokenizer')
   (folder / 'model_index.json').write_text(json.dumps({'_class_name': 'StableDiffusionInpaintPipeline'}))
   return params

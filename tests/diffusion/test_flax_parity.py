@@ -8,7 +8,7 @@ from diffusers import FlaxDDIMScheduler, FlaxPNDMScheduler, FlaxStableDiffusionI
 from flax import serialization
 from small_pipeline import write
 
-from defect_jax.diffusion import pipeline, random_model
+from defect_jax.diffusion import pipeline, small_model
 
 _SIDE, _STEPS, _GUIDANCE = 64, 5, 5.0
 
@@ -22,9 +22,9 @@ def both(tmp_path_factory):
   params['vae']['quant_conv']['kernel'][..., 4:] = 0
   params['vae']['quant_conv']['bias'][4:] = -30
   (folder / 'vae/diffusion_flax_model.msgpack').write_bytes(serialization.msgpack_serialize(params['vae']))
-  unet, vae, text = pipeline.modules(random_model.CONFIGS, 'float32')
+  unet, vae, text = pipeline.modules(small_model.CONFIGS, 'float32')
   ours = pipeline.load(str(folder))
-  theirs = FlaxStableDiffusionInpaintPipeline(vae, text, ours._tokenizer, unet, None, None, None)
+  theirs = FlaxStableDiffusionInpaintPipeline(vae, text, ours.tokenizer, unet, None, None, None)
   return ours, theirs, params
 
 
@@ -35,7 +35,7 @@ def test_pixels_agree_with_generate(both, name):
   photo, mask = rng.uniform(size=(2, _SIDE, _SIDE, 3)).astype(np.float32), np.zeros((2, _SIDE, _SIDE), bool)
   mask[0, 16:48, 8:56] = mask[1, 8:32, 32:64] = True
   noise = rng.standard_normal((2, 2, 8, 8, 4)).astype(np.float32)
-  scheduler = {'ddim': FlaxDDIMScheduler, 'pndm': FlaxPNDMScheduler}[name].from_config(random_model.SCHEDULER)
+  scheduler = {'ddim': FlaxDDIMScheduler, 'pndm': FlaxPNDMScheduler}[name].from_config(small_model.SCHEDULER)
   theirs.scheduler = scheduler
   state = scheduler.create_state()
   text = theirs.tokenizer(['a scratch', ''], padding='max_length', max_length=77, return_tensors='np').input_ids

@@ -117,7 +117,8 @@ def test_training_moves_the_adapters_alone(folder):
   def join(moved, frozen):
     return frozen | {'unet': lora.merged(frozen['unet'], moved['lora'])}
 
-  frozen = {'unet': params['unet'], 'ids': model.ids(['a dent', '']), 'contexts': model.encode_text(['a dent', ''])}
+  ids = pipeline.ids_of(model.tokenizer, ['a dent', ''])
+  frozen = {'unet': params['unet'], 'ids': ids, 'contexts': model.encode_text(['a dent', ''])}
   moved = {'lora': lora.init(params['unet'], 2, 0)}
   trainer = Trainer(finetune.Denoising(model, 0.1, 0.1, join), finetune.DENOISING_LOSSES,
                     routing.whole('loss', moved, optax.adam(1e-2)), jax.random.key(0), decay=0.9, warm=True)

@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from defect_jax import parallel
-from defect_jax.diffusion import attention, convolution, pipeline
+from defect_jax.diffusion import layers, pipeline
 
 _SIDE = 64
 
@@ -117,7 +117,7 @@ def test_attention_in_pieces_is_exact(keys):
   weights = np.exp(logits - logits.max(-1, keepdims=True))
   expected = np.einsum('bhqk,bkhd->bqhd', weights / weights.sum(-1, keepdims=True), value)
   for scores in (2**30, 2 * 3 * keys * 4 * 10, 1):
-    np.testing.assert_allclose(attention.attend(query, key, value, scores), expected, atol=2e-5)
+    np.testing.assert_allclose(layers.attend(query, key, value, scores), expected, atol=2e-5)
 
 
 def test_gradients_of_attention_in_pieces_are_exact():
@@ -125,7 +125,7 @@ def test_gradients_of_attention_in_pieces_are_exact():
   query, key, value, along = (rng.standard_normal((2, count, 3, 8)).astype(np.float32) for count in (101, 77, 77, 101))
 
   def gradients(scores):
-    return jax.grad(lambda *of: jnp.sum(along * attention.attend(*of, scores)), (0, 1, 2))(query, key, value)
+    return jax.grad(lambda *of: jnp.sum(along * layers.attend(*of, scores)), (0, 1, 2))(query, key, value)
   for whole, pieces in zip(gradients(2**30), gradients(2 * 3 * 77 * 4 * 10), strict=True):
     np.testing.assert_allclose(pieces, whole, atol=1e-5)
 
@@ -134,9 +134,9 @@ def test_gradients_of_attention_in_pieces_are_exact():
 def test_attention_never_holds_more_scores_than_allowed(tokens, trained):
   """28,224 tokens, as of 1344 px: all scores at once would be 25 GB; of the 8,192 whose gradient is taken 2.1 GB."""
   shape = jax.ShapeDtypeStruct((1, tokens, 8, 40), jnp.float32)
-  attend = jax.grad(lambda *of: attention.attend(*of).sum(), (0, 1, 2)) if trained else attention.attend
+  attend = jax.grad(lambda *of: layers.attend(*of).sum(), (0, 1, 2)) if trained else layers.attend
   memory = jax.jit(attend).lower(shape, shape, shape).compile().memory_analysis()
-  assert memory.temp_size_in_bytes < 4 * attention.SCORES
+  assert memory.temp_size_in_bytes < 4 * layers.SCORES
 
 
 @pytest.mark.parametrize(('height', 'width', 'strides'), [
@@ -146,7 +146,7 @@ def test_small_images_are_convolved_as_by_flax(height, width, strides):
   image = jax.random.normal(jax.random.key(0), (2, height, width, 4))
   params = conv.init(jax.random.key(1), image)
   params['params']['bias'] += jnp.arange(5.)
-  with nn.intercept_methods(convolution.by_product):
+  with nn.intercept_methods(layers.by_product):
     ours = jax.jit(conv.apply)(params, image)
     by_dot = jax.jit(conv.apply).lower(params, image).as_text().count('convolution')
   np.testing.assert_allclose(ours, conv.apply(params, image), atol=1e-5)

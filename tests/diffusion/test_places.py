@@ -7,9 +7,9 @@ import pytest
 from configs import inpaint_train
 from defect_jax import parallel
 from defect_jax.data import dataset
-from defect_jax.diffusion import finetuner, small_model
+from defect_jax.diffusion import finetuner, pipeline, small_model
 from defect_jax.diffusion.places import Places
-from defect_jax.diffusion.prompts import Texts
+from defect_jax.diffusion.vocabulary import Texts
 from defect_jax.errors import UserError
 
 
@@ -83,7 +83,7 @@ def test_cut_and_paste_is_the_donor_where_marked_and_fades_outwards(texts):
 
 def test_before_training_the_autoencoder_is_untrained_too(texts):
   plan = scratch(texts)
-  begin = small_model.begin(plan.configs, 0)
+  begin = small_model.begin(pipeline.shapes(plan.configs), 0)
   trained = jax.tree.map(lambda leaf: leaf + 0.01, begin['vae'])
   tuner = plan.finetuner(trained, texts, areas(['dent', 'good'], 32), 'float32')
   jax.tree.map(np.testing.assert_array_equal, parallel.to_host(tuner.before.params), begin)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from defect_jax.config import UserError
-from defect_jax.diffusion import random_model, schedulers
+from defect_jax.diffusion import schedulers, small_model
 
 _MEAN, _SPREAD = 0.7, 0.5  # of the data
 _Z = np.linspace(-2, 2, 5)[None, :, None, None]
-_EVERY = np.sqrt(1 / schedulers.signal2(random_model.SCHEDULER) - 1)  # noise over signal at each timestep
+_EVERY = np.sqrt(1 / schedulers.signal2(small_model.SCHEDULER) - 1)  # noise over signal at each timestep
 
 
 def _exact(timestep):
@@ -35,7 +35,7 @@ def _predict(velocity):
 
 def _error(name, config, steps, gone):
   """Largest distance from the exact solution after `gone` of the rows of a schedule."""
-  schedule = schedulers.make(name, random_model.SCHEDULER | config, steps)
+  schedule = schedulers.make(name, small_model.SCHEDULER | config, steps)
   rows = schedulers.Rows(*(column[:gone] for column in schedule.rows))
   start = np.float32(_exact(rows.timestep[0]) / rows.scale[0])  # Euler's latents are not scaled as the model sees them
   found = schedulers.denoise(rows, _predict(config.get('prediction_type') == 'v_prediction'), start)
@@ -68,7 +68,7 @@ def test_the_whole_way_comes_to_the_data(name, error):
 
 def test_pndms_weights_are_those_of_adams_and_bashforth():
   """With predictions at u = 0, -1, -2, ..., their weighted sum is the mean over the step, u in [0, 1], of u^p."""
-  rows = schedulers.make('pndm', random_model.SCHEDULER, 8).rows
+  rows = schedulers.make('pndm', small_model.SCHEDULER, 8).rows
   weights = rows.mix / rows.mix.sum(1, keepdims=True)
   places = np.array([[0, 0, 0, 0], [1, 0, 0, 0], *[[0, -1, -2, -3]] * 7])  # the second looks at both ends of the first
   for weight, place, exact_to in zip(weights, places, [0, 1, 1, 2, *[3] * 5], strict=True):
@@ -83,7 +83,7 @@ def test_pndms_weights_are_those_of_adams_and_bashforth():
   (10, 0.05, r'sampler\.strength = 0\.05: of 10 steps')])
 def test_steps_that_cannot_be_gone(steps, strength, part):
   with pytest.raises(UserError, match=part):
-    schedulers.make('ddim', random_model.SCHEDULER, steps, strength)
+    schedulers.make('ddim', small_model.SCHEDULER, steps, strength)
 
 
 @pytest.mark.parametrize('name', schedulers.NAMES)
@@ -94,7 +94,7 @@ def test_a_schedule_is_finite_and_on_the_trained_timesteps_or_refused(name, spac
   made = 0
   for steps in (1, 2, 7, 50, 223, 499, 500, 926, 998, 999, 1000):
     try:
-      found = schedulers.make(name, random_model.SCHEDULER | {'timestep_spacing': spacing}, steps)
+      found = schedulers.make(name, small_model.SCHEDULER | {'timestep_spacing': spacing}, steps)
     except UserError as error:
       assert steps > 498 and 'so many cannot be placed' in str(error)
       continue
@@ -111,13 +111,13 @@ def test_a_schedule_is_finite_and_on_the_trained_timesteps_or_refused(name, spac
   ('euler', {'prediction_type': 'sample'}, 'prediction_type'), ('pndm', {'prediction_type': 'v_prediction'}, 'noise')])
 def test_configs_that_are_not_understood_are_refused(name, config, part):
   with pytest.raises(UserError, match=part):
-    schedulers.make(name, random_model.SCHEDULER | config, 10)
+    schedulers.make(name, small_model.SCHEDULER | config, 10)
 
 
 @pytest.mark.parametrize('name', schedulers.NAMES)
 def test_a_model_that_knows_the_photo_leads_to_it_exactly(name):
   """With the true noise as prediction, every solver ends at the photo, as far as its schedule goes."""
-  schedule = schedulers.make(name, random_model.SCHEDULER, 12)
+  schedule = schedulers.make(name, small_model.SCHEDULER, 12)
   rng = np.random.default_rng(0)
   photo, noise = rng.standard_normal((2, 1, 4, 4, 4)).astype(np.float32)
   start = np.float32(schedule.signal * photo + schedule.noise * noise)

@@ -12,7 +12,7 @@ import diffusers  # noqa: E402
 from PIL import Image  # noqa: E402
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer  # noqa: E402
 
-from defect_jax.diffusion import pipeline, random_model, vocabulary  # noqa: E402
+from defect_jax.diffusion import pipeline, small_model, vocabulary  # noqa: E402
 
 torch.set_num_threads(1)
 _SIDE, _STEPS = 96, 7
@@ -25,7 +25,7 @@ def peer(tmp_path_factory):
   """(PyTorch's pipeline, its folder), with biases and scales that are not 0 and 1, which would hide mistakes."""
   folder = tmp_path_factory.mktemp('torch')
   torch.manual_seed(0)
-  configs = random_model.CONFIGS
+  configs = small_model.CONFIGS
   (folder / 'tokenizer').mkdir()
   vocabulary.write(folder / 'tokenizer')
   unet = diffusers.UNet2DConditionModel(**configs['unet'])
@@ -39,12 +39,12 @@ def peer(tmp_path_factory):
     vae.quant_conv.bias[4:] = -30
   pipe = diffusers.StableDiffusionInpaintPipeline(
     vae=vae, text_encoder=text, tokenizer=CLIPTokenizer.from_pretrained(folder / 'tokenizer'), unet=unet,
-    scheduler=diffusers.PNDMScheduler.from_config(random_model.SCHEDULER), safety_checker=None, feature_extractor=None,
+    scheduler=diffusers.PNDMScheduler.from_config(small_model.SCHEDULER), safety_checker=None, feature_extractor=None,
     requires_safety_checker=False)
   pipe.set_progress_bar_config(disable=True)
   pipe.save_pretrained(folder)
   # Saving writes PNDM's defaults too, which would then hold for all; the published weights' file has none of them.
-  (folder / 'scheduler/scheduler_config.json').write_text(json.dumps(random_model.SCHEDULER))
+  (folder / 'scheduler/scheduler_config.json').write_text(json.dumps(small_model.SCHEDULER))
   return pipe, folder
 
 
@@ -65,7 +65,7 @@ def case():
 
 def _theirs(pipe, name, case, guidance, strength=1.0, latents=None, config=None):
   photo, mask, noise = case
-  pipe.scheduler = getattr(diffusers, _PEERS[name]).from_config(random_model.SCHEDULER | (config or {}))
+  pipe.scheduler = getattr(diffusers, _PEERS[name]).from_config(small_model.SCHEDULER | (config or {}))
   latents = noise[:, 0].transpose(0, 3, 1, 2) if latents is None else latents
   found = pipe('a scratch', Image.fromarray(photo), Image.fromarray(np.uint8(mask) * 255), height=_SIDE, width=_SIDE,
                num_inference_steps=_STEPS, guidance_scale=guidance, negative_prompt='dust', strength=strength,
@@ -100,7 +100,7 @@ def test_schedulers_follow_their_config(peer, ours, case, monkeypatch, name, con
     pytest.skip('refused, or not used with it')
   if name == 'ddim' and config.get('timestep_spacing', 'leading') == 'linspace':
     pytest.skip('PyTorch steps by a constant number of timesteps, which linspace does not have')
-  monkeypatch.setattr(ours, 'scheduler', random_model.SCHEDULER | config)
+  monkeypatch.setattr(ours, 'scheduler', small_model.SCHEDULER | config)
   theirs = _theirs(peer[0], name, case, 3.0, config=config)
   np.testing.assert_allclose(_here(ours, name, case, 3.0), theirs, atol=2e-3)
 
@@ -109,7 +109,7 @@ def test_schedulers_follow_their_config(peer, ours, case, monkeypatch, name, con
 def test_strength_starts_from_the_noised_photo(peer, ours, case, name):
   pipe, strength = peer[0], 0.6
   photo, _, noise = case
-  scheduler = getattr(diffusers, _PEERS[name]).from_config(random_model.SCHEDULER)
+  scheduler = getattr(diffusers, _PEERS[name]).from_config(small_model.SCHEDULER)
   scheduler.set_timesteps(_STEPS)
   first = _STEPS - int(_STEPS * strength)
   with torch.no_grad():
