@@ -220,4 +220,5 @@ def apply(params: Params, updates: StreamTree) -> Params:
   for tree in updates.values():
     for path, update in tree.items():
       leaves[path] = leaves[path] + update.astype(leaves[path].dtype)
-  return traverse_util.unflatten_dict(leaves, sep='/')
+  # Not unflattened by '/', which names of LoRA adapters have in them.
+  return traverse_util.path_aware_map(lambda path, _: leaves['/'.join(path)], params)
