@@ -172,8 +172,9 @@ def _read(source):
   photo = photos.decode(data, record.file)
   if record.annotation is None:
     return photo, None
+  mask = record.annotation.read(photo.shape[:2])
   _check_unchanged(f'mask of {record.file}', record.annotation.digest(), source.annotation)
-  return photo, record.annotation.read(photo.shape[:2])
+  return photo, mask
 
 
 def _check_unchanged(name, digest, before):

@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -216,6 +217,9 @@ class Workdir:
       raise UserError(f'{self.root}: another run is at work here{holder}; wait for it, stop it or choose another '
                       '--workdir') from error
     except OSError as error:
+      with disk_full_named(self.root):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+          raise
       raise self._unwritable(error) from error
 
   def _unwritable(self, reason):

@@ -45,7 +45,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict:
   needs_network = any(DETECTORS[kind].NEEDS_NETWORK for kind in maps)
   network = trained.open_network(vae, data, config.tiles) if vae and needs_network else None
   training = ConfigDict(config.train.to_dict() | {'task': 'vae', 'seed': config.seed,
-                                                  'data': data.to_dict() | {'defects': ('good',)}})
+                                                  'data': data.to_dict() | {'defects': ('good',)}}
+                        | ({'plugins': config.plugins} if config.get('plugins') else {}))
   fitted = _fit(workdir, setup, maps, split, usable, config.tiles.most, network,
                 None if vae or not needs_network else training)
   if vae and not needs_network:

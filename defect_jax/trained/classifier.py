@@ -175,6 +175,9 @@ def open_classifier(root: Any, *, key: str = 'classifier', prevalence: float | N
       model, tree['callbacks'].get('params') or tree['state']['average']))
   prevalence = config.get('prevalence') if prevalence is None else prevalence
   threshold = config.threshold if threshold is None else threshold
+  if not 0 < threshold < 1:
+    raise UserError(f'threshold.value = {threshold:g}: the score of a classifier is a probability; give one above 0 '
+                    'and below 1')
   prior = prior_of(prevalence, len(classes))
   notes = (f'{len(classes) - 1} classes of defects count as {1 - prior[0]:.0%} of all photos, above threshold = '
            f'{threshold:g}; set prevalence to the share that is defective',)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -127,11 +128,14 @@ class DetectorPredictor:
 
   def save(self) -> None:
     """Writes detector.json; the arrays of detectors without a VAE go into detector.safetensors beside it."""
-    state, kept = self.detector.state(), {'good_scores': sorted(self.good_scores)}
+    state = self.detector.state()
+    kept: dict[str, Any] = {'good_scores': sorted(self.good_scores)}
     if self.detector.NEEDS_NETWORK:
-      kept |= state
+      kept |= state | {'network': base.digest(getattr(self.detector, 'params', ()))}
     else:
-      atomic.write_atomic(self.workdir.path(STATE), safetensors.numpy.save(state))
+      arrays = safetensors.numpy.save(state)
+      atomic.write_atomic(self.workdir.path(STATE), arrays)
+      kept['arrays'] = hashlib.sha256(arrays).hexdigest()
     text = json.dumps(atomic.plain(kept | {'scale': self.scale}), allow_nan=False)
     atomic.write_atomic(self.workdir.path(DETECTOR), text + '\n')
 
@@ -144,21 +148,31 @@ def open_detector(root: Any, *, key: str = 'vae', threshold: float | None = None
                   at_once: int | None = None) -> DetectorPredictor:
   """The detector of an anomaly run, with `quantile` and `at_once` instead of its own threshold.quantile and batch.
 
-  key: the config's key that messages name. threshold: set by hand. Raises UserError if the run has no detector yet.
+  key: the config's key that messages name. threshold: set by hand; without it and a quantile the run's own counts.
+  Raises UserError if the run has no detector yet, or its VAE or files are others than it was fitted with.
   """
   workdir, config = base.read_run(root, key, ('anomaly',))
   own = Setup.of(config)
+  threshold = own.threshold if threshold is None and quantile is None else threshold
   setup = dataclasses.replace(own, threshold=threshold, quantile=quantile or own.quantile, batch=at_once or own.batch)
   kind = DETECTORS[setup.detector]
   try:
     kept = json.loads(workdir.path(DETECTOR).read_text())
-    state = {'spread': np.float32(kept['spread'])} if kind.NEEDS_NETWORK else safetensors.numpy.load_file(
-        workdir.path(STATE))
+    state = {'spread': np.float32(kept['spread'])} if kind.NEEDS_NETWORK else _arrays(workdir.path(STATE), kept)
   except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
     raise UserError(f'{key}: {root} has no usable detector.json ({error}); run it to its end first') from error
-  network = network_of(open_vae(vae_folder(root))) if kind.NEEDS_NETWORK else None
+  network = open_network(root, config.data, config.tiles) if kind.NEEDS_NETWORK else None
   detector = kind.restore(state, setup.settings([setup.score.map], network))
+  if network and kept.get('network') not in (None, base.digest(getattr(detector, 'params', ()))):
+    raise UserError(f'{key}: the VAE of {root} was trained anew since; run the same in another --workdir')
   return DetectorPredictor(workdir, config, setup, detector, kept['good_scores'], kept['scale'])
+
+
+def _arrays(path, kept):
+  data = path.read_bytes()
+  if hashlib.sha256(data).hexdigest() != kept['arrays']:
+    raise ValueError(f'{path.name} is damaged or of another fit')
+  return safetensors.numpy.load(data)
 
 
 def anomaly_config(root: Any) -> ConfigDict | None:

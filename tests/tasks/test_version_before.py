@@ -108,3 +108,24 @@ def test_a_made_set_is_read_and_made_to_its_end(before, capsys, tmp_path):
   assert before(*arguments) == 0  # nothing is made anew: the VAE is known to be the same
   assert (tmp_path / 'old/generate/set' / made[0].file).read_bytes() == first
   assert json.loads((tmp_path / 'old/generate/summary.json').read_text())['images'] == 4
+
+
+def test_predict_takes_the_runs_own_threshold_and_refuses_another_vae(before, capsys, tmp_path):
+  config, detector = tmp_path / 'old/anomaly/config.json', tmp_path / 'old/anomaly/detector.json'
+  values = json.loads(config.read_text())
+  values['threshold']['value'] = 3.5
+  config.write_text(json.dumps(values))
+  arguments = ('--config=configs/predict.py', '--config.run=old/anomaly', '--config.photos=photos/ng/dent/000.png',
+               '--config.heatmaps=false')
+  assert before(*arguments, '--workdir=again') == 0
+  assert {threshold for _, threshold, _ in scores_of(tmp_path / 'again/predictions.csv').values()} == {3.5}
+  detector.write_text(json.dumps(json.loads(detector.read_text()) | {'network': 'another'}))
+  assert before(*arguments, '--workdir=refused') == 2
+  assert 'was trained anew since' in capsys.readouterr().err
+  (tmp_path / 'old/vae/summary.json').unlink()
+  assert before('--config=configs/predict.py', '--config.run=old/vae', '--config.photos=photos/ng', '--workdir=refused',
+                '--config.threshold.value=1') == 2
+  assert 'is not at its end' in capsys.readouterr().err
+  assert before('--config=configs/predict.py', '--config.run=old/classifier', '--config.photos=photos/ng',
+                '--workdir=refused', '--config.threshold.value=3.5') == 2
+  assert 'is a probability' in capsys.readouterr().err and not (tmp_path / 'refused').exists()
