@@ -183,14 +183,19 @@ def is_close(mean: Array | np.ndarray, other: Array | np.ndarray) -> bool:
   return np.allclose(mean, other, rtol=0, atol=3e-6)
 
 
+def others(what: str) -> UserError:
+  """The error where what is learnt from differs from what a run was trained on."""
+  return UserError(f'data: the {what} are others than those that the run began with; put them back, or begin another '
+                   'run by another --workdir')
+
+
 def check_same(dataset: Dataset, before: str | None, mean: Float[Array | np.ndarray, 's s c'] | None = None) -> None:
   """Raises UserError if the photos differ from those that a run was trained on.
 
   before: their digest; None where the run's version kept none. mean: their mean image, which is asked if that differs.
   """
   if dataset.digest() != before and not is_close(mean, mean_image(dataset)):
-    raise UserError('data: the photos are others than those that the run began with; put them back, or begin another '
-                    'run by another --workdir')
+    raise others('photos')
 
 
 def lines(*datasets: Any) -> list[str]:

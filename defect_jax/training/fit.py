@@ -12,9 +12,7 @@ from absl import logging
 from jaxtyping import Array, Key
 
 from defect_jax import parallel
-from defect_jax.config import UserError
-from defect_jax.data import batches
-from defect_jax.data.dataset import is_close
+from defect_jax.data import batches, dataset
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.progress import ProgressBar
 from defect_jax.training import checkpoint, events, feeds, layouts, loop
@@ -43,12 +41,10 @@ def check_finished(workdir: Workdir, data: str, state: TrainState | None = None)
 
 def _check_same(before, data, normalizer, state):
   if state is None or not normalizer:
-    same = before in (None, data)  # None: a version that kept none
-  else:
-    same = before == data or is_close(normalizer['mean'], state.normalizer.mean)
-  if not same:
-    raise UserError('data: the photos, made images or weights are others than those that the run began with; put them '
-                    'back, or begin another run by another --workdir')
+    if before not in (None, data):  # None: a version that kept none
+      raise dataset.others('photos, made images or weights')
+  elif before != data and not dataset.is_close(normalizer['mean'], state.normalizer.mean):
+    raise dataset.others('photos')
 
 
 def fit(workdir: Workdir, schedule: loop.Schedule, trainer: Trainer, state: TrainState, images: feeds.Images,

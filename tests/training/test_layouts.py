@@ -92,5 +92,5 @@ def test_the_same_photos_by_their_digest_or_else_by_their_mean_image(mean, kept,
   if same:
     check()
   else:
-    with pytest.raises(UserError, match='the photos, made images or weights are others'):
+    with pytest.raises(UserError, match='the photos are others than those that the run began with'):
       check()
