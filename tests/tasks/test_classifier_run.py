@@ -253,24 +253,20 @@ def test_a_made_image_of_a_tested_photo_is_refused(job, dents, made, tmp_path, c
 
 
 def test_when_early_stopping_looks_is_part_of_the_training(evaluated, job, capsys):
-  assert job(evaluated, '--config.steps.eval=5') == 2
-  assert 'steps.eval' in capsys.readouterr().err
+  assert job(evaluated, '--config.steps.eval=5') == 2 and 'steps.eval' in capsys.readouterr().err
 
 
-def test_a_classifier_that_is_not_at_its_end_is_not_opened(evaluated, tmp_path):
-  shutil.copytree(evaluated, tmp_path / 'run')
-  (tmp_path / 'run/summary.json').unlink()
-  with pytest.raises(UserError, match='is not at its end; run its command again first'):
-    trained.open_classifier(tmp_path / 'run')
-
-
-@pytest.mark.parametrize('lost', [lambda kept: [], lambda kept: None, lambda kept: kept | {'temperature': None},
-                                  lambda kept: {key: of for key, of in kept.items() if key != 'classes'}])
-def test_a_damaged_classifier_is_told_in_a_line(evaluated, tmp_path, lost):
+def test_a_classifier_that_is_damaged_or_not_at_its_end_is_not_opened(evaluated, tmp_path):
   shutil.copytree(evaluated, tmp_path / 'run')
   path = tmp_path / 'run/classifier.json'
-  path.write_text(json.dumps(lost(json.loads(path.read_text()))))
-  with pytest.raises(UserError, match=r'has no usable classifier\.json'):
+  text, kept = path.read_text(), json.loads(path.read_text())
+  for lost in ([], None, kept | {'temperature': None}, {key: kept[key] for key in kept if key != 'classes'}):
+    path.write_text(json.dumps(lost))
+    with pytest.raises(UserError, match=r'has no usable classifier\.json'):
+      trained.open_classifier(tmp_path / 'run')
+  path.write_text(text)
+  (tmp_path / 'run/summary.json').unlink()
+  with pytest.raises(UserError, match='is not at its end; run its command again first'):
     trained.open_classifier(tmp_path / 'run')
 
 
@@ -287,8 +283,8 @@ def test_refusals_leave_nothing(job, tmp_path, assert_refused, arguments, reason
 
 def test_too_many_photos_are_refused_before_they_are_read(job, tmp_path, assert_refused, monkeypatch):
   monkeypatch.setattr(dataset.Prepared, 'images', lambda *_: pytest.fail('they were read'))
-  assert_refused(job(tmp_path / 'run', '--config.data.resident_mb=0.1'), tmp_path / 'run',
-                 'data.resident_mb = 0.1: the photos take')
+  run = tmp_path / 'run'
+  assert_refused(job(run, '--config.data.resident_mb=0.1'), run, 'data.resident_mb = 0.1: the photos take')
 
 
 def test_sets_of_other_classes_and_of_too_few_images_are_refused(job, made, tmp_path, capsys):

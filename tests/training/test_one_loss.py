@@ -88,3 +88,30 @@ def test_a_checkpoint_holds_all_but_what_is_frozen_and_goes_on_bit_for_bit():
   again, _ = feed.advance(parallel.replicate(begin.restore(kept)), 4)
   jax.tree.map(np.testing.assert_array_equal, parallel.first(whole).state_dict(), parallel.first(again).state_dict())
   assert float(parallel.first(again).frozen['noise']) == np.float32(0.1)
+
+
+def moved(params, streams, grads, gains):
+  """(parameters after one step by these gradients, state of the optimizers)."""
+  transform, chosen = routing.make_transform(streams), routing.select(streams, params)
+  weights = dict.fromkeys({stream.loss for stream in streams.values()}, 1.)
+  directions, state = transform.update(routing.weighted(streams, grads, weights), transform.init(chosen), chosen)
+  return routing.apply(params, routing.combine(streams, directions, weights, gains)), state
+
+
+def test_streams_that_were_given_one_transform_share_it_and_its_state():
+  clipped = optax.chain(optax.clip_by_global_norm(1.), optax.trace(0.9), optax.scale(-0.1))
+  streams = {name: routing.Stream('mse', (path,), clipped) for name, path in (
+      ('E', 'encoder/mean/bias'), ('D', 'decoder/out/bias'))}
+  streams['S'] = routing.Stream('mse', ('encoder/logvar/bias',), 'sgd', 0.1)
+  params = {'encoder': {'mean': {'bias': jnp.zeros(1)}, 'logvar': {'bias': jnp.zeros(1)}},
+            'decoder': {'out': {'bias': jnp.zeros(1)}}}
+  grads = {name: {path: jnp.full(1, value) for path in streams[name].paths} for name, value in (
+      ('E', 3.), ('D', 4.), ('S', 12.))}
+  after, state = moved(params, streams, grads, {'E': 1., 'D': 0.5, 'S': 1.})
+  assert state.inner_states.keys() == {'D', 'S'}
+  after = {path: float(leaf[0]) for path, leaf in routing.flat(after).items()}
+  # Clipped by the norm of both, 5, to 0.6 and 0.8; each moves by its own gain; the third neither counts nor is clipped.
+  assert after == pytest.approx({'encoder/mean/bias': -0.06, 'decoder/out/bias': -0.04, 'encoder/logvar/bias': -1.2})
+  alone = {'E': streams['E'], 'D': routing.Stream('mse', ('decoder/out/bias',), 'sgd', 0.1)}
+  after, _ = moved(params, alone, {name: grads[name] for name in alone}, dict.fromkeys(alone, 1.))
+  assert float(after['encoder']['mean']['bias'][0]) == pytest.approx(-0.1)

@@ -291,22 +291,3 @@ def test_each_stream_has_its_own_moments(small, truth):
   jax.tree.map(np.testing.assert_array_equal, own_state(state, 'D'), own_state(changed, 'D'))
   assert all((a != b).any() for a, b in zip(jax.tree.leaves(own_state(state, 'E2').mu['E2']),
                                             jax.tree.leaves(own_state(changed, 'E2').mu['E2']), strict=True))
-
-
-def test_streams_that_were_given_one_transform_share_it_and_its_state(small):
-  clipped = optax.chain(optax.clip_by_global_norm(1.), optax.trace(0.9), optax.scale(-0.1))
-  streams = {name: routing.Stream('mse', (path,), clipped) for name, path in (
-      ('E', 'encoder/mean/bias'), ('D', 'decoder/out/bias'))}
-  streams['S'] = routing.Stream('mse', ('encoder/logvar/bias',), 'sgd', 0.1)
-  params = {'encoder': {'mean': {'bias': jnp.zeros(1)}, 'logvar': {'bias': jnp.zeros(1)}},
-            'decoder': {'out': {'bias': jnp.zeros(1)}}}
-  grads = {name: {path: jnp.full(1, value) for path in streams[name].paths} for name, value in (
-      ('E', 3.), ('D', 4.), ('S', 12.))}
-  after, state = step(types.SimpleNamespace(params=params), streams, gains={'E': 1., 'D': 0.5, 'S': 1.}, grads=grads)
-  assert state.inner_states.keys() == {'D', 'S'}
-  after = {path: float(leaf[0]) for path, leaf in routing.flat(after).items()}
-  # Clipped by the norm of both, 5, to 0.6 and 0.8; each moves by its own gain; the third neither counts nor is clipped.
-  assert after == pytest.approx({'encoder/mean/bias': -0.06, 'decoder/out/bias': -0.04, 'encoder/logvar/bias': -1.2})
-  alone = {'E': streams['E'], 'D': routing.Stream('mse', ('decoder/out/bias',), 'sgd', 0.1)}
-  after, _ = step(types.SimpleNamespace(params=params), alone, grads={name: grads[name] for name in alone})
-  assert float(after['encoder']['mean']['bias'][0]) == pytest.approx(-0.1)
