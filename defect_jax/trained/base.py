@@ -75,8 +75,6 @@ def open(root: str, **own: Any) -> Predictor:
   Raises UserError for a folder without a run, a run that trained nothing, and one that is not at its end.
   """
   workdir, config = read_run(root, 'run', PREDICTORS)
-  if workdir.read_summary() is None:
-    raise UserError(f'run: {root} is not at its end; run its command again first')
   opener = PREDICTORS[config.task]
   known = {name: value for name, value in own.items() if name in inspect.signature(opener).parameters}
   return opener(workdir.root, key='run', **known)

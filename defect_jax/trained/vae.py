@@ -110,6 +110,8 @@ _decode = jax.jit(models.Vae.decode, static_argnums=0)
 def open_vae(root: Any, *, key: str = 'vae', threshold: float | None = None, at_once: int = 32) -> VaePredictor:
   """The VAE of a workdir's newest sound checkpoint; UserError, which names the config's `key`, where there is none."""
   workdir, config = base.read_run(root, key, ('vae',))
+  if key == 'run' and workdir.read_summary() is None:  # what scores photos is to stay as it is
+    raise UserError(f'{key}: {root} is not at its end; run its command again first')
   model = model_of(config)
   step, kept = base.read_checkpoint(workdir, key, lambda tree: (
       Normalizer(*(jnp.asarray(tree['state']['normalizer'][name]) for name in Normalizer._fields)),
