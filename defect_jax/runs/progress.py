@@ -5,6 +5,7 @@ import time
 from defect_jax.runs.folder import Stopped, Workdir
 
 _INTERVAL = 2.0  # seconds between lines
+_LEAST = 0.5  # seconds that a rate is of: photos of one batch come all at once
 
 
 class ProgressBar:
@@ -34,7 +35,8 @@ class ProgressBar:
     self.done, now = done, time.monotonic()
     self._first = self._first or (done, now)
     if rate is None:
-      rate = (done - self._first[0]) / max(now - self._first[1], 1e-9)
+      seconds = now - self._first[1]
+      rate = (done - self._first[0]) / seconds if seconds >= _LEAST else 0.
     line = f'{self._noun} {done}/{total}  {_speed(rate, self._noun, total - done)}{text}'.rstrip()
     self._workdir.status.update(state='running', step=done, steps_total=total, message=line)
     if self._due(total):

@@ -71,3 +71,11 @@ def test_counting_goes_on_from_an_earlier_session_and_stops_when_asked(workdir, 
   assert workdir.read_metrics()[-1]['step'] == 6
   with pytest.raises(Stopped, match='stopped at photo 7 of 9; the same command goes on'):
     bar.count(9)
+
+
+def test_photos_that_come_all_at_once_have_no_rate(workdir, now, capsys):
+  bar = ProgressBar(workdir, 'photo')
+  for number in range(12):
+    now.append(103. + 0.001 * number)
+    bar.count(12)
+  assert capsys.readouterr().out.splitlines() == ['photo 1/12', 'photo 12/12']
