@@ -1,4 +1,4 @@
-"""What a user is told about a mistake."""
+"""The error that a user can mend, and the hint that goes with it."""
 
 import difflib
 from collections.abc import Iterable

@@ -60,7 +60,7 @@ def folder_of(name: str | None) -> Path:
     raise UserError(f'weights: neither a folder nor a pipeline on the hub is called {name}; {_HELP}') from error
   except (hub_errors.HfHubHTTPError, hub_errors.LocalEntryNotFoundError, OSError, ValueError) as error:
     if getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT):
-      raise  # told as a full disk
+      raise  # reported as a full disk
     raise UserError(f'weights: there is no folder {name}, and the hub cannot be reached ({type(error).__name__}); '
                     f'connect to the network, or place the weights by hand; {_HELP}') from error
 
