@@ -94,14 +94,14 @@ def from_command_line(arguments: Sequence[str]) -> tuple[str, ConfigDict, list[s
     raise UserError('--config: missing; name a config file, such as --config=configs/vae_split.py')
   config = load(file)
   if 'plugins' in config:
-    own = [row for row, argument in enumerate(rest) if re.match(r'--?config\.plugins(=|$)', argument)]
-    _override(config, [argument for row in own for argument in rest[row:row + 1 + ('=' not in rest[row])]])
+    own = {row + more for row, argument in enumerate(rest) if re.match(r'--?config\.plugins(=|$)', argument)
+           for more in range(1 + ('=' not in argument))}
+    _override(config, [argument for row, argument in enumerate(rest) if row in own])
+    rest = [argument for row, argument in enumerate(rest) if row not in own]
     _import_plugins(config)
   if table := table_of(config):
     config = complete(config, table)
   rest = _override(config, rest, {_earlier(name, key): name for name, key in flat_keys(table, config).items()})
-  if 'plugins' in config:
-    _import_plugins(config)
   return Path(file.partition(':')[0]).stem, config.lock(), rest
 
 

@@ -8,7 +8,6 @@
 """
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -208,7 +207,8 @@ class Workdir:
   def _locked(self, take: Callable[[], None]) -> None:
     """Takes or tries the lock; raises UserError if another run holds it."""
     try:
-      take()
+      with disk_full_named(self.root):
+        take()
     except Held as error:
       holder = ''
       with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
@@ -216,10 +216,9 @@ class Workdir:
         holder = f' (process {status["pid"]} on {status["host"]})'
       raise UserError(f'{self.root}: another run is at work here{holder}; wait for it, stop it or choose another '
                       '--workdir') from error
+    except DiskFull:
+      raise
     except OSError as error:
-      with disk_full_named(self.root):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-          raise
       raise self._unwritable(error) from error
 
   def _unwritable(self, reason):
