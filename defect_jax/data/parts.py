@@ -1,14 +1,17 @@
-"""Which photos belong to which fixed part of a set, and which few are drawn from it."""
+"""Photos as sources list them, the parts that they belong to, and the few that are drawn from a part."""
 
 import collections
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import overload
 
 from defect_jax.data.annotation import Annotation
 
 PARTS = ('pool', 'dev', 'final')
+ALL = 'all'  # the part of photos that are all trained on
+TEST = 'test'  # the part of photos that a layout's own test folder holds
 GOOD = 'good'  # the class of photos without a defect
 
 
@@ -16,17 +19,55 @@ GOOD = 'good'  # the class of photos without a defect
 class Record:
   """One photo of a listing: `file` relative to the set's folder, with forward slashes; what is marked as its defect.
 
-  Photos of one `group` are never split between parts.
+  Photos of one `group` are never split between parts. folder: 'train', 'val' or 'test' where the layout says which,
+  else ''. assigned: its part where that does not follow from the group, see listing.list_photos. bits: how many of a
+  16-bit file's bits the camera uses, from 9 to 16.
   """
   file: str
   label: str
   group: str
   photo: pathlib.Path
   annotation: Annotation | None = None
+  folder: str = ''
+  assigned: str | None = None
+  bits: int = 16
 
   @property
   def part(self) -> str:
-    return part_of(self.group)
+    return self.assigned or part_of(self.group)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """What is wrong with a file of a set, as inspect.json has it. kind: a word or two with underscores."""
+  file: str
+  kind: str
+  message: str
+
+  def __str__(self) -> str:
+    return f'{self.file}: {self.message}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing(Sequence[Record]):
+  """What a source found.
+
+  records: sorted by file. taken: what was taken for what, in words, such as 'good: OK/ (24), ng: NG/ (20)'. problems:
+  of files that are not in `records`, or of which something is left out.
+  """
+  records: tuple[Record, ...]
+  taken: str = ''
+  problems: tuple[Problem, ...] = ()
+
+  @overload
+  def __getitem__(self, index: int) -> Record: ...
+  @overload
+  def __getitem__(self, index: slice) -> Sequence[Record]: ...
+  def __getitem__(self, index):
+    return self.records[index]
+
+  def __len__(self) -> int:
+    return len(self.records)
 
 
 def part_of(group: str) -> str:
