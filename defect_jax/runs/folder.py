@@ -24,6 +24,7 @@ from defect_jax.errors import UserError
 from defect_jax.runs import artefacts, metrics
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import TEMPORARY, DiskFull, disk_full_named, plain, write_atomic
+from defect_jax.runs.forecast import Forecast
 from defect_jax.runs.lock import Held, Lock
 from defect_jax.runs.requests import Requests
 from defect_jax.runs.status import Status
@@ -41,9 +42,10 @@ class Diverged(Exception):
 class Workdir:
   """Names, checks and writes the files of one run, in the folder `root`."""
 
-  def __init__(self, root: str | Path, outer: 'Workdir | None' = None):
-    """`outer`: the workdir of the run that this one is a part of; what stops that one stops this."""
-    self.root = Path(root)
+  def __init__(self, root: str | Path, outer: 'Workdir | None' = None, forecast: Forecast | None = None):
+    """`outer`: the workdir of the run that this one is a part of; what stops that one stops this. `forecast`: is given
+    the time that the training in here will take."""
+    self.root, self.forecast = Path(root), forecast
     self._status: Status | None = None
     self._lock, self.read_request = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS)).read
     self._config, self._fixed = ConfigDict(), tuple[str, ...]()

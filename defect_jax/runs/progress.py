@@ -37,6 +37,8 @@ class ProgressBar:
     if rate is None:
       seconds = now - self._first[1]
       rate = (done - self._first[0]) / seconds if seconds >= _LEAST else 0.
+    if self._workdir.forecast and 0 < rate * _LEAST <= done:
+      self._workdir.forecast.of_training(total / rate)
     line = f'{self._noun} {done}/{total}  {_speed(rate, self._noun, total - done)}{text}'.rstrip()
     self._workdir.status.update(state='running', step=done, steps_total=total, message=line)
     if self._due(total):
