@@ -2,20 +2,23 @@
 page.html draws each kind of block."""
 
 import base64
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from matplotlib import figure as matplotlib_figure
+from PIL import Image
 
 from defect_jax.report import grids, plots
 from defect_jax.report.verdict import number
 from defect_jax.runs.atomic import write_atomic
 
 Metrics = Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
+_THUMBNAIL = 96  # px, the longer side
 Column = tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -72,6 +75,25 @@ class Pairs(NamedTuple):
   alt: str
 
 
+class Called(NamedTuple):
+  """What a run calls a photo. verdict: ok, ng or error. why: see reasons.why. truth: its class where that is known.
+  picture: see `thumbnail`. right: whether the verdict is right, None where nobody has said."""
+  file: str
+  verdict: str
+  why: str
+  score: float | None = None
+  sha256: str = ''
+  truth: str = ''
+  picture: str = ''
+  right: bool | None = None
+
+
+class Verdicts(NamedTuple):
+  """A list of photos to go through: filtered by verdict, each marked as right or wrong, and saved as CSV with the
+  columns file, sha256, verdict, right (1, 0, or nothing where it is not marked)."""
+  rows: Sequence[Called]
+
+
 class Tiles(NamedTuple):
   """Small pictures; {} in `alt` is the number of each, from `first` on."""
   sources: Sequence[str]
@@ -89,7 +111,7 @@ class Pictures(NamedTuple):
 class Section(NamedTuple):
   """Left out of the page where none of its blocks has content; `name`: to link to it."""
   title: str
-  blocks: Sequence[Text | Sentences | Lines | Table | Figures | Pairs | Tiles | Pictures]
+  blocks: Sequence[Text | Sentences | Lines | Table | Figures | Pairs | Verdicts | Tiles | Pictures]
   name: str = ''
 
 
@@ -129,6 +151,14 @@ def figure(title: str, drawn: matplotlib_figure.Figure, caption: str = '') -> Fi
 def png(picture: grids.Picture | Path) -> str:
   """The `src` of a picture or of a PNG file, with all its bytes in it."""
   return _source('png', picture.read_bytes() if isinstance(picture, Path) else grids.encode_png(picture))
+
+
+def thumbnail(levels: UInt8[np.ndarray, 'h w 3']) -> str:
+  """The `src` of a small JPEG of a picture, of a few thousand bytes."""
+  picture, data = Image.fromarray(levels), io.BytesIO()
+  picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
+  picture.save(data, 'jpeg', quality=80)
+  return _source('jpeg', data.getvalue())
 
 
 def _source(kind: str, data: bytes) -> str:
