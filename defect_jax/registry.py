@@ -47,7 +47,8 @@ TASKS = Registry('task', {name: f'defect_jax.tasks.{name}:run' for name in _NAME
 # The module of each task's keys: `table()`, and where needed `check(config)` for values that do not go together and
 # `fixed_steps(config)`, the keys of `steps` that a schedule depends on.
 KEYS = Registry('task', {name: f'defect_jax.tasks.keys.{name}' for name in _NAMES})
-SOURCES = Registry('data source', {name: f'defect_jax.data.sources.{name}' for name in ('elpv', 'folder')})
+SOURCES = Registry('data source', {
+    name: f'defect_jax.data.sources.{name}' for name in ('elpv', 'folder', 'classes', 'photos', 'table')})
 LOSSES = Registry('loss', {
     'kld': 'defect_jax.losses:KLD', 'mse': 'defect_jax.losses:MSE', 'elbo': 'defect_jax.losses:ELBO',
     'lpips': 'defect_jax.models.lpips:LPIPS'})

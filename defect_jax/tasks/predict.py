@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from defect_jax import parallel
 from defect_jax.data import parts, samples, tiles
-from defect_jax.data.sources import folder
+from defect_jax.data.sources import tree
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
 from defect_jax.report import heatmaps
@@ -73,7 +73,7 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
   if not path.is_dir():
     raise UserError(f'photos: {root} is not a folder or photo; name a folder of photos, or one photo')
   own = workdir.root.resolve()
-  photos = sorted(photo for photo in folder.photos_below(path) if own not in photo.resolve().parents)
+  photos = sorted(photo for photo in tree.photos_below(path) if own not in photo.resolve().parents)
   if not photos:
     raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
   return [parts.Record(file := photo.relative_to(path).as_posix(), '', file, photo) for photo in photos]

@@ -12,8 +12,19 @@ import pathlib
 from defect_jax.config import UserError
 from defect_jax.data import parts
 
+TITLE = 'solar cells of the elpv-dataset'
 CELL_TYPES = ('mono', 'poly', 'all')
 _CLASSES = {0: 'good', 1: 'maybe_good', 2: 'maybe_defective', 3: 'defective'}  # by thirds of the defect probability
+
+
+def missing(root: pathlib.Path) -> builtins.list[str]:
+  """What the folder lacks to be of this layout."""
+  try:
+    with open(root / 'labels.csv') as file:
+      first = file.readline().split()
+  except (OSError, ValueError):
+    first = []
+  return [] if len(first) == 3 and first[2] in CELL_TYPES else ['labels.csv with lines of "file probability type"']
 
 
 def list(path: str | os.PathLike | None = None, cell_type: str = 'mono') -> builtins.list[parts.Record]:

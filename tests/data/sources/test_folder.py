@@ -1,18 +1,10 @@
 import os
 
-import numpy as np
 import pytest
-from PIL import Image
+from made_photos import touch
 
 from defect_jax.config import UserError
 from defect_jax.data.sources import elpv, folder
-
-
-def touch(root, *files):
-  for file in files:
-    path = root / file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
 
 
 def listed(root):
