@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import os
 import pathlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from defect_jax.config import UserError
 from defect_jax.data import parts
@@ -30,7 +30,7 @@ class Place:
 
 def missing(root: pathlib.Path) -> builtins.list[str]:
   """What the folder lacks to be of this layout."""
-  places = understand(folders_of(tree.photos_below(root, mark_folders(root)), root))
+  places = understand(folders_of(root))
   return [] if any(place.label for place in places.values()) else [_WANTED]
 
 
@@ -43,7 +43,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
   they would leave a class in one group. Photos in no class folder are problems. Raises UserError.
   """
   root = tree.root_of(path, key, _WANTED)
-  by_folder = folders_of(tree.photos_below(root, mark_folders(root)), root)
+  by_folder = folders_of(root)
   places = understand(by_folder)
   labelled = {folder: place for folder, place in places.items() if place.label}
   if not labelled:
@@ -62,17 +62,10 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
   return tree.listing(root, found, tree.ground_truth(root, found), problems)
 
 
-def mark_folders(root: pathlib.Path) -> set[pathlib.Path]:
-  """Folders of masks or annotations, beside or above those of classes."""
-  tops = (root, *tree.subfolders(root))
-  return {folder for top in tops for folder in tree.subfolders(top) if words.is_marks(folder.name)}
-
-
-def folders_of(photos: Iterable[pathlib.Path], root: pathlib.Path
-               ) -> dict[tuple[str, ...], builtins.list[pathlib.Path]]:
-  """Photos by the names of the folders that they lie in."""
+def folders_of(root: pathlib.Path) -> dict[tuple[str, ...], builtins.list[pathlib.Path]]:
+  """The photos below a folder, but masks, by the names of the folders that they lie in."""
   by_folder = collections.defaultdict(builtins.list)
-  for photo in photos:
+  for photo in tree.photos_below(root, words.is_marks):
     by_folder[photo.parent].append(photo)
   return {folder.relative_to(root).parts: found for folder, found in sorted(by_folder.items())}
 

@@ -15,7 +15,7 @@ _WANTED = f'photos ({tree.TYPES})'
 
 def missing(root: pathlib.Path) -> builtins.list[str]:
   """What the folder lacks to be of this layout."""
-  return [] if tree.photos_below(root, classes.mark_folders(root)) else [_WANTED]
+  return [] if tree.photos_below(root, words.is_marks) else [_WANTED]
 
 
 def list(path: str | os.PathLike | None, key: str = 'data.path', defects: Sequence[str] = ()) -> parts.Listing:
@@ -25,7 +25,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path', defects: Sequen
   that they are defective, else `good`. Raises UserError.
   """
   root = tree.root_of(path, key, _WANTED)
-  by_folder = classes.folders_of(tree.photos_below(root, classes.mark_folders(root)), root)
+  by_folder = classes.folders_of(root)
   if not by_folder:
     raise UserError(f'{key}: {root} has no {_WANTED}')
   name = root.resolve().name

@@ -5,7 +5,7 @@ import csv
 import functools
 import os
 import pathlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from absl import logging
@@ -13,6 +13,7 @@ from absl import logging
 from defect_jax.config import UserError
 from defect_jax.data.annotation import Annotation, MaskFile
 from defect_jax.data.parts import GOOD, Listing, Problem, Record
+from defect_jax.data.sources import words
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
 TYPES = 'PNG, JPEG, BMP, TIFF'
@@ -39,6 +40,18 @@ def root_of(path: str | os.PathLike | None, key: str, wanted: str) -> pathlib.Pa
   return root
 
 
+def lacks(root: pathlib.Path, *folders: str) -> list[str]:
+  """Those of `folders` that are not there, as `missing` of a source names them."""
+  return [f'{name}/' for name in folders if not (root / name).is_dir()]
+
+
+def of_tops(root: pathlib.Path, tops: Mapping[str, str]) -> list[Found]:
+  """Photos in <top>/<class>/ of each of `tops`, which are folders for training, validation or testing by name."""
+  return [Found(photo, GOOD if words.is_good(folder.name) else folder.name, part, '', f'{top}/{folder.name}')
+          for top, part in tops.items() if (root / top).is_dir()
+          for folder in subfolders(root / top) if not words.is_marks(folder.name) for photo in photos_below(folder)]
+
+
 def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
   """The folders in a folder that are not hidden, sorted."""
   return sorted(child for child in folder.glob('*/') if not child.name.startswith('.'))
@@ -49,8 +62,8 @@ def photos_in(folder: pathlib.Path) -> list[pathlib.Path]:
   return [path for path in folder.glob('*') if _is_photo(path)]
 
 
-def photos_below(folder: pathlib.Path, leave_out: Collection[pathlib.Path] = ()) -> list[pathlib.Path]:
-  """Paths of the photos in a folder and those below it, linked ones too, but those below the folders `leave_out`.
+def photos_below(folder: pathlib.Path, leave_out: Callable[[str], bool] = lambda name: False) -> list[pathlib.Path]:
+  """Paths of the photos in a folder and those below it, linked ones too, but not below folders of names to `leave_out`.
 
   Hidden files (as macOS leaves them) are no photos. What has a name that no manifest or table could hold is left out,
   with a warning.
@@ -62,7 +75,7 @@ def photos_below(folder: pathlib.Path, leave_out: Collection[pathlib.Path] = ())
       continue
     seen.add(real)
     # Sorted, so that of two links to one folder the first counts on every machine.
-    folders[:] = sorted(name for name in folders if pathlib.Path(top, name) not in leave_out)
+    folders[:] = sorted(name for name in folders if not leave_out(name))
     paths += [path for name in files if _is_photo(path := pathlib.Path(top, name))]
   return paths
 
@@ -91,8 +104,8 @@ def ground_truth(root: pathlib.Path, found: Iterable[Found]) -> dict[str, Annota
 
 
 def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Annotation],
-            problems: Sequence[Problem] = (), indexed: bool = True) -> Listing:
-  """The listing of photos, with what is marked by file. indexed: whether groups of an index.csv count."""
+            problems: Sequence[Problem] = (), indexed: bool = True, note: str = '') -> Listing:
+  """The listing of photos, with what is marked by file, and a note. indexed: whether groups of an index.csv count."""
   found = [*found]
   by_index = index_groups(root, [one.photo for one in found]) if indexed else {}
   records = []
@@ -103,6 +116,8 @@ def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Anno
   taken = [_classes_taken(root, found)]
   if masks:
     taken.append(f'{len(masks)} masks')
+  if note:
+    taken.append(note)
   if by_index:
     taken.append('groups: index.csv')
   elif groups := sorted({one.group for one in found if one.group}):
