@@ -23,6 +23,7 @@ from absl import logging
 
 from defect_jax.config import UserError
 from defect_jax.data import parts, photos, regions
+from defect_jax.data.cache import cache_folder
 
 # Part of the cache's key: raise it with any change of how photos are decoded, cut or scaled, and of what is kept.
 FORMAT = 2
@@ -101,7 +102,7 @@ def fingerprint(record: parts.Record) -> Source:
 
 def prepare(sources: Sequence[Source], geometry: regions.Geometry, cache: str | os.PathLike | None = None,
             ) -> tuple[Sequence[Mapping], list[Entry]]:
-  """Prepares photos, or finds them prepared in the folder `cache`, see cache_folder.
+  """Prepares photos, or finds them prepared in the folder `cache`, see cache.cache_folder.
 
   Returns the tfds data source and one Entry per photo, both in the order of `sources`. Photos that can't be used are
   black and have a reason. Raises UserError when the cache can't be written or a photo changes meanwhile.
@@ -115,11 +116,6 @@ def prepare(sources: Sequence[Source], geometry: regions.Geometry, cache: str | 
   except OSError as error:
     raise UserError(f'cache folder {root}: {error.strerror or error}; free space there or name another folder by '
                     'the environment variable DEFECT_JAX_CACHE') from error
-
-
-def cache_folder(cache: str | os.PathLike | None = None) -> pathlib.Path:
-  """The folder for what can be made again: `cache`, the environment's DEFECT_JAX_CACHE or ~/.cache/defect_jax."""
-  return pathlib.Path(cache or os.environ.get('DEFECT_JAX_CACHE') or '~/.cache/defect_jax').expanduser()
 
 
 def _prepared(config, root):
