@@ -41,11 +41,11 @@ class Registry(UserDict[str, Any]):
     return getattr(loaded, attribute) if attribute else loaded
 
 
-_NAMES = ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier', 'predict')
+_NAMES = ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier', 'predict', 'inspect')
 # `run(config, workdir) -> summary` of each task, which opens the workdir once it has checked its data.
 TASKS = Registry('task', {name: f'defect_jax.tasks.{name}:run' for name in _NAMES})
 # The module of each task's keys: `table()`, and where needed `check(config)` for values that do not go together and
-# `fixed_steps(config)`, the keys of `steps` that a schedule depends on.
+# `fixed_steps(config)`, the keys of `steps` that a schedule depends on; `ANEW = True`: each start does all of it again.
 KEYS = Registry('task', {name: f'defect_jax.tasks.keys.{name}' for name in _NAMES})
 SOURCES = Registry('data source', {
     name: f'defect_jax.data.sources.{name}' for name in (

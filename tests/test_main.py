@@ -187,7 +187,7 @@ def main_root():
   ([], 'error: --config: missing; name a config file, such as --config=configs/vae_split.py'),
   (['--config=none.py'], 'error: none.py: no such config file'),
   (['--config=job.py'], "error: task = 'count': no such task (known: vae, generate, anomaly, inpaint, inpaint_train, "
-                        'classifier, predict)'),
+                        'classifier, predict, inspect)'),
   (['--config=job.py', '--config.seed=nan'], 'error: --config.seed=nan: must be a whole number'),
   (['--config=job.py', '5'], 'error: 5: stray argument; values are given as --config.key=value'),
 ])

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from defect_jax.runs.atomic import write_atomic
 
-Images = Float[np.ndarray | Array, 'n s s c']
+Images = Float[np.ndarray, 'n s s c']  # or JAX's
 Picture = UInt8[np.ndarray, 'h w'] | UInt8[np.ndarray, 'h w 3']  # grey, or RGB
 COLUMNS = 9
 MOST = 25  # pairs in a grid of reconstructions

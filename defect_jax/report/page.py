@@ -95,10 +95,17 @@ class Verdicts(NamedTuple):
 
 
 class Tiles(NamedTuple):
-  """Small pictures; {} in `alt` is the number of each, from `first` on."""
+  """Small pictures; {} in `alt` is the number of each, from `first` on. width: px at least. names: below each."""
   sources: Sequence[str]
   alt: str
   first: int = 1
+  width: int = 104
+  names: Sequence[str] = ()
+
+
+class Commands(NamedTuple):
+  """What can be done, why, and the command for it, with a button that copies it."""
+  commands: Sequence[tuple[str, str, str]]
 
 
 class Pictures(NamedTuple):
@@ -111,7 +118,7 @@ class Pictures(NamedTuple):
 class Section(NamedTuple):
   """Left out of the page where none of its blocks has content; `name`: to link to it."""
   title: str
-  blocks: Sequence[Text | Sentences | Lines | Table | Figures | Pairs | Verdicts | Tiles | Pictures]
+  blocks: Sequence[Text | Sentences | Lines | Table | Figures | Pairs | Verdicts | Tiles | Commands | Pictures]
   name: str = ''
 
 
@@ -153,10 +160,10 @@ def png(picture: grids.Picture | Path) -> str:
   return _source('png', picture.read_bytes() if isinstance(picture, Path) else grids.encode_png(picture))
 
 
-def thumbnail(levels: UInt8[np.ndarray, 'h w 3']) -> str:
-  """The `src` of a small JPEG of a picture, of a few thousand bytes."""
+def thumbnail(levels: UInt8[np.ndarray, 'h w 3'], side: int = _THUMBNAIL) -> str:
+  """The `src` of a small JPEG of a picture, of a few thousand bytes; side: of the longer side, at most."""
   picture, data = Image.fromarray(levels), io.BytesIO()
-  picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
+  picture.thumbnail((side, side))
   picture.save(data, 'jpeg', quality=80)
   return _source('jpeg', data.getvalue())
 

@@ -48,7 +48,7 @@ class Workdir:
     self.root, self.forecast = Path(root), forecast
     self._status: Status | None = None
     self._lock, self.read_request = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS)).read
-    self._config, self._fixed = ConfigDict(), tuple[str, ...]()
+    self._config, self._fixed, self._anew = ConfigDict(), tuple[str, ...](), False
     self._outer, self._stopping = outer, False
 
   @property
@@ -116,13 +116,14 @@ class Workdir:
     """Time spent on the run until the newest row of metrics.jsonl, by all sessions together."""
     return max((row['seconds'] for row in self.read_metrics() if 'seconds' in row), default=0.0)
 
-  def check(self, config: ConfigDict, fixed: Iterable[str] = ()) -> None:
+  def check(self, config: ConfigDict, fixed: Iterable[str] = (), anew: bool = False) -> None:
     """Refuses what cannot be started here, and remembers the config for `open`. Writes nothing.
 
-    `fixed`: keys of `steps` that may not change when the run goes on. Raises UserError for a folder that is no workdir,
-    not writable, of another config, or held by another run.
+    `fixed`: keys of `steps` that may not change when the run goes on. `anew`: whether a run of the same task, of this
+    or another config, is replaced. Raises UserError for a folder that is no workdir, not writable, of another config,
+    or held by another run.
     """
-    self._config, self._fixed = config, tuple(fixed)
+    self._config, self._fixed, self._anew = config, tuple(fixed), anew
     home = next(p for p in (self.root, *self.root.absolute().parents) if os.path.exists(p))
     if not home.is_dir() or not os.access(home, os.R_OK | os.W_OK | os.X_OK):
       raise self._unwritable(f'no permission in {home}' if home.is_dir() else f'{home} is not a folder')
@@ -132,7 +133,7 @@ class Workdir:
   def finished(self) -> dict[str, Any] | None:
     """summary.json of the config given to `check`, or None if the run has not come to its end."""
     saved = self._saved()
-    return None if saved is None or changes(saved, self._config, LOGGING) else self.read_summary()
+    return None if self._anew or saved is None or changes(saved, self._config, LOGGING) else self.read_summary()
 
   def read_summary(self) -> dict[str, Any] | None:
     """What summary.json holds, or None if it is not there or not whole."""
@@ -196,6 +197,8 @@ class Workdir:
   def _refuse_content(self):
     saved = self._saved()
     if saved is not None:
+      if self._anew and saved.get('task') == self._config.task:
+        return
       try:
         resumable(saved, self._config, self._fixed)
       except UserError as error:

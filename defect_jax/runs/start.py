@@ -28,7 +28,7 @@ def finished(config: ConfigDict, workdir: Workdir) -> dict[str, Any] | None:
   check(config, keys.table())
   if hasattr(keys, 'check'):
     keys.check(config)
-  workdir.check(config, _fixed_steps(config))
+  workdir.check(config, _fixed_steps(config), anew=getattr(KEYS[config.task], 'ANEW', False))
   total = config.get('steps', {}).get('total')
   done = max((row['step'] for row in workdir.read_metrics()), default=0) if total else 0
   if total and done > total:

@@ -93,7 +93,7 @@ def test_pytorch_that_cannot_compute_where_jax_does_is_left_out(backend, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly', 'bench_inpaint',
-                                  'bench_inpaint_train', 'bench_classifier'])
+                                  'bench_inpaint_train', 'bench_classifier', 'bench_inspect'])
 def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_time_to_target' and importlib.util.find_spec('torch') is None:
     pytest.skip('PyTorch, the extra `torch`, is not installed')
@@ -112,6 +112,8 @@ def test_the_last_line_is_the_result(name, clean_env):
     assert result['overhead'] > 0.5
   elif name == 'bench_anomaly':
     assert result['photos_per_second'] > 0 and result['large_seconds'] > 0 and result['peak_memory_mb']['large'] > 0
+  elif name == 'bench_inspect':
+    assert result['colour_png']['ours'] > 0
   elif name == 'bench_classifier':
     assert result['images_per_second']['ours'] > 0
   else:

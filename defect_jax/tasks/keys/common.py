@@ -14,7 +14,7 @@ _HELP = {
     'vae': 'name the workdir of a trained VAE, such as --config.vae=runs/vae_split',
     'classifier': 'name the workdir of a trained classifier, such as --config.classifier=runs/classifier',
     'run': 'name the workdir of a finished run, such as --config.run=runs/anomaly',
-    'photos': 'name the folder of the photos that are to be predicted',
+    'photos': 'name the folder of your photos',
 }
 FRACTION = Number(above=0, below=1)
 DTYPE = Key('float32', Choice('float32', 'bfloat16'), text='Of the arithmetic; bfloat16 on accelerators.')
