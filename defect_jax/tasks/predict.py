@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import parts, samples, tiles
+from defect_jax.data import coverage, parts, samples, tiles
 from defect_jax.data.sources import tree
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
@@ -45,6 +45,9 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   """Scores photos in an open workdir that has `photos` in its config; returns the summary."""
   for note in predictor.notes:
     print(f'note: {note}', flush=True)
+  if cut := predictor.tiling:
+    for line in coverage.lines(records, cut.geometry.fit, cut.geometry.region, cut.tiled):
+      print(line, flush=True)
   began, threshold = time.monotonic(), predictor.threshold
   assert threshold is not None  # see run
   table, count = score(workdir, predictor, records, threshold.value, with_heatmaps)
