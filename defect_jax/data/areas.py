@@ -103,7 +103,7 @@ def _salience(chosen):
   good = []
   for record in chosen.get(GOOD, [])[:_USUAL]:
     with contextlib.suppress(photos.PhotoError):  # a broken one is reported when its own turn comes
-      good.append(photos.to_channels(photos.decode(record.photo, record.file), 3))
+      good.append(photos.to_channels(record.decode(), 3))
   return Salience(good)
 
 
@@ -133,7 +133,7 @@ def _of_class(records, count, crop, seed, sides, salience):
 
 def _of_photo(record, count, crop, rng, typical, salience):
   """[(Area, side over the photo's shorter side, whether around a mask)] of a photo; PhotoError."""
-  photo = photos.decode(record.photo, record.file)
+  photo = record.decode()
   shorter, shape = min(photo.shape[:2]), photo.shape[:2]
   mask = record.annotation.read(shape) if record.annotation else None
   defects = _defects(mask, record.file) if mask is not None and record.label != GOOD else []

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import overload
 
+from defect_jax.data import photos
 from defect_jax.data.annotation import Annotation
 
 PARTS = ('pool', 'dev', 'final')
@@ -35,6 +36,14 @@ class Record:
   @property
   def part(self) -> str:
     return self.assigned or part_of(self.group)
+
+  def read(self) -> bytes:
+    """The photo's file; raises PhotoError when it can't be read."""
+    return photos.read(self.photo, self.file)
+
+  def decode(self, data: bytes | None = None) -> photos.Photo:
+    """The photo, of the file's bytes where these were read already; errors as of photos.decode."""
+    return photos.decode(self.photo if data is None else data, self.file, self.bits)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,7 +26,7 @@ from defect_jax.data import parts, photos, regions
 from defect_jax.data.cache import cache_folder
 
 # Part of the cache's key: raise it with any change of how photos are decoded, cut or scaled, and of what is kept.
-FORMAT = 2
+FORMAT = 3
 SPLIT = 'photos'
 _CHUNK = 64  # prepared images held at a time
 _THREADS = 4  # large photos decoded at a time: bounds memory
@@ -92,7 +92,7 @@ class Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
 
 def photo_sha256(record: parts.Record) -> str:
   """SHA-256 of a photo's file, hex; raises PhotoError when it can't be read."""
-  return _sha256(photos.read(record.photo, record.file))
+  return _sha256(record.read())
 
 
 def fingerprint(record: parts.Record) -> Source:
@@ -108,7 +108,8 @@ def prepare(sources: Sequence[Source], geometry: regions.Geometry, cache: str | 
   black and have a reason. Raises UserError when the cache can't be written or a photo changes meanwhile.
   """
   root = cache_folder(cache)
-  chosen = [(s.record.file, s.record.label, s.record.group, s.sha256, s.annotation) for s in sources]
+  chosen = [(s.record.file, s.record.label, s.record.group, s.record.bits, s.sha256, s.annotation)
+            for s in sources]
   key = _sha256(json.dumps([FORMAT, dataclasses.asdict(geometry), chosen]).encode())  # all that the images follow from
   try:
     with filelock.FileLock(root / Photos.name / key / 'lock'), _quiet():
@@ -163,9 +164,9 @@ def _example(source, geometry):
 
 def _read(source):
   """The decoded photo and its mask or None; UserError where they changed since their digests were taken."""
-  record, data = source.record, photos.read(source.record.photo, source.record.file)
+  record, data = source.record, source.record.read()
   _check_unchanged(record.file, _sha256(data), source.sha256)
-  photo = photos.decode(data, record.file)
+  photo = record.decode(data)
   if record.annotation is None:
     return photo, None
   mask = record.annotation.read(photo.shape[:2])

@@ -28,7 +28,7 @@ class Sample:
 def read(record: parts.Record, tiling: tiles.Tiling) -> Sample:
   """One photo."""
   try:
-    photo = photos.decode(record.photo, record.file)
+    photo = record.decode()
     mask = record.annotation.read(photo.shape[:2]) if record.annotation else None
     image, shown_mask = tiling.place(photo, mask, record.file)
   except photos.PhotoError as error:
@@ -75,7 +75,7 @@ def check_masks(records: Iterable[parts.Record]) -> None:
   for record in records:
     if record.annotation:
       with contextlib.suppress(photos.PhotoError):  # a broken photo is skipped later
-        shape = photos.decode(record.photo, record.file).shape[:2]
+        shape = record.decode().shape[:2]
         try:
           record.annotation.read(shape)
         except photos.PhotoError as error:

@@ -41,7 +41,7 @@ def _load(record):
     place = _place(record)
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or damaged: made anew
       return np.load(place)
-    thumbnail = of(photos.decode(record.photo, record.file))
+    thumbnail = of(record.decode())
   except (OSError, photos.PhotoError):
     return None
   _keep(place, thumbnail)

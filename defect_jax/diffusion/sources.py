@@ -30,12 +30,12 @@ class Source:
   def decode(self) -> Shaped[np.ndarray, 'h w *c']:
     """The photo; raises UserError if its file has changed since the run began."""
     try:
-      data = photos.read(self.record.photo, self.record.file)
+      data = self.record.read()
     except photos.PhotoError as error:
       raise UserError(f'{error}; put the photo back or begin another run') from error
     if hashlib.sha256(data).hexdigest() != self.sha256:
       raise UserError(f'{self.record.file}: changed since the run began; put the photo back or begin another run')
-    return photos.decode(data, self.record.file)
+    return self.record.decode(data)
 
 
 def folder_of(name: str | None, weights_name: str | None) -> str | os.PathLike | None:
@@ -71,8 +71,8 @@ def choose(records: Sequence[parts.Record], part: str, classes: Sequence[str], c
 def _opened(record, settings, fixed):
   """Source, or Skipped."""
   try:
-    data = photos.read(record.photo, record.file)
-    shape = photos.decode(data, record.file).shape[:2]
+    data = record.read()
+    shape = record.decode(data).shape[:2]
     mask = fixed(shape, record.file) if fixed else None
     bounds = None if mask is None else masks.bounds(mask)
     _, target = geometry.place(shape, settings, np.random.default_rng(0), record.file, bounds)
@@ -117,7 +117,7 @@ def real_masks(records: Sequence[parts.Record], part: str, defects: Sequence[str
 
 def _mask_of(record):
   try:
-    mask = record.annotation.read(photos.decode(record.photo, record.file).shape[:2])
+    mask = record.annotation.read(record.decode().shape[:2])
   except photos.PhotoError as error:
     logging.warning('skipped %s', error)
     return None

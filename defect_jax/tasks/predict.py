@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import coverage, parts, samples, tiles
+from defect_jax.data import parts, samples, tiles
 from defect_jax.data.sources import tree
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
@@ -45,9 +45,6 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   """Scores photos in an open workdir that has `photos` in its config; returns the summary."""
   for note in predictor.notes:
     print(f'note: {note}', flush=True)
-  if cut := predictor.tiling:
-    for line in coverage.lines(records, cut.geometry.fit, cut.geometry.region, cut.tiled):
-      print(line, flush=True)
   began, threshold = time.monotonic(), predictor.threshold
   assert threshold is not None  # see run
   table, count = score(workdir, predictor, records, threshold.value, with_heatmaps)
@@ -78,7 +75,7 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
   own = workdir.root.resolve()
   photos = sorted(photo for photo in tree.photos_below(path) if own not in photo.resolve().parents)
   if not photos:
-    raise UserError(f'photos: {root} holds no photos (PNG, JPEG, BMP, TIFF)')
+    raise UserError(f'photos: {root} holds no photos ({tree.TYPES})')
   return [parts.Record(file := photo.relative_to(path).as_posix(), '', file, photo) for photo in photos]
 
 

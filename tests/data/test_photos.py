@@ -135,7 +135,7 @@ def test_every_truncation_is_noticed(kind):
 @pytest.mark.parametrize(('data', 'reason'), [
     (b'', 'is empty'),
     (b'hello, world\n' * 9, 'is not a PNG'),
-    (pillow(GREY8, 'GIF'), 'is not a PNG'),
+    (pillow(GREY8, 'GIF'), 'is GIF, which is not read'),
     (pillow(GREY8[:1, :1], 'PNG'), 'is 1 x 1 px'),
     (pillow(GREY8[:7], 'BMP'), 'is 40 x 7 px'),
     (tiff(GREY8.astype(np.float32)), 'floating-point values of 32 bits'),

@@ -120,7 +120,7 @@ BAD = names('pool', 4)[2]
   (other_class, ["no class 'dent'", 'good']),
   (one_bad(lambda data: b''), [BAD, 'is empty (0 bytes)']),
   (one_bad(lambda data: data[:len(data) // 2]), [BAD, 'truncated']),
-  (one_bad(lambda data: b'just words, no pixels\n' * 9), [BAD, 'is not a PNG, JPEG, BMP or TIFF']),
+  (one_bad(lambda data: b'just words, no pixels\n' * 9), [BAD, 'is not a PNG, JPEG, BMP, TIFF']),
   (one_pixel, [BAD, '1 x 1 px']),
   (same_photo, ['all photos are the same image']),
 ])

@@ -5,18 +5,18 @@ import csv
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from absl import logging
 
 from defect_jax.config import UserError
+from defect_jax.data import photos
 from defect_jax.data.annotation import Annotation, MaskFile
 from defect_jax.data.parts import GOOD, Listing, Problem, Record
 from defect_jax.data.sources import words
 
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
-TYPES = 'PNG, JPEG, BMP, TIFF'
+TYPES = 'PNG, JPEG, BMP, TIFF, WebP, JPEG 2000, PNM, AVIF, JPEG XL'
 _FOLDERS = ('', 'train', 'val', 'test')
 _NAMED, _PLACES = 12, 4  # classes that are named one by one, and folders of each
 
@@ -62,7 +62,8 @@ def photos_in(folder: pathlib.Path) -> list[pathlib.Path]:
   return [path for path in folder.glob('*') if _is_photo(path)]
 
 
-def photos_below(folder: pathlib.Path, leave_out: Callable[[str], bool] = lambda name: False) -> list[pathlib.Path]:
+def photos_below(folder: pathlib.Path, leave_out: Callable[[str], bool] = lambda name: False,
+                 suffixes: Container[str] = photos.SUFFIXES) -> list[pathlib.Path]:
   """Paths of the photos in a folder and those below it, linked ones too, but not below folders of names to `leave_out`.
 
   Hidden files (as macOS leaves them) are no photos. What has a name that no manifest or table could hold is left out,
@@ -76,12 +77,20 @@ def photos_below(folder: pathlib.Path, leave_out: Callable[[str], bool] = lambda
     seen.add(real)
     # Sorted, so that of two links to one folder the first counts on every machine.
     folders[:] = sorted(name for name in folders if not leave_out(name))
-    paths += [path for name in files if _is_photo(path := pathlib.Path(top, name))]
+    paths += [path for name in files if _is_photo(path := pathlib.Path(top, name), suffixes)]
   return paths
 
 
-def _is_photo(path):
-  if path.suffix.lower() not in SUFFIXES or path.name.startswith('.') or not path.is_file():
+def unread(root: pathlib.Path) -> list[Problem]:
+  """The files of types that are not read, but for those beside a photo of the same name, as cameras save both."""
+  left_out = photos_below(root, suffixes=photos.UNREAD)
+  known = {photo.with_suffix('') for photo in photos_below(root)} if left_out else ()
+  return [Problem(path.relative_to(root).as_posix(), 'not_read', photos.UNREAD[path.suffix.lower()])
+          for path in left_out if path.with_suffix('') not in known]
+
+
+def _is_photo(path, suffixes=photos.SUFFIXES):
+  if path.suffix.lower() not in suffixes or path.name.startswith('.') or not path.is_file():
     return False
   try:
     str(path).encode()
@@ -122,7 +131,8 @@ def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Anno
     taken.append('groups: index.csv')
   elif groups := sorted({one.group for one in found if one.group}):
     taken.append(f'{len(groups)} groups, such as {groups[0]}')
-  return Listing(tuple(sorted(records, key=lambda record: record.file)), '; '.join(taken), tuple(problems))
+  return Listing(tuple(sorted(records, key=lambda record: record.file)), '; '.join(taken),
+                 (*problems, *unread(root)))
 
 
 def _classes_taken(root, found):
