@@ -6,6 +6,7 @@ Threads do it: decoders give the interpreter free, so that two are as quick as t
 import collections
 import dataclasses
 import hashlib
+import itertools
 import math
 import os
 import re
@@ -14,8 +15,9 @@ from concurrent import futures
 from typing import Any
 
 import numpy as np
+import threadpoolctl
 
-from defect_jax.data import parts, photos
+from defect_jax.data import likeness, parts, photos, thumbnails
 from defect_jax.data.parts import GOOD, Problem
 
 _SEEN = 65536  # pixels of a photo that its levels are taken from
@@ -55,21 +57,22 @@ class Kinds:
 @dataclasses.dataclass(frozen=True)
 class Inspection:
   """What a set of photos is. layout: its source's name; title: in words. looks: at the photos that can be read.
-  guessed: groups by name, see groups_by_name, where none are given."""
+  groups: of each file, as given, else by likeness. guessed: by name, see groups_by_name, where none are given."""
   layout: str
   title: str
   listed: parts.Listing
   looks: Sequence[Look]
   problems: Sequence[Problem]
   kinds: Sequence[Kinds]
+  groups: Mapping[str, str]
   guessed: Mapping[str, str]
 
   @property
   def classes(self) -> dict[str, dict[str, int]]:
     """{class: {'photos', 'masks', 'groups'}}, of all that are listed."""
-    by_class = _by_class(self.listed, lambda record: record.label)
     return {label: {'photos': len(records), 'masks': sum(record.annotation is not None for record in records),
-                    'groups': len({record.group for record in records})} for label, records in by_class.items()}
+                    'groups': len({self.groups[record.file] for record in records})}
+            for label, records in _by_class(self.listed, lambda record: record.label).items()}
 
   sizes = property(lambda self: self._counts(lambda look: f'{look.size[0]} x {look.size[1]}'))
   bit_depths = property(lambda self: self._counts(lambda look: str(look.bits)))
@@ -119,7 +122,8 @@ def _by_class(items, label_of):
 
 def look_at_all(records: Iterable[parts.Record]) -> Iterator[tuple[Look | None, list[Problem]]]:
   """What each photo is, None where it cannot be read, and what is wrong with it or its mask; in order."""
-  with futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+  # Photos are scaled side by side, so each by one thread.
+  with threadpoolctl.threadpool_limits(1, 'blas'), futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
     yield from pool.map(_look, records)
 
 
@@ -129,6 +133,7 @@ def _look(record: parts.Record) -> tuple[Look | None, list[Problem]]:
     photo = photos.decode(data, record.file)
   except photos.PhotoError as error:
     return None, [Problem(record.file, 'broken', error.told_of(record.file))]
+  thumbnails.remember(record, photo)  # for their likeness
   height, width = photo.shape[:2]
   low, high = _levels(photo)
   marked, problems = _marked(record, (height, width))
@@ -248,8 +253,24 @@ def groups_by_name(files: Iterable[str]) -> dict[str, str]:
 def conclude(layout: str, title: str, listed: parts.Listing, looks: Sequence[Look],
              problems: Iterable[Problem]) -> Inspection:
   """What follows from the looks at all photos; problems: those of the listing and of the looks."""
-  mixed = [*kinds(looks)]
-  grouped = any(record.group != record.file for record in listed)
-  problems = *problems, *copies(looks), *(pair.problem() for pair in mixed)
-  guessed = {} if grouped else groups_by_name(record.file for record in listed)
-  return Inspection(layout, title, listed, looks, problems, mixed, guessed)
+  mixed, given = [*kinds(looks)], {record.file: record.group for record in listed}
+  first = {look.sha256: look.record for look in reversed(looks)}
+  alike = likeness.alike([*first.values()])
+  problems = *problems, *copies(looks), *_alike_across(alike), *(pair.problem() for pair in mixed)
+  if any(group != file for file, group in given.items()):
+    return Inspection(layout, title, listed, looks, problems, mixed, given, {})
+  shown = {record.file: together[0].file for together in alike for record in together}
+  shown = given | {look.record.file: shown.get(file := first[look.sha256].file, file) for look in looks}
+  return Inspection(layout, title, listed, looks, problems, mixed, shown, groups_by_name(given))
+
+
+def _alike_across(alike: Iterable[Sequence[parts.Record]]) -> Iterator[Problem]:
+  """The first pair of each two classes among photos that show one part."""
+  for together in alike:
+    pairs = {}
+    for one, other in itertools.combinations(together, 2):
+      if one.label != other.label:
+        pairs.setdefault((one.label, other.label), (one, other))
+    for one, other in pairs.values():
+      message = f'is {other.label} and shows the same as {one.file}, which is {one.label}'
+      yield Problem(other.file, 'alike_in_another_class', message)

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import threadpoolctl
 from scipy import ndimage, sparse
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
@@ -38,7 +39,7 @@ def groups(records: Sequence[parts.Record]) -> tuple[list[parts.Record], list[st
   copies in two classes, see same_files.
   """
   first = {record.file: record.file for record in records}
-  for cluster in (*_alike(records), *same_files(records)):
+  for cluster in (*alike(records), *same_files(records)):
     names = sorted({first[record.file] for record in cluster})
     first |= {file: names[0] for file, name in first.items() if name in names}
   grouped = [dataclasses.replace(record, group=first[record.file]) for record in records]
@@ -71,7 +72,7 @@ def same_files(records: Iterable[parts.Record]) -> list[list[parts.Record]]:
 def across_classes(records: Sequence[parts.Record]) -> list[tuple[str, str]]:
   """Pairs of files of two classes that show the same part, the first pair of each two classes and group."""
   found = {}
-  for cluster in _alike(records):
+  for cluster in alike(records):
     for one, other in itertools.combinations(cluster, 2):
       if one.label != other.label:
         found.setdefault((one.label, other.label, cluster[0].file), (one.file, other.file))
@@ -109,8 +110,9 @@ def _by(records, key):
   return [together for together in same.values() if len(together) > 1]
 
 
-def _alike(records):
-  """Records that are alike, as lists of two and more."""
+@threadpoolctl.threadpool_limits.wrap(1, 'blas')  # several threads a product of this size took 7 times as long
+def alike(records: Sequence[parts.Record]) -> list[list[parts.Record]]:
+  """Records that show one part, as lists of two and more, whatever their classes."""
   small = thumbnails.load(records)
   read = [number for number, thumbnail in enumerate(small) if thumbnail is not None]
   if len(read) < _FEW:  # what is usual cannot be known

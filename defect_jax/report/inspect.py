@@ -26,6 +26,7 @@ _KINDS = {
     'copy': ('Copies within a class', 'Remove them: they count for nothing, and weigh more than they should.'),
     'copy_in_another_class': ('Copies in two classes', 'Remove the wrong ones; a training on them is refused.'),
     'copy_in_another_part': ('Copies in train and test', 'Remove one of each.'),
+    'alike_in_another_class': ('Photos of two classes that show the same', 'See whether one is in the wrong class.'),
     'mask_inverted': ('Masks that mark more than half', 'Perhaps black and white are exchanged: turn them round.'),
     'mask_empty': ('Masks that mark nothing', 'Mark the defect, or move the photo to the good ones.'),
     'mask_unusable': ('Masks that cannot be used', 'Put the right ones there, or remove them.'),
