@@ -26,7 +26,8 @@ from experiments import bench, command
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SIDE = 1000  # px
-_DIFFERENT = 100  # pictures; the other files differ from these in what follows a picture's end
+_DIFFERENT = 500  # pictures; the other files differ from these in what follows a picture's end
+_MARGIN = 400  # px that a picture's place in an enlarged photo varies by
 _KINDS = {'JPEG': ('.jpg', {'quality': 90}), 'grey PNG': ('.png', {}), 'colour PNG': ('.png', {})}
 _PEER = """
 import sys
@@ -71,8 +72,9 @@ def make(root: Path, kind: str, count: int) -> None:
   rng, sources = np.random.default_rng(0), _sources()
   pictures = []
   for number in range(min(count, _DIFFERENT)):
-    noise = rng.integers(-3, 4, (_SIDE, _SIDE, 3))
-    levels = np.clip(sources[number % len(sources)] + noise, 0, 255).astype(np.uint8)
+    top, left = rng.integers(0, _MARGIN, 2)
+    part = sources[number % len(sources)][top:top + _SIDE, left:left + _SIDE]
+    levels = np.clip(part + rng.integers(-3, 4, part.shape, np.int16), 0, 255).astype(np.uint8)
     path = root.with_suffix(suffix)
     root.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(levels[..., 0] if kind == 'grey PNG' else levels).save(path, **how)
@@ -85,14 +87,15 @@ def make(root: Path, kind: str, count: int) -> None:
 
 
 def _sources():
-  """Real photos, or made ones, int16 [side, side, 3]."""
+  """Real photos, or made ones, int16 [side, side, 3], with a margin."""
+  side = _SIDE + _MARGIN
   folder = Path(os.environ.get('DEFECT_JAX_DATA') or _ROOT.parent / 'shared/data')
   paths = sorted(folder.glob('*/*/train/good/*'))[::40][:25]
   if not paths:
-    x, y = np.meshgrid(np.arange(_SIDE), np.arange(_SIDE))
+    x, y = np.meshgrid(np.arange(side), np.arange(side))
     return [np.stack([128 + 60 * np.sin(x / 30 + n) * np.cos(y / 50)] * 3, -1).astype(np.int16) for n in range(25)]
   photos = (Image.open(path).convert('RGB') for path in paths)
-  return [np.asarray(photo.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), np.int16) for photo in photos]
+  return [np.asarray(photo.resize((side, side), Image.Resampling.BICUBIC), np.int16) for photo in photos]
 
 
 def measure(folder: Path, rounds: int) -> Mapping[str, float]:

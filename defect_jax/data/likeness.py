@@ -155,7 +155,7 @@ def _clusters(features):
 
 def _linked(features, centred, members):
   agreement = np.stack([_agreement(features[one], centred) for one in members])
-  apart = 1 - np.maximum(agreement, agreement.T)
+  apart = np.maximum(1 - np.maximum(agreement, agreement.T), 0)  # of photos of the same pixels it may be below 0
   np.fill_diagonal(apart, 0)
   tree = hierarchy.linkage(distance.squareform(apart, checks=False), 'average')
   number = hierarchy.fcluster(tree, 1 - AGREE, 'distance')

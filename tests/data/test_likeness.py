@@ -66,6 +66,14 @@ def test_a_chain_of_photos_that_change_slowly_is_not_one_group(tmp_path):
   assert max(collections.Counter(record.group for record in grouped).values()) <= 5
 
 
+def test_files_that_differ_though_their_pixels_do_not_are_one_group(tmp_path):
+  records = written(tmp_path, [texture(number % 6).astype(np.uint8) for number in range(30)], 'ng')
+  for number, record in enumerate(records):
+    record.photo.write_bytes(record.photo.read_bytes() + bytes([number]))
+  grouped, _ = likeness.groups(records)
+  assert [record.group for record in grouped] == [f'ng/IMG_{number % 6:04}.png' for number in range(30)]
+
+
 def test_the_same_file_twice_is_one_group_however_few_photos_there_are(tmp_path):
   records = written(tmp_path, [texture(0).astype(np.uint8), texture(1).astype(np.uint8), texture(0).astype(np.uint8)],
                     'ng')
