@@ -107,8 +107,10 @@ class InpaintProduction:
 
   def _placement(self, index: int, place: int) -> Placement:
     row = self._row(index)
-    return self._place(np.random.default_rng([self._seed, index, place]), self._decode(row),
-                       self._sources[row].record.file, self._prompts[index % len(self._prompts)][0])
+    record, photo = self._sources[row].record, self._decode(row)
+    placement = self._place(np.random.default_rng([self._seed, index, place]), photo, record.file,
+                            self._prompts[index % len(self._prompts)][0])
+    return placement._replace(bits=record.bits if photo.dtype == np.uint16 else 16)
 
   def _encode(self, placements: Sequence[Placement]) -> list[Encoded]:
     """A photo with the same crop and mask is encoded once."""
@@ -126,13 +128,14 @@ class InpaintProduction:
 
   def _line(self, index: int, placement: Placement) -> Line:
     defect, prompt = self._prompts[index % len(self._prompts)]
+    record = self._sources[self._row(index)].record
     return {'class': defect, 'method': 'inpaint', 'seed': self._seed, **self.origin(index),
-            'source_part': self._sources[self._row(index)].record.part, 'crop': placement.crop,
-            'target': placement.target, 'prompt': prompt, **self._about}
+            'source_part': record.part, 'crop': placement.crop, 'target': placement.target, 'prompt': prompt,
+            'bits': None if placement.bits == 16 else placement.bits, **self._about}
 
 
 def inspect(photos_root: Path, root: Path, made: Made) -> dict[str, int]:
   """What changed outside the mask of an image in `root`, by the files as they were written, for production.run."""
-  before = photos.decode(photos_root / str(made.source), str(made.source))
+  before = photos.decode(photos_root / str(made.source), str(made.source), made.bits or 16)
   after, mask = (writer.read_levels(root / str(name)) for name in (made.file, made.mask))
   return {'changed_outside_mask': geometry.changed_outside_mask(before, after, mask)}

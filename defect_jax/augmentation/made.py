@@ -88,7 +88,8 @@ def _read(chosen, max_broken, data, notes):
   geometry = regions.Geometry.of(data)
   images, kept, skipped = [np.zeros((0, geometry.size, geometry.size, geometry.channels), np.float32)], [], []
   for root, image, label in chosen:
-    record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file)
+    record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file,
+                          bits=image.bits or 16)
     whole = image.method in _OF_WHOLE_PHOTOS
     sample = samples.read(record, tiles.Tiling(geometry if whole else regions.Geometry.of(data, region='full')))
     if sample.image is None:

@@ -139,7 +139,7 @@ def _record(writers, file, root, made, images, inspect):
 def _write(root, inspect, made, images):
   """Writes what belongs to an image; Made, with what a look at the files adds."""
   for key, image in images.items():
-    writer.write_image(root, made.index, image, writer.FOLDERS[key])
+    writer.write_image(root, made.index, image, writer.FOLDERS[key], made.bits or 16)
   return dataclasses.replace(made, **inspect(root, made)) if inspect else made
 
 

@@ -7,23 +7,26 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from defect_jax.data import photos
 from defect_jax.diffusion import geometry, masks
 from defect_jax.diffusion.sources import FixedMask
 
 
 class Placement(NamedTuple):
-  """One place of a photo; boxes in its pixels."""
+  """One place of a photo; boxes in its pixels. bits: of its file, that are used where it has 16."""
   photo: Shaped[np.ndarray, 'h w *c']
   crop: geometry.Box
   target: geometry.Box
   soft_mask: Float[np.ndarray, 'h w']
   canvas: geometry.Canvas
+  bits: int = 16
 
   def files(self, made: Float[np.ndarray, 'H W 3']) -> dict[str, np.ndarray]:
     """The arrays of an image by the keys of writer.FOLDERS; made: what the model made of the canvas."""
     after = geometry.paste(self.photo, made, self.canvas, self.soft_mask)
     return {'file': after, 'mask': np.uint8(self.soft_mask > 0) * 255, 'crop_file': after[masks.slices(self.crop)],
-            'difference_file': geometry.difference(self.photo, after)}
+            'difference_file': geometry.difference(photos.to_bits(self.photo, self.bits),
+                                                   photos.to_bits(after, self.bits))}
 
 
 @dataclasses.dataclass(frozen=True)

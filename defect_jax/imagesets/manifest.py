@@ -13,7 +13,7 @@ from defect_jax.runs.atomic import plain
 NAME = 'manifest.jsonl'
 METHODS = ('vae', 'inpaint', 'cutpaste')
 _FILES = ('file', 'mask', 'crop_file', 'difference_file')  # of the set itself
-_ADDED = ('other_source',)  # keys that older sets lack
+_ADDED = ('other_source', 'bits')  # keys that older sets lack
 # What the values of these fields must be, in words, and the test of it.
 _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
     (('file', 'label', 'config_hash'), 'a text', lambda value: isinstance(value, str) and value != ''),
@@ -21,6 +21,7 @@ _RULES: tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...] = (
      lambda value: isinstance(value, str | None)),
     (('filter',), 'an object or null', lambda value: isinstance(value, dict | None)),
     (('method',), f'one of {", ".join(METHODS)}', METHODS.__contains__),
+    (('bits',), 'a whole number from 9 to 15 or null', lambda value: value is None or value in range(9, 16)),
     (('index', 'seed'), 'a whole number from 0 on', lambda value: type(value) is int and value >= 0),
     ((*_FILES, 'source', 'other_source'), 'a relative path without ..', lambda value: value is None or (
         isinstance(value, str) and value != '' and not value.startswith('/') and '..' not in value.split('/'))),
@@ -35,7 +36,8 @@ class Made:
   The fields are the keys of a line, but for `label`, which is `class` there. `file`, `mask`, `crop_file` and
   `difference_file` are relative to the set, `source` and `other_source`, a second photo that a part of the image comes
   from, to the folder of the photos. Boxes are (left, top, width, height) in pixels of the source.
-  `changed_outside_mask` is a number of pixels. Raises ValueError for values that no image can have.
+  `changed_outside_mask` is a number of pixels; `bits`, which only lines of such images have, how many bits the values
+  of a 16-bit file take if fewer than 16. Raises ValueError for values that no image can have.
   """
   file: str
   label: str
@@ -60,6 +62,7 @@ class Made:
   filter: dict[str, Any] | None = None
   config_hash: str
   other_source: str | None = None
+  bits: int | None = None
 
   def __post_init__(self) -> None:
     for fields, words, fits in _RULES:
@@ -83,7 +86,8 @@ class Made:
 
   def line(self) -> str:
     """The image's line of manifest.jsonl, with its end."""
-    values = {_key(field.name): getattr(self, field.name) for field in dataclasses.fields(self)}
+    values = {_key(field.name): getattr(self, field.name) for field in dataclasses.fields(self)
+              if field.name != 'bits' or self.bits}
     return json.dumps(values, allow_nan=False) + '\n'
 
   @classmethod

@@ -2,6 +2,7 @@
 
 import io
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ Levels = UInt8[np.ndarray, 'h w'] | UInt8[np.ndarray, 'h w 3'] | UInt16[np.ndarr
 IMAGES = 'images'  # folder of the images within a set
 # Folders of a set by the key of a manifest's line that names a file there.
 FOLDERS = {'file': IMAGES, 'mask': 'masks', 'crop_file': 'crops', 'difference_file': 'differences'}
+_MOST_USED = 281  # the tag MaxSampleValue of a TIFF
 _END = b'\0\0\0\0IEND\xaeB`\x82'  # the last chunk of every PNG
 # 0.07 ms for a soft grey image of 64 px on one CPU core; with zlib's default strategy 0.12 ms, by Pillow 0.18 ms at
 # level 1 and 0.22 ms at its default. None of these makes the file more than 1 % smaller.
+_HEAD = 33  # bytes of a PNG before what may follow its first chunk
 _LEVEL, _STRATEGY = 1, imagecodecs.PNG.STRATEGY.RLE
 
 
@@ -52,22 +55,28 @@ def _is_deep_colour(levels):
   return levels.dtype == np.uint16 and levels.ndim == 3
 
 
-def encode_png(levels: Levels) -> bytes:
-  """Bytes of a PNG; of all but 16-bit colour."""
-  return imagecodecs.png_encode(np.ascontiguousarray(levels), level=_LEVEL, strategy=_STRATEGY)
+def encode_png(levels: Levels, bits: int = 16) -> bytes:
+  """Bytes of a PNG; of all but 16-bit colour. bits: that are used, said in an sBIT chunk if not all of 16 are."""
+  data = imagecodecs.png_encode(np.ascontiguousarray(levels), level=_LEVEL, strategy=_STRATEGY)
+  if bits == 16:
+    return data
+  chunk = b'sBIT' + bytes([bits])
+  return data[:_HEAD] + b'\0\0\0\1' + chunk + zlib.crc32(chunk).to_bytes(4, 'big') + data[_HEAD:]
 
 
-def encode_tiff(levels: UInt16[np.ndarray, 'h w 3']) -> bytes:
-  """Bytes of a TIFF."""
+def encode_tiff(levels: UInt16[np.ndarray, 'h w 3'], bits: int = 16) -> bytes:
+  """Bytes of a TIFF. bits: that are used, said in its tag MaxSampleValue if not all of 16 are."""
   file = io.BytesIO()
+  used = [] if bits == 16 else [(_MOST_USED, 'H', 3, (2**bits - 1,) * 3, True)]
   tifffile.imwrite(file, np.ascontiguousarray(levels), photometric='rgb', compression='zlib', predictor=True,
-                   metadata=None, software=False)
+                   metadata=None, software=False, extratags=used)
   return file.getvalue()
 
 
-def write_image(root: str | Path, index: int, image: Any, folder: str = IMAGES) -> str:
+def write_image(root: str | Path, index: int, image: Any, folder: str = IMAGES, bits: int = 16) -> str:
   """Writes an image (see `to_levels`) whole or not at all, in a `folder` of `root`, which exists; returns its path.
 
+  bits: of a 16-bit image, that the file's values take: 65535 becomes 2**bits - 1.
   A PNG is not synced to disk, which takes longer than making it. After a power cut `is_whole` says which are there.
   """
   try:
@@ -75,7 +84,10 @@ def write_image(root: str | Path, index: int, image: Any, folder: str = IMAGES) 
   except ValueError as error:
     raise ValueError(f'image {index}: {error}') from error
   path, deep = image_file(index, folder, levels), _is_deep_colour(levels)
-  write_atomic(Path(root) / path, encode_tiff(levels) if deep else encode_png(levels), sync=deep)
+  bits = bits if levels.dtype == np.uint16 else 16
+  if bits != 16:
+    levels = np.round(levels * ((2**bits - 1) / 65535)).astype(np.uint16)
+  write_atomic(Path(root) / path, encode_tiff(levels, bits) if deep else encode_png(levels, bits), sync=deep)
   return path
 
 
@@ -88,10 +100,22 @@ def read_image(path: str | Path) -> Float[np.ndarray, 'h w c']:
 def read_levels(path: str | Path) -> Levels:
   """The levels of a file written here, as they were given; UserError if it is damaged."""
   try:
-    data = Path(path).read_bytes()
-    return imagecodecs.png_decode(data) if _is_png(path) else tifffile.imread(io.BytesIO(data))
+    levels, bits = (_read_png if _is_png(path) else _read_tiff)(Path(path).read_bytes())
+    return levels if bits == 16 else np.round(levels * (65535 / (2**bits - 1))).astype(np.uint16)
   except (OSError, ValueError, imagecodecs.PngError, tifffile.TiffFileError) as error:
     raise UserError(f'{path}: cannot be read ({error}); remove the set and make it again') from error
+
+
+def _read_png(data):
+  """(levels, bits of 16 that are used)."""
+  is_said = data[_HEAD + 4:_HEAD + 8] == b'sBIT'
+  return imagecodecs.png_decode(data), data[_HEAD + 8] if is_said else 16
+
+
+def _read_tiff(data):
+  with tifffile.TiffFile(io.BytesIO(data)) as file:
+    tags = file.pages[0].tags
+    return file.asarray(), tags[_MOST_USED].value[0].bit_length() if _MOST_USED in tags else 16
 
 
 def _is_png(path):

@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from defect_jax.data import photos
+from defect_jax.diffusion import geometry
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import page
 from defect_jax.report.verdict import copies, number
@@ -65,9 +66,10 @@ def verdict(summary: Mapping[str, Any]) -> Iterator[str]:
 def figure(root: Path, photo_folder: Path, made: manifest.Made) -> UInt8[np.ndarray, 'h w 3']:
   """The photo with crop (orange) and target area (red), the augmented photo, the difference."""
   assert made.source and made.crop and made.target, 'every inpainted image has them'
-  photo = photos.decode(photo_folder / made.source, made.source)
+  photo = photos.decode(photo_folder / made.source, made.source, made.bits or 16)
+  after = writer.read_levels(root / made.file)
   before = _panel(photo)
-  panels = [before, *(_panel(writer.read_levels(root / str(name))) for name in (made.file, made.difference_file))]
+  panels = [before, _panel(after), _panel(geometry.difference(photo, after))]
   draw, scale = ImageDraw.Draw(before), before.width / photo.shape[1]
   for (left, top, across, down), colour, away in ((made.crop, _ORANGE, 2), (made.target, _RED, 0)):
     # The crop's box is drawn around it, so that it is seen where the target area is all of the crop.

@@ -2,10 +2,13 @@
 
 import io
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from defect_jax.data import photos
 from defect_jax.imagesets import writer
 
 
@@ -70,3 +73,16 @@ def test_whole_files_are_told_from_cut_ones(root):
   Image.new('L', (8, 8)).save(pillows, 'png')
   path.write_bytes(pillows.getvalue())
   assert writer.is_whole(path)
+
+
+@pytest.mark.parametrize('shape', [(16, 16), (16, 16, 3)])
+def test_bits_of_a_camera_are_kept_in_its_own_range(root, shape):
+  values = np.random.default_rng(0).integers(0, 4096, shape, np.uint16)
+  full = np.uint16(np.floor(values * (65535 / 4095) + 0.5))
+  path = root / writer.write_image(root, 0, full, bits=12)
+  raw = tifffile.imread(path) if path.suffix == '.tif' else imagecodecs.png_decode(path.read_bytes())
+  np.testing.assert_array_equal(raw, values)
+  np.testing.assert_array_equal(writer.read_levels(path), full)
+  np.testing.assert_array_equal(photos.decode(path, 'made', bits=photos.header(path).significant), full)
+  assert writer.is_whole(path)
+  assert writer.read_image(path).max() == pytest.approx(values.max() / 4095, abs=1e-5)
