@@ -52,7 +52,7 @@ def _png(data, bits):
     return _by_pillow(data, bits)
   values = full_range(_without_alpha(imagecodecs.png_decode(data)), bits)
   with Image.open(io.BytesIO(data)) as image:  # EXIF data may lie behind the pixels
-    return _upright(values, image.getexif().get(headers.ORIENTATION, 1))
+    return upright(values, image.getexif().get(headers.ORIENTATION, 1))
 
 
 def _check_png_chunks(data):
@@ -74,7 +74,7 @@ def _jpeg(data, bits):
   head = headers.read(io.BytesIO(data))
   if head.bits == 8:
     return _by_pillow(data, bits)
-  return _upright(full_range(imagecodecs.jpeg_decode(data), head.bits), head.orientation)
+  return upright(full_range(imagecodecs.jpeg_decode(data), head.bits), head.orientation)
 
 
 def _bmp(data, bits):
@@ -99,7 +99,7 @@ def _by_pillow(data, bits):
     orientation = image.getexif().get(headers.ORIENTATION, 1)
     palette = np.array(image.getpalette('RGB') or ()).reshape(-1, 3)  # none but in mode P
     grey = image.mode in headers.GREY_MODES or (image.mode == 'P' and (palette == palette[:, :1]).all())
-    return _upright(np.asarray(image.convert('L' if grey else 'RGB')), orientation)
+    return upright(np.asarray(image.convert('L' if grey else 'RGB')), orientation)
 
 
 def _avif(data, bits):
@@ -107,7 +107,7 @@ def _avif(data, bits):
   if head.bits == 8:
     values = _by_pillow(data, bits)
     return values if head.channels == 3 or values.ndim == 2 else np.ascontiguousarray(values[..., 0])
-  return _upright(full_range(_without_alpha(imagecodecs.avif_decode(data)), head.bits), head.orientation)
+  return upright(full_range(_without_alpha(imagecodecs.avif_decode(data)), head.bits), head.orientation)
 
 
 def _jpeg2000(data, bits):
@@ -156,7 +156,7 @@ def _tiff(data, bits):
       raise FormatError('holds a stack of images; save one image a file')
     _check_tiff_kind(page)
     _check_tiff_whole(tiff, page, data)
-    return _upright(_tiff_values(page, bits), page.tags[274].value if 274 in page.tags else 1)
+    return upright(_tiff_values(page, bits), page.tags[274].value if 274 in page.tags else 1)
 
 
 def _check_tiff_whole(tiff, page, data):
@@ -208,7 +208,7 @@ def _without_alpha(array):
   return array[..., :3] if array.shape[-1] >= 3 else array[..., 0]
 
 
-def _upright(array, orientation):
+def upright(array: Shaped[np.ndarray, 'h w *c'], orientation: int) -> Shaped[np.ndarray, 'h2 w2 *c']:
   """Applies the EXIF orientation (1 to 8, EXIF 2.32 section 4.6.4)."""
   array = np.swapaxes(array, 0, 1) if orientation in (5, 6, 7, 8) else array
   array = array[::-1] if orientation in (3, 4, 7, 8) else array

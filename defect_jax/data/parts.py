@@ -5,10 +5,12 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from defect_jax.data import photos
-from defect_jax.data.annotation import Annotation
+
+if TYPE_CHECKING:  # annotations name parts, too
+  from defect_jax.data.annotations import Annotation
 
 PARTS = ('pool', 'dev', 'final')
 ALL = 'all'  # the part of photos that are all trained on
@@ -28,7 +30,7 @@ class Record:
   label: str
   group: str
   photo: pathlib.Path
-  annotation: Annotation | None = None
+  annotation: 'Annotation | None' = None
   folder: str = ''
   assigned: str | None = None
   bits: int = 16

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from defect_jax.config import UserError
-from defect_jax.data import annotation, areas, parts
+from defect_jax.data import annotations, areas, parts
 
 VIEW = areas.Crop(size=16, context=(2., 2.), share=(0.5, 0.5))
 
@@ -16,7 +16,7 @@ def record(root, label, number, photo, mark=None):
   if mark is not None:
     mask = root / f'{label}{number}_mask.png'
     Image.fromarray(np.uint8(mark) * 255).save(mask)
-  marked = None if mask is None else annotation.MaskFile(mask, file.name)
+  marked = None if mask is None else annotations.MaskFile(mask, file.name)
   return parts.Record(file.name, label, f'part of {file.name}', file, marked)
 
 

@@ -5,7 +5,7 @@ import pytest
 from made_photos import bumps, write
 
 from defect_jax.data import inspection, listing, parts
-from defect_jax.data.annotation import MaskFile
+from defect_jax.data.annotations import MaskFile
 
 
 def looked_at(root, source='classes'):

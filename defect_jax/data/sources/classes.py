@@ -59,7 +59,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
   found = [tree.Found(photo, place.label, place.folder, place.group, place.name)
            for folder, place in labelled.items() for photo in by_folder[folder]]
   found = useful_groups(found)
-  return tree.listing(root, found, tree.ground_truth(root, found), problems)
+  return tree.listing(root, found, problems=problems)
 
 
 def folders_of(root: pathlib.Path) -> dict[tuple[str, ...], builtins.list[pathlib.Path]]:

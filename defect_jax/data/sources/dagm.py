@@ -9,7 +9,7 @@ import os
 import pathlib
 
 from defect_jax.config import UserError
-from defect_jax.data import annotation, parts
+from defect_jax.data import annotations, parts
 from defect_jax.data.sources import tree
 
 TITLE = 'DAGM 2007'
@@ -35,7 +35,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
       file, mask = f'{top}/{photo.name}', marks.pop(photo.stem, None)
       found.append(tree.Found(photo, _DEFECT if mask else parts.GOOD, part, '', top))
       if mask:
-        masks[file] = annotation.MaskFile(mask, file)
+        masks[file] = annotations.MaskFile(mask, file)
     problems += [parts.Problem(f'{top}/Label/{mask.name}', 'no_photo', 'has no photo') for mask in marks.values()]
   if not found:
     raise UserError(f'{key}: {root} holds no photos ({tree.TYPES}) in Train/ and Test/')

@@ -32,7 +32,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path', plain: bool = F
            for photo in (tree.photos_in(folder) if folder == root / 'ng' else tree.photos_below(folder))]
   if not found:
     raise UserError(f'{key}: {root} holds no photos ({tree.TYPES}) in {_LAYOUTS}')
-  return tree.listing(root, found, tree.ground_truth(root, found))
+  return tree.listing(root, found)
 
 
 def _class_folders(root, key, plain):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 
 from defect_jax.config import UserError
-from defect_jax.data import annotation, parts, photos
+from defect_jax.data import annotations, parts, photos
 from defect_jax.data.sources import tree
 
 TITLE = 'KolektorSDD'
@@ -63,7 +63,7 @@ def by_mask(root: pathlib.Path, found: Iterable[tree.Found], ending: str, key: s
       continue
     labelled.append(one._replace(label=DEFECT if is_marked else parts.GOOD))
     if is_marked:
-      marked[file] = annotation.MaskFile(mask, file)
+      marked[file] = annotations.MaskFile(mask, file)
   if not labelled:
     raise UserError(f'{key}: {root} holds no photos ({tree.TYPES}) with masks named *{ending}')
   return tree.listing(root, labelled, marked, problems)
@@ -73,4 +73,4 @@ def by_mask(root: pathlib.Path, found: Iterable[tree.Found], ending: str, key: s
 def _is_marked(mask, changed):
   """Whether any pixel is marked; `changed` is when the file was, so that a new one is read anew."""
   del changed
-  return bool(annotation.marked(photos.decode(mask, mask.name)).any())
+  return bool(annotations.read_mask(mask, mask.name).any())

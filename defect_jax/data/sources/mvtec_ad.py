@@ -45,4 +45,4 @@ def list_tops(path: str | os.PathLike | None, key: str, tops: Mapping[str, str],
   found = tree.of_tops(root, tops)
   if not found:
     raise UserError(f'{key}: {root} holds no photos ({tree.TYPES}) in {wanted}')
-  return tree.listing(root, found, tree.ground_truth(root, found), problems)
+  return tree.listing(root, found, problems=problems)

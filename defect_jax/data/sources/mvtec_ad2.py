@@ -37,4 +37,4 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
   problems = [parts.Problem(f'{folder.name}/', 'left_out', f'{len(photos)} photos of no known class are left out')
               for folder in tree.subfolders(root)
               if folder.name.startswith('test_private') and (photos := tree.photos_below(folder))]
-  return tree.listing(root, found, tree.ground_truth(root, found), problems)
+  return tree.listing(root, found, problems=problems)

@@ -34,4 +34,4 @@ def list(path: str | os.PathLike | None, key: str = 'data.path', defects: Sequen
   found = [tree.Found(photo, label, part_of[folder], '/'.join(folder))
            for folder, photos in by_folder.items() for photo in photos]
   found = classes.useful_groups(found)
-  return tree.listing(root, found, tree.ground_truth(root, found))
+  return tree.listing(root, found)

@@ -6,7 +6,7 @@ import pathlib
 import re
 
 from defect_jax.config import UserError
-from defect_jax.data import annotation, parts
+from defect_jax.data import annotations, parts
 from defect_jax.data.sources import tree, words
 
 TITLE = 'table of photos'
@@ -96,7 +96,7 @@ class _Reader:
     self.found.append(tree.Found(photo, label, '', row['group']))
     mask = self._root / row['mask'].replace('\\', '/')
     if row['mask'] and mask.is_file():
-      self.masks[file] = annotation.MaskFile(mask, file)
+      self.masks[file] = annotations.MaskFile(mask, file)
     elif row['mask']:
       self._problem(number, file, 'no_mask', f'its mask {row["mask"]} is not there')
 

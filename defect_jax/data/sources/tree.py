@@ -11,8 +11,8 @@ from typing import NamedTuple
 from absl import logging
 
 from defect_jax.config import UserError
-from defect_jax.data import photos
-from defect_jax.data.annotation import Annotation, MaskFile
+from defect_jax.data import annotations, photos
+from defect_jax.data.annotations import Annotation
 from defect_jax.data.parts import GOOD, Listing, Problem, Record
 from defect_jax.data.sources import words
 
@@ -100,22 +100,17 @@ def _is_photo(path, suffixes=photos.SUFFIXES):
   return True
 
 
-def ground_truth(root: pathlib.Path, found: Iterable[Found]) -> dict[str, Annotation]:
-  """Masks by file, from ground_truth/<class>/<stem>_mask.png."""
-  masks: dict[str, Annotation] = {}
-  for one in found:
-    below = one.photo.relative_to(root / one.place) if one.place else pathlib.Path(one.photo.name)
-    mask = root / 'ground_truth' / one.label / below.with_name(f'{one.photo.stem}_mask.png')
-    if mask.is_file():
-      file = one.photo.relative_to(root).as_posix()
-      masks[file] = MaskFile(mask, file)
-  return masks
-
-
-def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Annotation],
+def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Annotation] | None = None,
             problems: Sequence[Problem] = (), indexed: bool = True, note: str = '') -> Listing:
-  """The listing of photos, with what is marked by file, and a note. indexed: whether groups of an index.csv count."""
+  """The listing of photos, with what is marked by file, and a note.
+
+  masks: None where they are to be looked for, also beside the photos. indexed: whether groups of an index.csv count.
+  """
   found = [*found]
+  if masks is None:
+    found, beside = _without_masks(root, found)
+    masks, wrong = annotations.find_masks(root, {one.photo.relative_to(root).as_posix(): one.photo for one in found})
+    problems = *problems, *beside, *wrong
   by_index = index_groups(root, [one.photo for one in found]) if indexed else {}
   records = []
   for one in found:
@@ -133,6 +128,19 @@ def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Anno
     taken.append(f'{len(groups)} groups, such as {groups[0]}')
   return Listing(tuple(sorted(records, key=lambda record: record.file)), '; '.join(taken),
                  (*problems, *unread(root)))
+
+
+def _without_masks(root, found):
+  """The photos that are not masks of others beside them, and a problem that says how many are."""
+  names = collections.defaultdict(set)
+  for one in found:
+    names[one.photo.parent].add(one.photo.name)
+  masks = [one for one in found if annotations.is_mask_of(one.photo, names[one.photo.parent])]
+  if not masks:
+    return found, []
+  message = f'is the mask of the photo beside it by its name, as {len(masks)} files are, and no photo'
+  return [one for one in found if one not in masks], [
+      Problem(masks[0].photo.relative_to(root).as_posix(), 'mask_beside', message)]
 
 
 def _classes_taken(root, found):

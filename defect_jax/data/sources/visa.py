@@ -45,7 +45,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
     if rest := len(found) - len(named):
       problems = [parts.Problem(_SPLIT, 'left_out', f'{rest} photos that it does not name are left out')]
     found = named
-  return tree.listing(root, found, tree.ground_truth(root, found), problems)
+  return tree.listing(root, found, problems=problems)
 
 
 def _split(root):

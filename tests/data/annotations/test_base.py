@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defect_jax.data import annotation, photos
+from defect_jax.data import annotations, photos
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def mask(tmp_path):
   levels = np.zeros((9, 12), np.uint8)
   levels[2:4, 5:9], levels[6, 0] = 255, 1
   Image.fromarray(levels).save(tmp_path / 'mask.png')
-  return annotation.MaskFile(tmp_path / 'mask.png', 'a.png'), levels
+  return annotations.MaskFile(tmp_path / 'mask.png', 'a.png'), levels
 
 
 def test_everything_above_0_is_marked(mask, tmp_path):

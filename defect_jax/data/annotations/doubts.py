@@ -1,0 +1,84 @@
+"""Masks that may be meant otherwise than they look: those that mark all but the defect, and those of turned photos."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from defect_jax.data import photos
+from defect_jax.data.annotations.base import Annotation, MaskFile, Union, read_mask
+from defect_jax.data.parts import Problem, Record
+
+AS_IS, INVERTED, AS_STORED, BOTH = HOW = ('as_is', 'inverted', 'as_stored', 'inverted_as_stored')  # see read_as
+_LOOKED_AT = 32  # masks that are opened to see whether they are inverted
+_MOST, _MOST_OF_BORDER = 0.5, 0.9  # shares of a photo that no defect covers
+
+
+def read_as(records: Iterable[Record], how: str) -> list[Record]:
+  """The records with masks read in another way than as they are, one of HOW.
+
+  inverted: what is not marked is the defect. as_stored: masks of photos that EXIF data turn were drawn on the pixels as
+  they are stored.
+  """
+  return [dataclasses.replace(record, annotation=_read_as(record.annotation, record.photo, how)) for record in records]
+
+
+def _read_as(annotation, photo, how):
+  if isinstance(annotation, Union):
+    return Union(tuple(_read_as(one, photo, how) for one in annotation.annotations))
+  if not isinstance(annotation, MaskFile):
+    return annotation
+  turn = _orientation(photo) if how in (AS_STORED, BOTH) else annotation.turn
+  return dataclasses.replace(annotation, inverted=how in (INVERTED, BOTH), turn=turn)
+
+
+def _orientation(photo):
+  try:
+    return photos.header(photo).orientation
+  except photos.PhotoError:  # which will be left out
+    return 1
+
+
+def turned(masks: Mapping[str, Annotation], of: Mapping[str, pathlib.Path]
+           ) -> tuple[dict[str, Annotation], list[Problem]]:
+  """The masks, those turned that their size says were drawn on a photo as stored, and a problem where none tells."""
+  unclear, turning = [], dict(masks)
+  for file, annotation in masks.items():
+    if isinstance(annotation, MaskFile) and (turn := _orientation(of[file])) != 1:
+      try:
+        photo, mask = photos.header(of[file]), photos.header(annotation.path)
+      except photos.PhotoError:  # told where it is read
+        continue
+      if mask.orientation != 1:
+        continue
+      if mask.size == photo.size != photo.upright:
+        turning[file] = dataclasses.replace(annotation, turn=turn)
+      elif photo.size == photo.upright:
+        unclear.append(file)
+  if not unclear:
+    return turning, []
+  message = (f'is turned by EXIF data, as {len(unclear)} photos are, and its mask is not: masks are taken as drawn on '
+             f'upright photos; if they were drawn on the pixels as stored, set data.masks={AS_STORED}')
+  return turning, [Problem(unclear[0], 'mask_not_turned', message)]
+
+
+def inverted(masks: Mapping[str, Annotation]) -> Iterator[Problem]:
+  """A problem where masks mark more than half of their photo and nearly all of its border, by a few of them."""
+  paths = {file: mask.path for file, mask in sorted(masks.items()) if isinstance(mask, MaskFile)}
+  looked_at = [*paths][::-(-len(paths) // _LOOKED_AT) or 1]
+  shares = {}
+  for file in looked_at:
+    try:
+      mask = read_mask(paths[file], file)
+    except photos.PhotoError:  # told where it is read
+      continue
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    if mask.mean() > _MOST and border.mean() > _MOST_OF_BORDER:
+      shares[file] = mask.mean()
+  if shares:
+    (file, share), *_ = shares.items()
+    some = f'{len(shares)} of {len(looked_at)}'
+    message = (f'its mask marks {100 * share:.0f} % of it, its border too, as {some} masks do; '
+               f'if the defect is what they leave out, set data.masks={INVERTED}')
+    yield Problem(file, 'mask_inverted', message)
