@@ -7,9 +7,16 @@
 
 `score.map` chooses the detector (normalised: the VAE; knn, pca_normalised, mean_image_normalised: those without one);
 `detectors` are measured beside it, and a VAE is trained only if it is among them.
-Good photos of the pool are trained on, good photos of dev give the threshold, and those of `measure.part` are tested
-with all defective ones of that part. While dev itself is measured, every other group of its good photos gives the
-threshold.
+Of your own photos (`data.path`) all good ones are trained on by the detector that stays. `data.split` says how the
+threshold and the figures are had:
+- kfold: `data.folds` further detectors each hold some groups out; what they say of these gives the threshold, and good
+  and defective photos are measured by them. A VAE is trained for each, so this takes six times as long.
+- folders: train/good is trained on, val/good gives the threshold (without it folds of train/good), test/ is measured.
+- hash, as for the solar cells: good photos of the pool are trained on, good photos of dev give the threshold, and those
+  of `measure.part` are tested with all defective ones of that part. While dev itself is measured, every other group of
+  its good photos gives the threshold.
+The threshold comes with an interval of the false-alarm rate, in which photos of one group count as fewer; what it is
+worth on unseen workpieces is measured by experiments/threshold_study.py.
 
 What was tried on dev (solar cells; image AUROC of the best score). A VAE of convolutions alone, of 16 to 64 dimensions,
 is far from a PCA of as many components (0.84 to 0.87 against 0.89 to 0.91), since what varies in the photos is nearly

@@ -6,45 +6,111 @@ from collections.abc import Sequence
 from absl import logging
 
 from defect_jax.config import UserError
+from defect_jax.data import folds as cross_validation
 from defect_jax.data import listing, parts
+from defect_jax.data.parts import GOOD
+
+MEASURED = {'kfold': parts.ALL, 'folders': parts.TEST}  # the part that is tested where groups are not split by hash
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Records sorted by file; no group is in two of the lists."""
+  """Records, sorted by file.
+
+  train: what a detector is fitted to. calibrate: good photos whose scores by it give the threshold. test: photos that
+  it is tested on. No group of `train` is in these two. folds: of further detectors, which score photos that the one
+  that stays is trained on.
+  """
   train: list[parts.Record]
   calibrate: list[parts.Record]
   test: list[parts.Record]
+  folds: tuple['Split', ...] = ()
+
+  def tested(self) -> list[parts.Record]:
+    """All that are tested, those of folds too."""
+    return [record for each in (*self.folds, self) for record in each.test]
 
 
-def split(records: Sequence[parts.Record], *, defects: Sequence[str] = (), few_shot: int = 0, seed: int = 0,
-          measured: str | None = None) -> Split:
-  """Splits a listing by its parts.
+def split(records: Sequence[parts.Record], *, by: str = 'hash', folds: int = 5, defects: Sequence[str] = (),
+          few_shot: int = 0, seed: int = 0, measured: str | None = None) -> Split:
+  """Splits a listing.
 
-  Good photos of the pool are trained on (of more than `few_shot` those drawn by `seed`; 0: all), those of dev give the
-  threshold. Tested are the good photos and the `defects` (none named: all but good) of the part that is measured, which
-  is dev, final, synthetic (good photos of dev alone) or None; while dev itself is measured, every other group of its
-  good photos is tested. Raises UserError if there are too few photos or a class does not exist.
+  Good photos of the pool, under `by` = kfold all, are trained on (of more than `few_shot` those drawn by `seed`; 0:
+  all). The `defects` that are tested are all but good where none are named. measured: None, dev, final, or synthetic
+  (good photos alone).
+
+  by = hash: good photos of dev give the threshold. Tested are the good photos and defects of the part that is measured;
+  while that is dev or synthetic, every other group of dev's good photos is tested.
+  folders: good photos of dev give the threshold; where there are none, folds of those that are trained on. Tested are
+  the photos of the part test.
+  kfold: folds of all photos give the threshold and are tested.
+  Where groups are not split by hash, synthetic takes the good photos that give the threshold: every other group of dev,
+  or all of the folds.
+
+  Raises UserError if there are too few photos or a class does not exist.
   """
-  defective = [record for record in records if record.label != 'good']
+  defective = [record for record in records if record.label != GOOD]
   listing.check_classes(defects, defective)
-  train, calibrate, test = ([record for record in records if record.label == 'good' and record.part == part]
-                            for part in ('pool', 'dev', 'final'))
-  if len(train) < 2 or not calibrate:
+  defective = [record for record in defective if not defects or record.label in defects]
+  good = [record for record in records if record.label == GOOD]
+  train, calibrate = ([record for record in good if record.part in of] for of in (('pool', parts.ALL), ('dev',)))
+  if by == 'none':
+    raise UserError('data.split = none: would leave no photos for the threshold; set it to kfold')
+  if by != 'hash' and measured == 'final':
+    raise UserError(f'measure.part = final: there is such a part by data.split=hash alone, not by {by}')
+  if by == 'hash' and (len(train) < 2 or not calibrate):
     raise UserError(f'data: {len(train)} good photos in part pool, to train on, and {len(calibrate)} in part dev, for '
                     'the threshold; at least 2 and 1 are needed')
   if few_shot:
     drawn = set(parts.choose_few(train, few_shot, seed))
     train = [record for record in train if record.file in drawn]
-  if measured is None:
-    return Split(train, calibrate, [])
-  if measured != 'final':
+  train = _sorted(train)
+  if by == 'hash':
+    return _by_hash(train, calibrate, good, defective, measured)
+  if calibrate:
+    calibrate, half = _halves(calibrate) if measured == 'synthetic' else (calibrate, [])
+    cut: tuple[Split, ...] = ()
+  else:
+    pooled = {'synthetic': train, 'dev': train + defective if by == 'kfold' else []}
+    half, cut = [], _folds(records, train, pooled.get(measured or '', []), folds)
+  test = [record for record in good + defective if record.part == parts.TEST] if measured == 'dev' else half
+  return Split(train, _sorted(calibrate), _sorted(test), cut)
+
+
+def _by_hash(train, calibrate, good, defective, measured):
+  test = [record for record in good if record.part == measured == 'final']
+  if measured in ('dev', 'synthetic'):
     calibrate, test = _halves(calibrate)
-  if measured != 'synthetic':
-    test += [record for record in defective if record.part == measured and (not defects or record.label in defects)]
-  if len(test) < 2:
+  test += [record for record in defective if record.part == measured]
+  if measured and len(test) < 2:
     raise UserError(f'data: {len(test)} photos to test in part {measured}; set measure.part')
-  return Split(train, calibrate, sorted(test, key=lambda record: record.file))
+  return Split(train, calibrate, _sorted(test))
+
+
+def _folds(listed, good, tested, count):
+  """Splits of good photos; those of `tested` are tested by the one that holds them out. Where all good photos are of
+  one group, each is its own."""
+  if len(good) < 3:
+    raise UserError(f'data: {len(good)} good photos to train on; at least 3 are needed, so that each is scored by a '
+                    'detector of others')
+  if len({record.group for record in good}) == 1:
+    logging.warning('all good photos belong to one group, so that photos of it are on both sides of the folds: the '
+                    'threshold may be too low for others')
+    files = {record.file for record in good}
+    listed = [dataclasses.replace(record, group=record.file) if record.file in files else record for record in listed]
+  fold_of = cross_validation.assign(listed, count, (GOOD,))
+  cut = []
+  for number in range(max(fold_of.values()) + 1):
+    train, calibrate, test = (
+        [record for record in records if (fold_of[record.file] == number) == held_out]
+        for records, held_out in ((good, False), (good, True), (tested, True)))
+    if calibrate or test:
+      cut.append(Split(train, calibrate, _sorted(test)))
+  return tuple(cut)
+
+
+def _sorted(records):
+  return sorted(records, key=lambda record: record.file)
 
 
 def _halves(records):

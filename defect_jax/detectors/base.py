@@ -71,16 +71,19 @@ def maps_function(detectors: Iterable[Detector], names: Sequence[str]) -> Callab
   """
   leaves, tree = jax.tree.flatten(tuple(detectors))
   shared = {id(leaf): leaf for leaf in leaves}
-  places = [list(shared).index(id(leaf)) for leaf in leaves]
+  places = tuple(list(shared).index(id(leaf)) for leaf in leaves)
+  return functools.partial(_program(tree, places, tuple(names)), list(shared.values()))
 
+
+@functools.lru_cache(maxsize=1)  # what folds fit one after the other is compiled once, if it holds no VAE
+def _program(tree, places, names):
   @jax.jit
   def program(arrays, tiles):
     maps = {}
     for detector in jax.tree.unflatten(tree, [arrays[place] for place in places]):
       maps |= detector.maps(tiles, [name for name in names if name in detector.MAPS])
     return maps
-
-  return functools.partial(program, list(shared.values()))
+  return program
 
 
 def draw(good: Tiles, most: int, seed: int) -> Tiles:

@@ -101,6 +101,10 @@ class Results:
   def labels(self) -> list[str]:
     return [sample.record.label for sample in self.samples]
 
+  @property
+  def groups(self) -> list[str]:
+    return [sample.record.group for sample in self.samples]
+
   def add(self, photo: Scored) -> None:
     self.samples.append(photo.sample)
     for name, value in photo.scores.items():
@@ -110,11 +114,10 @@ class Results:
       if name in self._keep:
         self.maps[name].append(values)
 
-  def highest(self, score: Score, count: int) -> list[tuple]:
-    """(file, label, score, image, map, mask) of the photos with the highest scores; the map is among `keep`."""
-    rows = np.argsort(-np.array(self.scores[score.name]))[:count]
-    return [(self.samples[row].record.file, self.labels[row], self.scores[score.name][row], self.samples[row].image,
-             self.maps[score.map][row], self.samples[row].mask) for row in rows]
+  def ranked(self, score: Score) -> list[tuple[samples.Sample, float, Float[np.ndarray, 'h w']]]:
+    """(photo, score, map) of every photo, highest score first; the map is among `keep`."""
+    values, maps = self.scores[score.name], self.maps[score.map]
+    return [(self.samples[row], values[row], maps[row]) for row in np.argsort(-np.array(values))]
 
   def figures(self, score: Score, threshold: float, seed: int = 0) -> dict[str, Any]:
     """Figures of one score: of all photos, and by class against the good photos."""

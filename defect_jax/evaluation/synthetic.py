@@ -32,9 +32,10 @@ def paste(image: Image, rng: np.random.Generator) -> tuple[Image, Bool[np.ndarra
     kind = 'blotch'  # where the image is of one value, no piece of it can be seen
 
 
-def with_defects(photos: Iterable[Sample], seed: int) -> Iterator[Sample]:
-  """Every good photo, and the same with a made defect and its mask."""
-  for number, sample in enumerate(photos):
+def with_defects(photos: Iterable[Sample], seed: int, first: int = 0) -> Iterator[Sample]:
+  """Every good photo, and the same with a made defect and its mask; `first`: number of the first photo, by which, with
+  the seed, its defect is drawn."""
+  for number, sample in enumerate(photos, first):
     yield sample
     image, mask, kind = paste(sample.image, np.random.default_rng((seed, number)))
     yield Sample(dataclasses.replace(sample.record, label=kind), image, mask)

@@ -7,26 +7,31 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from defect_jax.report import heatmaps, page, plots
+from defect_jax.data import parts
+from defect_jax.data.samples import Sample
+from defect_jax.report import heatmaps, page, plots, reasons
 from defect_jax.report.verdict import number, percent
 
+_SHOWN = 24  # photos with the highest scores
+PICTURES = 200  # photos of a list that have a picture, so that the page stays small
+LIST = ('The highest score first. Go through them, mark what was called wrongly, and save the list as CSV: file, '
+        'sha256, verdict, right (1 or 0).')
 _SIDE = 256  # px of pictures on the page, at most
 _FIGURES = ('image_aupr', 'f1', 'image_f1_max', 'pixel_auroc', 'aupro')
 
 
 def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any], notes: Sequence[str],
                      labels: Sequence[str], scores: Sequence[float], good: Sequence[float], scale: float,
-                     worst: Sequence[tuple[str, str, float, Float[np.ndarray, 'h w c'], Float[np.ndarray, 'h w'],
-                                           Bool[np.ndarray, 'h w']]]) -> None:
+                     ranked: Sequence[tuple[Sample, float, Float[np.ndarray, 'h w']]]) -> None:
   """Writes the page of a run on photos of known classes.
 
   labels, scores: of the tested photos. good: scores of the photos that the threshold comes from. scale: value of the
-  map shown at full strength. worst: (file, label, score, image, anomaly map, mask), highest score first.
+  map shown at full strength. ranked: (photo, score, anomaly map) of the tested photos, highest score first.
   """
   tested, defective = np.array(scores), np.array(labels) != 'good'
   groups = {'good, for the threshold': good, 'good, tested': tested[~defective], 'defective': tested[defective]}
-  pairs = [pair(f'{label}: {file}', score, image, anomaly_map, scale, summary, mask)
-           for file, label, score, image, anomaly_map, mask in worst]
+  pairs = [pair(f'{sample.record.label}: {sample.record.file}', score, sample.image, anomaly_map, scale, summary,
+                sample.mask) for sample, score, anomaly_map in ranked[:_SHOWN]]
   histogram = plots.histogram(groups, summary['threshold'], label=f'score ({summary["score"]})')
   page.write(path, title, [
       page.Section('Scores and threshold', [page.Figures([page.figure(
@@ -48,7 +53,9 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
                     'yellow where the map is at least as high as the highest place of a typical good photo (the median '
                     'of those that the threshold comes from).'),
           page.Pairs(pairs, 'heat map')]),
-      page.Section('Not read', [page.Lines(notes)])], config, verdict=[*_measured(summary), *threshold_words(summary)])
+      page.Section('All tested photos', [page.Text(LIST), page.Verdicts(list(_called(ranked, scale, summary)))]),
+      page.Section('Not read', [page.Lines(notes)])], config, verdict=[
+          *_measured(summary), *how(summary['folds'], summary['counts'], summary['part']), *threshold_words(summary)])
 
 
 def _measured(summary):
@@ -58,9 +65,11 @@ def _measured(summary):
   low, high = summary['image_auroc_ci']
   yield (f'AUROC {summary["image_auroc"]:.3f} ({low:.3f} to {high:.3f}, 95 %) by {summary["score"]} on the part '
          f'{summary["part"]}: of a defective and a good photo, the chance that the defective one scores higher.')
-  if summary['found'] is not None:
-    yield (f'At the threshold {percent(summary["found"])} of the defective photos are found and '
-           f'{percent(summary["false_alarms"])} of the good ones called defective; F1 {summary["f1"]:.2f}.')
+  alarms = (f'{percent(summary["false_alarms"])} of the good ones, from which it comes, called defective'
+            if summary['folds'] and summary['part'] != parts.TEST else
+            f'{percent(summary["false_alarms"])} of the good ones called defective')
+  yield (f'At the threshold {percent(summary["found"])} of the defective photos are found and {alarms}; F1 '
+         f'{summary["f1"]:.2f}.')
   best = max(summary['scores'], key=lambda name: summary['scores'][name]['image_auroc'] or 0)
   if best != summary['score']:
     map_name, _, reduction = best.rpartition('_')
@@ -78,6 +87,29 @@ def threshold_words(summary: Mapping[str, Any]) -> Iterator[str]:
               f'interval {percent(low)} to {percent(high)}). No defective photo was used to find it; '
               '--config.threshold.value sets another.')
   yield words
+
+
+def how(folds: int, counts: Mapping[str, int], part: str | None) -> Iterator[str]:
+  """How the threshold and the figures are had: by so many `folds`, of how many photos that are trained on ('train'),
+  give the threshold ('calibrate') and are tested ('test'), in the `part` if there is any."""
+  if folds:
+    yield (f'{counts["train"]} good photos trained on, all by the detector that stays; for the threshold each is '
+           f'scored by one of {folds} others, trained without its group.')
+  else:
+    yield f'{counts["train"]} good photos trained on, {counts["calibrate"]} others for the threshold.'
+  if part and folds and part != parts.TEST:
+    yield f'{counts["test"]} photos tested, each by the detector that was trained without its group.'
+  elif part:
+    yield f'{counts["test"]} photos tested, of the part {part}.'
+
+
+def _called(ranked, scale, summary):
+  for place, (sample, score, anomaly_map) in enumerate(ranked):
+    picture = page.thumbnail(heatmaps.overlay(sample.image, anomaly_map, scale)) if place < PICTURES else ''
+    label, threshold = sample.record.label, summary['threshold']
+    why = reasons.why(score, threshold, anomaly_map)
+    yield reasons.called(sample.record, score, score > threshold, why, truth=label, picture=picture,
+                         made=summary['part'] == 'synthetic' and label != parts.GOOD)
 
 
 def _table(summary):

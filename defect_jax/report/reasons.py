@@ -1,9 +1,14 @@
 """Why a photo was called what it was, in words."""
 
+import contextlib
+
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+from defect_jax.data import parts, prepared
+from defect_jax.data.photos import PhotoError
+from defect_jax.report import page
 from defect_jax.report.verdict import number
 
 _PLACES = (('upper left', 'top', 'upper right'), ('left', 'centre', 'right'), ('lower left', 'bottom', 'lower right'))
@@ -28,3 +33,14 @@ def place(anomaly_map: Float[np.ndarray, 'h w']) -> str:
   height, width = anomaly_map.shape
   return (f'; strongest at the {_PLACES[3 * top // height][3 * left // width]}, {columns.stop - columns.start} x '
           f'{rows.stop - rows.start} of {width} x {height} px')
+
+
+def called(record: parts.Record, score: float, defective: bool, why: str, *, truth: str = '', picture: str = '',
+           made: bool = False) -> page.Called:
+  """A photo in the list of a page. truth: its class where that is known, which says whether the verdict is right.
+  made: whether the record is of a copy with a made defect, of which there is no file."""
+  sha256 = ''
+  with contextlib.suppress(PhotoError):  # a photo that was there when it was scored may be gone
+    sha256 = '' if made else prepared.photo_sha256(record)
+  return page.Called(record.file, 'ng' if defective else 'ok', why, score, sha256, truth, picture,
+                     defective == (truth != parts.GOOD) if truth else None)

@@ -2,7 +2,7 @@
 
 
 class Forecast:
-  """Says how long the whole job will take as soon as the first part has a rate, and again where that was wrong.
+  """Says how long the whole job will take as soon as the first part has a rate, and again at its end if that was wrong.
 
     forecast = Forecast(6, '5 folds and the detector that stays')
     inner = Workdir(folder, workdir, forecast)   # the progress line of a training in there gives it the rate
@@ -11,7 +11,7 @@ class Forecast:
 
   def __init__(self, parts: int, words: str):
     """parts: how many there are still to do, each of about the same length. words: what they are."""
-    self._parts, self._words, self._said = parts, words, 0.
+    self._parts, self._words, self._said, self._whole = parts, words, 0., False
 
   def of_training(self, seconds: float) -> None:
     """Takes how long the training of one part will take; only the first counts."""
@@ -19,9 +19,10 @@ class Forecast:
       self._say(seconds)
 
   def of_part(self, seconds: float) -> None:
-    """Takes how long a part took; says so if that is a quarter more or less than was said."""
-    if abs(seconds - self._said) > self._said / 4:
+    """Takes how long a part took; the first counts, if it took a quarter more or less than was said."""
+    if not self._whole and abs(seconds - self._said) > self._said / 4:
       self._say(seconds)
+    self._whole = True
 
   def _say(self, seconds):
     self._said = seconds

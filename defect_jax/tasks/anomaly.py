@@ -1,30 +1,35 @@
 """Finds anomalies by detectors of good photos: measures them on photos of known classes, or predicts a folder."""
 
-import functools
 import itertools
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import calibration, dataset, listing, samples, tiles
-from defect_jax.detectors import scores
+from defect_jax.data import calibration, dataset, listing, parts, samples, tiles
+from defect_jax.data.parts import GOOD
+from defect_jax.detectors import base, scores
+from defect_jax.errors import UserError
 from defect_jax.evaluation import anomaly, synthetic
 from defect_jax.registry import DETECTORS
 from defect_jax.report import anomaly as report
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
+from defect_jax.runs.forecast import Forecast
 from defect_jax.runs.progress import ProgressBar
 from defect_jax.tasks import predict
 from defect_jax.tasks import vae as vae_task
 from defect_jax.trained import detector as trained
 from defect_jax.trained.vae import open_vae
 
+_FOLDS = Artefact('folds')  # VAEs that score the photos that the one that stays is trained on
 _HELD_OUT = 512  # tiles that a training watches, at most
-_SHOWN = 24  # photos on the page, the highest scores
 
 
-def run(config: ConfigDict, workdir: Workdir) -> dict:
+def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """Evaluates or predicts as `config` says; returns the summary. Raises UserError, Stopped, Diverged or DiskFull."""
   setup, data, vae = trained.Setup.of(config), config.data, config.vae
   part = config.measure.part if config.mode == 'evaluate' else None
@@ -37,45 +42,78 @@ def run(config: ConfigDict, workdir: Workdir) -> dict:
     # To mypy a protocol's members are settable.
     return predict.predict(workdir, predictor, records, config.heatmaps)  # type: ignore[arg-type]
   listed = listing.list_photos(data.source, data.path, cell_type=data.cell_type)
-  split = calibration.split(listed, defects=data.defects, few_shot=data.few_shot, seed=config.seed, measured=part)
-  samples.check_masks(split.test)
-  skipped: list[dataset.Skipped] = []
-  usable = functools.partial(samples.usable, tiling=setup.tiling, skipped=skipped, max_broken=data.max_broken)
+  split = calibration.split(listed, by=setup.split, folds=data.get('folds', 5), defects=data.defects,
+                            few_shot=data.few_shot, seed=config.seed, measured=part)
+  samples.check_masks(split.tested())
   maps = setup.maps() if part else {setup.detector: [setup.score.map]}
-  needs_network = any(DETECTORS[kind].NEEDS_NETWORK for kind in maps)
-  network = trained.open_network(vae, data, config.tiles) if vae and needs_network else None
-  training = ConfigDict(config.train.to_dict() | {'task': 'vae', 'seed': config.seed,
-                                                  'data': data.to_dict() | {'defects': ('good',)}}
-                        | ({'plugins': config.plugins} if config.get('plugins') else {}))
-  fitted = _fit(workdir, setup, maps, split, usable, config.tiles.most, network,
-                None if vae or not needs_network else training)
-  if vae and not needs_network:
-    print(f'note: vae = {vae} is not used, since no detector needs one', flush=True)
-  predictor_of = functools.partial(trained.DetectorPredictor, workdir, config, setup, fitted[setup.detector])
+  scoring = _Scoring(config, workdir, setup, split, [*itertools.chain(*maps.values())], part)
+  for each, fitted in _fitted(config, workdir, setup, maps, split, scoring):
+    scoring.score(each, fitted)
+  calibrate, score = scoring.calibrate, setup.score
+  predictor = trained.DetectorPredictor(
+      workdir, config, setup, fitted[setup.detector], calibrate.scores[score.name],
+      float(np.median(calibrate.largest[score.map])), None if setup.split == 'hash' else calibrate.groups)
+  predictor.save()
+  how = {'split': setup.split, 'folds': len(split.folds)}
   if part:
-    return _evaluate(workdir, setup, fitted, maps, split, usable, skipped, part, predictor_of)
-  calibrate = anomaly.Results()
-  for photo in setup.scorer(fitted.values(), [setup.score])(usable(split.calibrate)):
-    calibrate.add(photo)
-  summary = predict.predict(workdir, _saved(predictor_of, setup.score, calibrate), records, config.heatmaps)
-  return summary | {'seconds': summary['seconds'] + _training_seconds(workdir)}
+    return _evaluate(predictor, scoring, how | {'photos': len(split.train), 'part': scoring.part})
+  summary = predict.predict(workdir, predictor, records, config.heatmaps)  # type: ignore[arg-type]
+  return summary | how | {'seconds': summary['seconds'] + _training_seconds(workdir, len(split.folds))}
 
 
-def _fit(workdir, setup, maps, split, usable, most, network, training):
-  """{kind: detector} for {kind: names of maps}, with a VAE if there is a config of its training.
+def _fitted(config, workdir, setup, maps, split, scoring):
+  """Yields the split of each fold and then of what stays, with {kind: detector} for {kind: names of maps}.
 
   Opens the workdir once all that can be refused has been.
   """
-  good, held_out = (tiles.draw((sample.image for sample in usable(records)), setup.tiling, limit, setup.fit.seed)
-                    for records, limit in ((split.train, most), (split.calibrate, _HELD_OUT)))
-  workdir.open()
-  if training:
-    network = trained.network_of(_train(training, Workdir(workdir.path(trained.NETWORK), workdir), good, held_out))
-  settings = setup.settings(itertools.chain(*maps.values()), network)
-  return {kind: DETECTORS[kind].fit(good, settings) for kind in maps}
+  vae_of, every, inner = _vae_of(config, maps, split), [*split.folds, split], _inner(workdir, len(split.folds))
+  left = [each for each in inner if each.read_summary() is None]
+  forecast = Forecast(len(left), f'{len(split.folds)} folds and the detector that stays') if len(left) > 1 else None
+  for number, (each, place) in enumerate(zip(every, inner, strict=True), 1):
+    began = time.monotonic()
+    good, held_out = (tiles.draw((sample.image for sample in scoring.read(records)), setup.tiling, most, setup.fit.seed)
+                      if records else None for records, most in ((each.train, config.tiles.most),
+                                                                 (each.calibrate, _HELD_OUT)))
+    if number == 1:
+      scoring.open()
+      print(*report.how(len(split.folds), scoring.counts(), scoring.part), sep='\n', flush=True)
+    place.forecast = forecast
+    settings = setup.settings(itertools.chain(*maps.values()), vae_of(place, number, good, held_out))
+    detectors = {kind: DETECTORS[kind].fit(good, settings) for kind in maps}
+    del good, held_out
+    yield each, detectors
+    if forecast and place in left:
+      forecast.of_part(time.monotonic() - began)
 
 
-def _train(config, inner, good, held_out):
+def _vae_of(config, maps, split):
+  """Function of (workdir of a VAE, number of the fold from 1 on, good tiles, held-out ones or None) to the network that
+  detectors take: None, the VAE that the config names, or one that is trained there on the good tiles, or found there.
+
+  Raises UserError for a VAE that cannot be taken.
+  """
+  data, vae = config.data, config.vae
+  if not any(DETECTORS[kind].NEEDS_NETWORK for kind in maps):
+    if vae:
+      print(f'note: vae = {vae} is not used, since no detector needs one', flush=True)
+    return lambda *_: None
+  if vae and split.folds:
+    raise UserError(f'vae: {vae} has seen photos that give the threshold, by data.split={trained.split_of(data)}; '
+                    'leave it out, so that each fold trains its own, or train it with data.split=hash and set it here')
+  if vae:
+    network = trained.open_network(vae, data, config.tiles)
+    return lambda *_: network
+  plugins = {'plugins': config.plugins} if config.get('plugins') else {}
+
+  def network_of(inner, number, good, held_out):
+    of_fold = {'fold': number} if number <= len(split.folds) else {}
+    training = ConfigDict(config.train.to_dict() | plugins | {
+        'task': 'vae', 'seed': config.seed, 'data': data.to_dict() | {'defects': ('good',)} | of_fold})
+    return trained.network_of(_trained_vae(training, inner, good, held_out))
+  return network_of
+
+
+def _trained_vae(config, inner, good, held_out):
   """The VAE of good tiles, an ordinary run in a folder of this one; trained, or found there."""
   photos = dataset.InMemory(dataset.as_uint16(good))
   inner.check(config)
@@ -85,58 +123,105 @@ def _train(config, inner, good, held_out):
     return vae
   print(f'training a VAE on {len(good)} tiles of good photos, in {inner.root}', flush=True)
   with inner.running():
-    inner.finish(vae_task.train(config, inner, photos, dataset.InMemory(dataset.as_uint16(held_out))))
+    inner.finish(vae_task.train(config, inner, photos, None if held_out is None else dataset.InMemory(
+        dataset.as_uint16(held_out))))
   return open_vae(inner.root)
 
 
-def _evaluate(workdir, setup, fitted, maps, split, usable, skipped, part, predictor_of):
-  """Scores photos of known classes by all that is compared."""
-  workdir.cut_back(-1)
-  print(f'{len(split.train)} good photos trained on, {len(split.calibrate)} for the threshold, {len(split.test)} '
-        f'tested, of the part {part}', flush=True)
-  every = scores.all_scores(itertools.chain(*maps.values()))
-  scorer, made = setup.scorer(fitted.values(), every), part == 'synthetic'
-  marked = made or any(record.annotation for record in split.test)  # else no figure of pixels asks for their maps
-  keep = [score.map for score in every if marked or score == setup.score]
-  calibrate, test = anomaly.Results(), anomaly.Results(keep)
-  progress, total = ProgressBar(workdir, 'photo'), len(split.calibrate) + len(split.test) * (1 + made)
-  tested, began = usable(split.test), time.monotonic()
-  for results, photos in ((calibrate, usable(split.calibrate)),
-                          (test, synthetic.with_defects(tested, setup.fit.seed) if made else tested)):
-    for photo in scorer(photos):
-      results.add(photo)
-      progress.count(total)
-  seconds = time.monotonic() - began
+class _Scoring:
+  """Gives photos their scores by detectors that have not seen them.
+
+  calibrate: of the good photos that give the threshold. test: of those that are tested, which may be the same. seconds:
+  spent on it. count: photos that were scored.
+  """
+
+  def __init__(self, config: ConfigDict, workdir: Workdir, setup: trained.Setup, split: calibration.Split,
+               maps: Sequence[str], part: str | None):
+    """maps: that the detectors make. part: that is measured, None where none is."""
+    self.split, self.workdir = split, workdir
+    self.part = calibration.MEASURED.get(setup.split, part) if part == 'dev' else part
+    self._setup, self._max_broken, self._made = setup, config.data.max_broken, part == 'synthetic'
+    self.wanted = scores.all_scores(maps) if part else [setup.score]
+    marked = self._made or any(record.annotation for record in split.tested())
+    self.calibrate = anomaly.Results()
+    # Without marks no figure of pixels asks for the other maps.
+    self.test = anomaly.Results([score.map for score in self.wanted if marked or score == setup.score])
+    self.skipped: list[dataset.Skipped] = []
+    self.seconds, self.count = 0., 0
+    self._total = sum(len(each.test) * (1 + self._made) + len(_only(each.calibrate, each.test))
+                      for each in (*split.folds, split))
+
+  def read(self, records: Sequence[parts.Record]) -> Iterator[samples.Sample]:
+    """The photos that can be used; of those of all folds together, data.max_broken may not be."""
+    share = len(self.split.train) / len(records) if self.split.folds and records else 1.
+    return samples.usable(records, self._setup.tiling, self.skipped, min(1., self._max_broken * max(1., share)))
+
+  def counts(self) -> dict[str, int]:
+    """How many photos are for what."""
+    return {'train': len(self.split.train), 'test': len(self.split.tested()),
+            'calibrate': sum(len(each.calibrate) for each in (*self.split.folds, self.split))}
+
+  def open(self) -> None:
+    """Opens the workdir, in which photos are scored from then on."""
+    self.workdir.open()
+    self.workdir.cut_back(-1)
+    self._progress = ProgressBar(self.workdir, 'photo')
+
+  def score(self, split: calibration.Split, detectors: Mapping[str, base.Detector]) -> None:
+    """Scores what is not trained on in a split."""
+    began, tested = time.monotonic(), self.read(split.test)
+    photos = itertools.chain(self.read(_only(split.calibrate, split.test)), synthetic.with_defects(
+        tested, self._setup.fit.seed, len(self.test.samples)) if self._made else tested)
+    calibrating, testing = ({record.file for record in records} for records in (split.calibrate, split.test))
+    for photo in self._setup.scorer(detectors.values(), self.wanted)(photos):
+      record = photo.sample.record
+      if record.file in calibrating and record.label == GOOD:  # not the copy with a made defect
+        self.calibrate.add(photo)
+      if record.file in testing:
+        self.test.add(photo)
+      self.count += 1
+      self._progress.count(self._total)
+    self.seconds += time.monotonic() - began
+
+
+def _only(records, others):
+  """Those of the records that are not among the others."""
+  known = {record.file for record in others}
+  return [record for record in records if record.file not in known]
+
+
+def _evaluate(predictor: trained.DetectorPredictor, scoring: _Scoring, how: Mapping[str, Any]) -> dict[str, Any]:
+  """The summary of all that is compared, and its page."""
+  workdir, setup, split, test = scoring.workdir, predictor.setup, scoring.split, scoring.test
   print('measuring', flush=True)
-  notes = list(dict.fromkeys(map(str, skipped)))  # some photos are read twice
+  notes = list(dict.fromkeys(map(str, scoring.skipped)))  # some photos are read twice
   for note in notes:
     print(f'note: {note}', flush=True)
-  predictor = _saved(predictor_of, setup.score, calibrate)
-  thresholds = {score.name: setup.by_quantile(calibrate.scores[score.name]) for score in every}
+  thresholds = {score.name: setup.by_quantile(scoring.calibrate.scores[score.name], predictor.good_groups)
+                for score in scoring.wanted}
   thresholds[setup.score.name] = predictor.threshold
-  table = {score.name: test.figures(score, thresholds[score.name].value, setup.fit.seed) for score in every}
+  table = {score.name: test.figures(score, thresholds[score.name].value, setup.fit.seed) for score in scoring.wanted}
   summary = {
       **{key: value for key, value in table[setup.score.name].items() if key not in ('threshold', 'f1_max_threshold')},
-      **predictor.threshold.figures(), 'score': setup.score.name, 'part': part, 'scores': table,
-      'steps': progress.done, 'seconds': workdir.seconds_spent() + _training_seconds(workdir),
+      **predictor.threshold.figures(), 'score': setup.score.name, **how, 'scores': table,
+      'steps': scoring.count, 'seconds': scoring.seconds + _training_seconds(workdir, len(split.folds)),
       'compile_seconds': None,  # not told apart from scoring
-      'images_per_second': progress.done / seconds, 'skipped': len(notes), **parallel.machine(),
-      'photos': {'train': len(split.train), 'calibrate': len(split.calibrate), 'test': len(test.samples)}}
+      'images_per_second': scoring.count / scoring.seconds, 'skipped': len(notes), **parallel.machine(),
+      'counts': {'train': len(split.train), 'calibrate': len(scoring.calibrate.samples), 'test': len(test.samples)}}
   report.write_evaluation(
       workdir.report_html, title=f'{workdir.root.name}: anomalies', config=workdir.config_text, summary=summary,
       notes=notes, labels=test.labels, scores=test.scores[setup.score.name], good=predictor.good_scores,
-      scale=predictor.scale, worst=test.highest(setup.score, _SHOWN))
+      scale=predictor.scale, ranked=test.ranked(setup.score))
   return summary
 
 
-def _saved(predictor_of, score, calibrate):
-  """The detector that counts, with the scores of good photos; saved as the run's."""
-  predictor = predictor_of(calibrate.scores[score.name], float(np.median(calibrate.largest[score.map])))
-  predictor.save()
-  return predictor
+def _training_seconds(workdir: Workdir, folds: int) -> float:
+  """Seconds that the trainings of VAEs took, of the folds' too; 0 where there were none."""
+  summaries = (inner.read_summary() for inner in _inner(workdir, folds))
+  return sum(summary['seconds'] for summary in summaries if summary)
 
 
-def _training_seconds(workdir):
-  """Seconds that the training in workdir.vae took; 0 where there was none."""
-  summary = Workdir(workdir.path(trained.NETWORK)).read_summary()
-  return summary['seconds'] if summary else 0.
+def _inner(workdir: Workdir, folds: int) -> list[Workdir]:
+  """Where the VAE of each fold is trained, and the one that stays."""
+  return [*(Workdir(workdir.path(_FOLDS) / str(number) / trained.NETWORK.name, workdir)
+            for number in range(1, folds + 1)), Workdir(workdir.path(trained.NETWORK), workdir)]

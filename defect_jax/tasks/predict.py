@@ -15,7 +15,7 @@ from defect_jax.data import parts, samples, tiles
 from defect_jax.data.sources import tree
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
-from defect_jax.report import heatmaps
+from defect_jax.report import heatmaps, reasons
 from defect_jax.report import predictions as report
 from defect_jax.runs import predictions
 from defect_jax.runs.atomic import write_atomic
@@ -86,6 +86,7 @@ def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.R
 
   def row_of(prediction):
     file, more = prediction.sample.record.file, {'class': prediction.label} if classes else {}
+    more['reason'] = reasons.why(prediction.score, threshold, prediction.anomaly_map)
     if with_heatmaps:
       drawn = heatmaps.overlay(prediction.sample.image, prediction.anomaly_map, prediction.scale)
       more['heatmap'] = _write_heatmap(workdir, file, drawn)
@@ -134,13 +135,15 @@ def _write_heatmap(workdir, file, drawn):
 
 
 def _report(workdir, predictor, records, rows, summary):
-  scored = [row for row in rows if row['verdict'] != 'error']
-  worst = sorted(scored, key=lambda row: -float(row['score']))[:_SHOWN]
+  scored = sorted((row for row in rows if row['verdict'] != 'error'), key=lambda row: -float(row['score']))
+  broken = [row for row in rows if row['verdict'] == 'error']
   record_of = {record.file: record for record in records}
   # A photo that was scored by a session before may be unreadable by now.
-  again = predictor.predict(_usable([record_of[row['file']] for row in worst], predictor.tiling, lambda _: None), True)
+  worst = [record_of[row['file']] for row in scored[:_SHOWN]]
+  again = predictor.predict(_usable(worst, predictor.tiling, lambda _: None), True)
   title = f'{workdir.root.name}: {pathlib.Path(workdir.read_config().photos).name}'
   report.write(
       workdir.report_html, title=title, config=workdir.config_text, summary=summary,
-      notes=[f'{row["file"]}: {row["reason"]}' for row in rows if row['verdict'] == 'error'],
+      notes=[f'{row["file"]}: {row["reason"]}' for row in broken],
+      listed=[(record_of[row['file']], row) for row in scored + broken],
       scores=[float(row['score']) for row in scored], good=predictor.good_scores, worst=list(again))

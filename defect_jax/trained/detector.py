@@ -46,6 +46,7 @@ class Setup:
   features: bool  # whether maps on VGG16 are compared
   quantile: float  # of the scores of good photos, which is the threshold
   threshold: float | None  # set by hand instead
+  split: str  # see split_of
 
   @classmethod
   def of(cls, config: ConfigDict) -> Self:
@@ -57,7 +58,8 @@ class Setup:
         tiles.Tiling(regions.Geometry.of(config.data), cut.on, cut.reduce, cut.overlap), config.batch,
         score.smooth, score.top, kinds.Settings(
             config.seed, score.blur, score.layers, config.baselines.pca, config.baselines.bank),
-        score.features or map_name in detectors.ON_FEATURES, config.threshold.quantile, config.threshold.value)
+        score.features or map_name in detectors.ON_FEATURES, config.threshold.quantile, config.threshold.value,
+        split_of(config.data))
 
   def maps(self) -> dict[str, list[str]]:
     """{kind: names of its maps} of all that is compared, without kinds whose maps are all switched off."""
@@ -69,9 +71,10 @@ class Setup:
     """What detectors that make these maps are fitted with."""
     return dataclasses.replace(self.fit, network=network, features=not set(maps).isdisjoint(detectors.ON_FEATURES))
 
-  def by_quantile(self, good_scores: Sequence[float]) -> thresholds.Threshold:
-    """The threshold by the scores of good photos that nothing was trained on."""
-    return thresholds.from_good(good_scores, self.quantile, 'good photos of the part dev')
+  def by_quantile(self, good_scores: Sequence[float], groups: Sequence[str] | None) -> thresholds.Threshold:
+    """The threshold by the scores of good photos, of which none was seen by the detector that scored it."""
+    what = 'good photos of the part dev' if self.split == 'hash' else 'good photos that their detector has not seen'
+    return thresholds.from_good(good_scores, self.quantile, what, groups)
 
   def scorer(self, fitted: Iterable[kinds.Detector], wanted: Sequence[scores.Score]) -> scores.Scorer:
     """Gives photos these scores by detectors that make their maps."""
@@ -88,6 +91,7 @@ class DetectorPredictor:
   detector: kinds.Detector
   good_scores: Sequence[float]  # of the good photos that the threshold comes from
   scale: float  # value of the map that heat maps show at full strength: the median of the good photos' maxima
+  good_groups: Sequence[str] | None = None  # of the same photos; None: each is its own
 
   kind: ClassVar[str] = 'anomaly'
   step: ClassVar[int] = 0
@@ -96,7 +100,8 @@ class DetectorPredictor:
   @property
   def threshold(self) -> thresholds.Threshold:
     value, good = self.setup.threshold, self.good_scores
-    return self.setup.by_quantile(good) if value is None else thresholds.by_hand(value, good)
+    return (self.setup.by_quantile(good, self.good_groups) if value is None else
+            thresholds.by_hand(value, good, self.good_groups))
 
   @property
   def tiling(self) -> tiles.Tiling:
@@ -129,7 +134,10 @@ class DetectorPredictor:
   def save(self) -> None:
     """Writes detector.json; the arrays of detectors without a VAE go into detector.safetensors beside it."""
     state = self.detector.state()
-    kept: dict[str, Any] = {'good_scores': sorted(self.good_scores)}
+    order = np.argsort(self.good_scores, kind='stable')
+    kept: dict[str, Any] = {'good_scores': [self.good_scores[place] for place in order]}
+    if self.good_groups is not None:
+      kept['good_groups'] = [self.good_groups[place] for place in order]
     if self.detector.NEEDS_NETWORK:
       kept |= state | {'network': base.digest(getattr(self.detector, 'params', ()))}
     else:
@@ -165,7 +173,8 @@ def open_detector(root: Any, *, key: str = 'vae', threshold: float | None = None
   detector = kind.restore(state, setup.settings([setup.score.map], network))
   if network and kept.get('network') not in (None, base.digest(getattr(detector, 'params', ()))):
     raise UserError(f'{key}: the VAE of {root} was trained anew since; run the same in another --workdir')
-  return DetectorPredictor(workdir, config, setup, detector, kept['good_scores'], kept['scale'])
+  return DetectorPredictor(workdir, config, setup, detector, kept['good_scores'], kept['scale'],
+                           kept.get('good_groups'))
 
 
 def _arrays(path, kept):
@@ -187,6 +196,11 @@ def vae_folder(root: Any) -> Path:
   if config is None:
     return Path(root)
   return vae_folder(config.vae) if config.vae else folder.Workdir(root).path(NETWORK)
+
+
+def split_of(data: ConfigDict) -> str:
+  """data.split of a config; hash where it was left open, and as versions had it that did not know it."""
+  return data.get('split') or 'hash'
 
 
 def network_of(vae: VaePredictor) -> kinds.Network:
@@ -215,6 +229,9 @@ def open_network(root: str, data: ConfigDict, cut: ConfigDict) -> kinds.Network:
   for key in ('region', 'box', 'fit'):
     if own[key] != data[key]:
       raise UserError(f'data.{key} = {data[key]}: {root} was trained with {own[key]}; set it so')
+  if split_of(own) != split_of(data):
+    raise UserError(f'vae: {root} was trained with data.split={split_of(own)}, so perhaps on photos that the threshold '
+                    f'or the test is about, by data.split={split_of(data)}; set them alike')
   if own.part != 'pool':
     raise UserError(f'vae: {root} was trained on photos of the part {own.part}, which the threshold or the test is '
                     'about; train it on pool')

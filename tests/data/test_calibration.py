@@ -57,3 +57,70 @@ def test_workpieces_are_never_on_both_sides():
 def test_refusals(photos, own, reason):
   with pytest.raises(UserError, match=reason):
     calibration.split(photos, **own)
+
+
+def photos_of(good, dents, part='all', per_group=2):
+  """Good photos and dents, two of each group; groups hold one class."""
+  return [parts.Record(f'{label}/{number:02d}', label, f'{label} {number // per_group}', pathlib.Path(), assigned=part)
+          for label, count in (('good', good), ('dent', dents)) for number in range(count)]
+
+
+def test_folds_hold_out_every_photo_once_and_no_group_is_on_both_sides():
+  records = photos_of(30, 12)
+  split = calibration.split(records, by='kfold', folds=5, measured='dev')
+  assert counts(split) == [30, 0, 0] and len(split.folds) == 5
+  tested = [record.file for fold in split.folds for record in fold.test]
+  assert sorted(tested) == sorted(record.file for record in records)
+  for fold in split.folds:
+    assert len(fold.train) == 24 and len(fold.calibrate) == 6
+    assert fold.calibrate == [record for record in fold.test if record.label == 'good']
+    assert not {record.group for record in fold.train} & {record.group for record in fold.test}
+
+
+def test_dents_of_a_group_with_good_photos_are_held_out_with_them():
+  records = [parts.Record(f'{label}/{number}', label, str(number // 3), pathlib.Path(), assigned='all')
+             for label in ('good', 'dent') for number in range(15)]
+  for fold in calibration.split(records, by='kfold', measured='dev').folds:
+    assert {record.group for record in fold.test if record.label == 'dent'} == {record.group
+                                                                               for record in fold.calibrate}
+
+
+def test_without_a_measure_no_dent_is_scored_and_made_ones_are_set_on_good_photos_alone():
+  split = calibration.split(photos_of(20, 8), by='kfold')
+  assert all(fold.test == [] for fold in split.folds)
+  split = calibration.split(photos_of(20, 8), by='kfold', measured='synthetic')
+  assert all(fold.test == fold.calibrate for fold in split.folds) and split.test == []
+
+
+def test_folders_give_the_threshold_by_folds_of_train_or_by_val():
+  train, test = photos_of(20, 0, 'pool'), [*photos_of(4, 6, 'test')]
+  split = calibration.split(train + test, by='folders', measured='dev')
+  assert counts(split) == [20, 0, 10] and sum(len(fold.calibrate) for fold in split.folds) == 20
+  assert all(fold.test == [] for fold in split.folds)
+  val = photos_of(6, 0, 'dev')
+  split = calibration.split(train + val + test, by='folders', measured='dev')
+  assert counts(split) == [20, 6, 10] and split.folds == ()
+  split = calibration.split(train + val + test, by='folders', measured='synthetic')
+  assert counts(split) == [20, 4, 2] and split.folds == ()  # every other of three groups
+
+
+def test_good_photos_of_one_group_are_folded_one_by_one(caplog):
+  records = photos_of(10, 4, per_group=100)
+  split = calibration.split(records, by='kfold', measured='dev')
+  assert [len(fold.calibrate) for fold in split.folds] == [2] * 5 and 'belong to one group' in caplog.text
+
+
+def test_few_of_all_photos_are_drawn():
+  records = photos_of(30, 4)
+  split = calibration.split(records, by='kfold', few_shot=10, measured='dev')
+  assert {record.file for record in split.train} == set(parts.choose_few(records[:30], 10, 0))
+  assert sum(len(fold.calibrate) for fold in split.folds) == 10
+
+
+@pytest.mark.parametrize(('photos', 'own', 'reason'), [
+    (photos_of(2, 4), {'by': 'kfold'}, '2 good photos to train on; at least 3'),
+    (photos_of(9, 4), {'by': 'none'}, 'data.split = none'),
+    (photos_of(9, 4), {'by': 'kfold', 'measured': 'final'}, 'measure.part = final')])
+def test_refusals_of_folds(photos, own, reason):
+  with pytest.raises(UserError, match=reason):
+    calibration.split(photos, **own)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from defect_jax.data.parts import Record
+from defect_jax.data.samples import Sample
 from defect_jax.report import anomaly as report
 from defect_jax.report import heatmaps
 
@@ -16,7 +18,8 @@ def row(auroc, **more):
 SUMMARY = row(0.8) | {
     'score': 'residual_mean', 'part': 'dev', 'found': 0.25, 'false_alarms': 0.04, 'threshold': 0.5,
     'threshold_source': 'quantile 0.95 of 39 good photos of the part dev', 'false_alarm_rate': 0.05,
-    'false_alarm_ci': (0.01, 0.13), 'scores': {'residual_mean': row(0.8), 'knn_max': row(0.9)}}
+    'false_alarm_ci': (0.01, 0.13), 'split': 'hash', 'folds': 0,
+    'counts': {'train': 80, 'calibrate': 39, 'test': 3}, 'scores': {'residual_mean': row(0.8), 'knn_max': row(0.9)}}
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def page(tmp_path):
   report.write_evaluation(
       tmp_path / 'page.html', title='run', config='{}', summary=SUMMARY, notes=['skipped a<b.png'],
       labels=['good', 'crack', 'good'], scores=[0.1, 0.9, 0.4], good=[0.1, 0.2, 0.3], scale=1.0,
-      worst=[('crack/1.png', 'crack', 0.9, image, mask * 0.5, mask)])
+      ranked=[(Sample(Record('crack/1.png', 'crack', '', tmp_path / '1.png'), image, mask), 0.9, mask * 0.5)])
   return (tmp_path / 'page.html').read_text()
 
 
@@ -38,6 +41,15 @@ def test_it_says_what_the_score_and_the_threshold_are_worth(page):
   assert 'another run with --config.score.map=knn --config.score.reduce=max judges by it' in page
   assert '5 % are expected above it (95 % interval 1 % to 13 %)' in page
   assert 'optimistic' in page and 'a&lt;b.png' in page and 'src="http' not in page
+
+
+def test_it_says_how_the_figures_were_had(page):
+  assert '80 good photos trained on, 39 others for the threshold.' in page
+  assert '3 photos tested, of the part dev.' in page
+  of_folds = list(report.how(5, {'train': 80, 'calibrate': 80, 'test': 7}, 'test'))
+  assert of_folds[1] == '7 photos tested, of the part test.' and 'by one of 5 others' in of_folds[0]
+  assert list(report.how(0, {'train': 80, 'calibrate': 39, 'test': 0}, None)) == [
+      '80 good photos trained on, 39 others for the threshold.']
 
 
 def test_the_table_is_sorted_and_never_without_auroc(page):

@@ -44,8 +44,8 @@ def test_what_is_measured_is_what_predict_scores(evaluated, job, parts_photos, t
   summary = summary_of(evaluated)
   dents = in_part(parts_photos / 'test', 'dent', 'dev')
   good = in_part(parts_photos / 'train', 'good', 'dev')
-  assert summary['photos']['test'] == len(dents) + len(good) // 2
-  assert summary['photos']['calibrate'] == len(good) - len(good) // 2
+  assert summary['counts']['test'] == len(dents) + len(good) // 2
+  assert summary['counts']['calibrate'] == len(good) - len(good) // 2
   for folder in (parts_photos / 'test/dent', parts_photos / 'train/good'):
     shutil.copytree(folder, tmp_path / 'photos' / folder.name)
   assert job(tmp_path / 'run', '--config.mode=predict', f'--config.vae={evaluated}',
@@ -84,7 +84,7 @@ def test_the_vae_is_an_ordinary_run_on_good_photos_of_the_pool(evaluated, parts_
   check_outputs(evaluated / 'vae')
   vae = open_vae(evaluated / 'vae')
   assert vae.config.data.defects == ('good',) and vae.config.data.part == 'pool'
-  assert summary_of(evaluated)['photos']['train'] == len(in_part(parts_photos / 'train', 'good', 'pool'))
+  assert summary_of(evaluated)['photos'] == len(in_part(parts_photos / 'train', 'good', 'pool'))
 
 
 def test_broken_photos_become_rows_and_another_threshold_other_verdicts(evaluated, job, parts_photos, tmp_path, capsys):
