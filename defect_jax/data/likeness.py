@@ -1,33 +1,36 @@
 """Photos of one part, found by their likeness, and copies of one file.
 
-Two photos are of one part if they agree in what sets each apart from the other photos of its class: their thumbnails
-without slow changes of light, standardised per pixel over the class, correlate once aligned. What all photos of a
-product share, and where they differ anyway, counts for nothing.
+Two photos are of one part if they agree in what sets each apart from the other photos of its class: their thumbnails,
+standardised per pixel over the class and with all frequencies weighing alike, correlate once aligned. What all photos
+of a product share, and where they differ anyway, counts for nothing.
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import threadpoolctl
-from scipy import ndimage, sparse
+from scipy import fft, ndimage, sparse
 from scipy.cluster import hierarchy
-from scipy.spatial import distance
 
-from defect_jax.data import parts, thumbnails
+from defect_jax.data import cache, parts, thumbnails
 from defect_jax.errors import UserError
 
-# Of magnetic_tile's good photos 0.45 joins three quarters of the pairs of one group and 8 of 10,000 of two groups.
-AGREE = 0.45
+# 0.18 tells parts from one another where kinds of products, light, shifts and stripes are what most photos differ in.
+AGREE = 0.18
+_FORMAT = 1  # raise it with any change of what is found
 _FEW = 8  # photos of a class, below which what is usual is taken from the photos of all classes
-_REACH = 2  # px of a thumbnail that two photos of a part may be shifted by, 3 % of the side
-_BLUR = 2.0  # px, the sigma of what counts as slow
-_CANDIDATE = 0.25  # correlation at half the size above which a pair is compared
-_MOST = 64  # candidates of a photo
+_REACH = 4  # px of a thumbnail that two photos of a part may be shifted by, 3 % of the side
+_BLUR = 4.0  # px, the sigma of what counts as slow
+_COARSER = 4  # times fewer pixels a side by which pairs are chosen that are compared
+_CANDIDATE = 0.1  # correlation of these above which they are
+_MOST = 128  # candidates of a photo
 _BLOCK = 512  # photos compared with all others at a time: bounds memory
 _SHOWN = 4  # clusters that a note lists
 
@@ -69,16 +72,6 @@ def same_files(records: Iterable[parts.Record]) -> list[list[parts.Record]]:
   return copies
 
 
-def across_classes(records: Sequence[parts.Record]) -> list[tuple[str, str]]:
-  """Pairs of files of two classes that show the same part, the first pair of each two classes and group."""
-  found = {}
-  for cluster in alike(records):
-    for one, other in itertools.combinations(cluster, 2):
-      if one.label != other.label:
-        found.setdefault((one.label, other.label, cluster[0].file), (one.file, other.file))
-  return [*found.values()]
-
-
 def _notes(records):
   """A line for each class of which photos are of one part."""
   notes = []
@@ -113,80 +106,93 @@ def _by(records, key):
 @threadpoolctl.threadpool_limits.wrap(1, 'blas')  # several threads a product of this size took 7 times as long
 def alike(records: Sequence[parts.Record]) -> list[list[parts.Record]]:
   """Records that show one part, as lists of two and more, whatever their classes."""
-  small = thumbnails.load(records)
-  read = [number for number, thumbnail in enumerate(small) if thumbnail is not None]
-  if len(read) < _FEW:  # what is usual cannot be known
-    return []
-  features = _deviations(np.stack([small[number] for number in read]), [records[number].label for number in read])
-  return [[records[read[number]] for number in cluster] for cluster in _clusters(features)]
+  of_file = {name: record for record in records if (name := thumbnails.name_of(record))}
+  known = [_FORMAT, [(name, record.label) for name, record in of_file.items()]]
+  kept = cache.cache_folder() / 'likeness' / f'{hashlib.sha256(json.dumps(known).encode()).hexdigest()}.json'
+  with contextlib.suppress(OSError, ValueError, KeyError):  # absent or damaged: found anew
+    return [[of_file[name] for name in names] for names in json.loads(kept.read_text())]
+  found = [[*names] for names in _found(of_file)]
+  cache.keep(kept, json.dumps(found))
+  return [[of_file[name] for name in names] for names in found]
 
 
-def _deviations(small, labels):
-  """`[n, s, s]`: what sets each photo apart from those of its class, in standard deviations."""
+def _found(of_file):
+  """Names of thumbnails that are alike."""
+  small = dict(zip(of_file, thumbnails.load([*of_file.values()]), strict=True))
+  names = [name for name, thumbnail in small.items() if thumbnail is not None]
+  if len(names) < _FEW:  # what is usual cannot be known
+    return
+  spectra = _spectra(np.stack([small[name] for name in names]), [of_file[name].label for name in names])
+  for cluster in _clusters(spectra):
+    yield [names[number] for number in cluster]
+
+
+def _spectra(small, labels):
+  """`[n, s, s / 2 + 1]`: Fourier transforms of what sets photos apart from those of their class, each of norm 1.
+
+  Pixels are in standard deviations of the class, and all frequencies weigh alike, so that neither edges of the product
+  nor stripes and gradients, which many photos share by chance, outweigh the marks of a part.
+  """
   small = small.astype(np.float32)
   small = np.log(small / np.maximum(small.mean((1, 2), keepdims=True), 1e-6) + 0.05)
   small -= ndimage.gaussian_filter(small, (0, _BLUR, _BLUR))
-  labels, everything = np.array(labels), small.copy()
+  spectra, labels = np.empty((len(small), small.shape[1], small.shape[2] // 2 + 1), np.complex64), np.array(labels)
   for label in np.unique(labels):
     members = labels == label
-    usual = everything[members] if members.sum() >= _FEW else everything
+    usual = small[members] if members.sum() >= _FEW else small
     spread = usual.std(0)
-    small[members] = (small[members] - usual.mean(0)) / (spread + 0.1 * np.median(spread) + 1e-6)
-  return small
+    spectra[members] = fft.rfft2((small[members] - usual.mean(0)) / (spread + 0.1 * np.median(spread) + 1e-6))
+    power = np.mean(np.abs(spectra[members])**2, 0)
+    spectra[members] /= np.sqrt(power + 0.01 * power.mean() + 1e-6)
+  # Of a real image half of the columns are left out; Parseval's theorem counts them twice, but for two.
+  squares = 2 * _energy(spectra) - _energy(spectra[..., [0, -1]])
+  spectra /= (np.sqrt(squares) / small.shape[1] + 1e-6)[:, None, None]
+  return spectra
 
 
-def _clusters(features):
+def _energy(spectra):
+  return np.linalg.norm(spectra.reshape(len(spectra), -1), axis=1)**2
+
+
+def _clusters(spectra):
   """Sorted numbers of photos that are alike on average (average linkage): chains from photo to photo do not count.
 
   A pair that average linkage joins has a chain of pairs above AGREE, so that each part of the graph of these pairs can
-  be looked at by itself.
+  be looked at by itself. Pairs that are no candidates agree in nothing.
   """
-  centred = _inner(features, (0, 0), _REACH)
-  edges = [(one, other) for one, candidates in enumerate(_candidates(features))
-           for other in candidates[_agreement(features[one], centred[candidates]) >= AGREE]]
-  ones, others = np.array(edges, int).reshape(-1, 2).T
-  graph = sparse.coo_array((np.ones(len(edges)), (ones, others)), shape=(len(features),) * 2)
-  _, component = sparse.csgraph.connected_components(graph, directed=False)
+  agreement = sparse.lil_array((len(spectra),) * 2, dtype=np.float32)
+  for one, others in enumerate(_candidates(spectra)):
+    agreement[one, others] = _agreement(spectra[one], spectra[others])
+  agreement = agreement.tocsr()
+  _, component = sparse.csgraph.connected_components(agreement >= AGREE, directed=False)
   order = np.argsort(component, kind='stable')
   for members in np.split(order, np.flatnonzero(np.diff(component[order])) + 1):
     if len(members) > 1:
-      yield from _linked(features, centred[members], members)
+      # Of photos of the same pixels rounding may say more than 1.
+      apart = 1 - np.minimum(agreement[members][:, members].toarray()[np.triu_indices(len(members), 1)], 1)
+      number = hierarchy.fcluster(hierarchy.linkage(apart, 'average'), 1 - AGREE, 'distance')
+      yield from (own for one in np.unique(number) if len(own := members[number == one]) > 1)
 
 
-def _linked(features, centred, members):
-  agreement = np.stack([_agreement(features[one], centred) for one in members])
-  apart = np.maximum(1 - np.maximum(agreement, agreement.T), 0)  # of photos of the same pixels it may be below 0
-  np.fill_diagonal(apart, 0)
-  tree = hierarchy.linkage(distance.squareform(apart, checks=False), 'average')
-  number = hierarchy.fcluster(tree, 1 - AGREE, 'distance')
-  return [members[number == one] for one in np.unique(number) if np.sum(number == one) > 1]
-
-
-def _candidates(features):
-  """For each photo those after it that it may be alike: its nearest at half the size."""
-  half = features.reshape(len(features), thumbnails.SIDE // 2, 2, thumbnails.SIDE // 2, 2).mean((2, 4))
-  centred, shifted = _inner(half, (0, 0), 1), [_inner(half, shift, 1) for shift in _shifts(1)]
-  for start in range(0, len(half), _BLOCK):
-    near = functools.reduce(np.maximum, (centred[start:start + _BLOCK] @ other[start:].T for other in shifted))
+def _candidates(spectra):
+  """For each photo those after it that it may be alike: its nearest by their low frequencies."""
+  side = thumbnails.SIDE // _COARSER
+  rows = np.r_[:side // 2, -side // 2:0]
+  coarse = fft.irfft2(spectra[:, rows, :side // 2 + 1])
+  coarse /= np.linalg.norm(coarse, axis=(1, 2), keepdims=True) + 1e-6
+  shifted = [np.roll(coarse, shift, (1, 2)).reshape(len(coarse), -1)
+             for shift in itertools.product((0, 1, -1), repeat=2)]
+  for start in range(0, len(coarse), _BLOCK):
+    near = functools.reduce(np.maximum, (shifted[0][start:start + _BLOCK] @ other[start:].T for other in shifted))
     for row, values in enumerate(near):
       later = np.flatnonzero(values[row + 1:] >= _CANDIDATE) + row + 1
       yield start + later[np.argsort(-values[later], kind='stable')[:_MOST]]
 
 
-def _agreement(photo, centred):
-  """Correlation of a photo at its best shift with others."""
-  shifted = np.concatenate([_inner(photo[None], shift, _REACH) for shift in _shifts(_REACH)])
-  return (centred @ shifted.T).max(1)
-
-
-def _shifts(reach):
-  return itertools.product(range(-reach, reach + 1), repeat=2)
-
-
-def _inner(features, shift, margin):
-  """The photos without a margin, shifted within it, as vectors of mean 0 and norm 1, or 0."""
-  side = features.shape[1] - 2 * margin
-  top, left = (margin + along for along in shift)
-  inner = features[:, top:top + side, left:left + side].reshape(len(features), side**2)
-  inner = inner - inner.mean(1, keepdims=True)
-  return inner / (np.linalg.norm(inner, axis=1, keepdims=True) + 1e-6)
+def _agreement(spectrum, spectra):
+  """Correlation of a photo with others at the best shift: their inverse Fourier transform at the shifts in reach."""
+  side, shifts = len(spectrum), np.arange(-_REACH, _REACH + 1)
+  rows = np.exp(2j * np.pi * np.outer(shifts, fft.fftfreq(side))).astype(np.complex64)
+  columns = np.exp(2j * np.pi * np.outer(fft.rfftfreq(side), shifts)).astype(np.complex64)
+  columns[1:-1] *= 2  # of a real image the other half is the same
+  return (rows @ (spectra * spectrum.conj()) @ columns).real.max((1, 2)) / side**2

@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float16
 
 from defect_jax.data import cache, parts, photos
-from defect_jax.runs import atomic
 
-SIDE = 64  # px
-_FORMAT = 1  # raise it with any change of what a thumbnail is
+SIDE = 128  # px
+_FORMAT = 2  # raise it with any change of what a thumbnail is
 _THREADS = 4  # large photos decoded at a time: bounds memory
 
 Thumbnail = Float16[np.ndarray, 'SIDE SIDE']
@@ -21,13 +20,14 @@ Thumbnail = Float16[np.ndarray, 'SIDE SIDE']
 
 def of(photo: photos.Photo) -> Thumbnail:
   """All of a decoded photo scaled to SIDE x SIDE px by means of areas, grey, in [0, 1]."""
-  rows, columns = (max(side // (16 * SIDE), 1) for side in photo.shape[:2])  # of large photos some pixels will do
+  rows, columns = (max(side // (8 * SIDE), 1) for side in photo.shape[:2])  # of large photos some pixels will do
   return photos.scale(photos.to_channels(photo[::rows, ::columns], 1), SIDE)[..., 0].astype(np.float16)
 
 
 def remember(record: parts.Record, photo: photos.Photo) -> None:
   """Keeps the thumbnail of a photo that was decoded anyway, so that nobody need decode it for that again."""
-  _keep(_place(record), of(photo))
+  if name := name_of(record):
+    _keep(name, of(photo))
 
 
 def load(records: Sequence[parts.Record]) -> list[Thumbnail | None]:
@@ -36,28 +36,34 @@ def load(records: Sequence[parts.Record]) -> list[Thumbnail | None]:
     return [*pool.map(_load, records)]
 
 
-def _load(record):
+def name_of(record: parts.Record) -> str:
+  """What the cache knows a photo by: its path, its file's size and date, the bits it uses; '' if there is no file."""
   try:
-    place = _place(record)
-    with contextlib.suppress(OSError, ValueError, EOFError):  # absent or damaged: made anew
-      return np.load(place)
-    thumbnail = of(record.decode())
-  except (OSError, photos.PhotoError):
+    path = record.photo.resolve()
+    known = path.stat()
+  except OSError:
+    return ''
+  return hashlib.sha256(f'{_FORMAT} {path} {known.st_size} {known.st_mtime_ns} {record.bits}'.encode()).hexdigest()
+
+
+def _load(record):
+  if not (name := name_of(record)):
     return None
-  _keep(place, thumbnail)
+  with contextlib.suppress(OSError, ValueError, EOFError):  # absent or damaged: made anew
+    return np.load(_place(name))
+  try:
+    thumbnail = of(record.decode())
+  except photos.PhotoError:
+    return None
+  _keep(name, thumbnail)
   return thumbnail
 
 
-def _place(record):
-  path = record.photo.resolve()
-  known = path.stat()
-  name = hashlib.sha256(f'{_FORMAT} {path} {known.st_size} {known.st_mtime_ns} {record.bits}'.encode()).hexdigest()
+def _place(name):
   return cache.cache_folder() / 'thumbnails' / name[:2] / f'{name}.npy'
 
 
-def _keep(place, thumbnail):
-  with contextlib.suppress(OSError):  # a full or read-only disk costs the time of decoding again
-    place.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    np.save(buffer, thumbnail)
-    atomic.write_atomic(place, buffer.getvalue(), sync=False)
+def _keep(name, thumbnail):
+  buffer = io.BytesIO()
+  np.save(buffer, thumbnail)
+  cache.keep(_place(name), buffer.getvalue())
