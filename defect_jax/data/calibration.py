@@ -72,7 +72,7 @@ def split(records: Sequence[parts.Record], *, by: str = 'hash', folds: int = 5, 
     cut: tuple[Split, ...] = ()
   else:
     pooled = {'synthetic': train, 'dev': train + defective if by == 'kfold' else []}
-    half, cut = [], _folds(records, train, pooled.get(measured or '', []), folds)
+    half, cut = [], _folds(train, pooled.get(measured or '', []), folds)
   test = [record for record in good + defective if record.part == parts.TEST] if measured == 'dev' else half
   return Split(train, _sorted(calibrate), _sorted(test), cut)
 
@@ -87,19 +87,19 @@ def _by_hash(train, calibrate, good, defective, measured):
   return Split(train, calibrate, _sorted(test))
 
 
-def _folds(listed, good, tested, count):
+def _folds(good, tested, count):
   """Splits of good photos; those of `tested` are tested by the one that holds them out. Where all good photos are of
   one group, each is its own."""
   if len(good) < 3:
     raise UserError(f'data: {len(good)} good photos to train on; at least 3 are needed, so that each is scored by a '
                     'detector of others')
+  cut, taken = [], {record.file: record for record in good + tested}
   if len({record.group for record in good}) == 1:
     logging.warning('all good photos belong to one group, so that photos of it are on both sides of the folds: the '
                     'threshold may be too low for others')
-    files = {record.file for record in good}
-    listed = [dataclasses.replace(record, group=record.file) if record.file in files else record for record in listed]
-  fold_of = cross_validation.assign(listed, count, (GOOD,))
-  cut = []
+    taken |= {record.file: dataclasses.replace(record, group=record.file) for record in good}
+  # Of the photos that are taken alone: else few of many could all come to one fold.
+  fold_of = cross_validation.assign(list(taken.values()), count, (GOOD,))
   for number in range(max(fold_of.values()) + 1):
     train, calibrate, test = (
         [record for record in records if (fold_of[record.file] == number) == held_out]

@@ -17,14 +17,15 @@ from defect_jax.detectors.base import Network, Settings, Tiles
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Pca(reconstruction.Reconstruction):
-  """Maps by at most `Settings.components` principal components."""
+  """Maps by at most `Settings.components` principal components, and half as many as good tiles."""
   MAPS: ClassVar[Mapping[str, str]] = {'pca': 'residual', 'pca_normalised': 'normalised'}
   NEEDS_NETWORK: ClassVar[bool] = False
 
   @classmethod
   def fit(cls, good: Tiles, settings: Settings) -> Self:
     good = base.draw(good, reconstruction.MOST, settings.seed)
-    network = linear(good, settings.components, settings.seed)
+    # With as many as tiles these would be reconstructed exactly, and nothing be known of the spread of others.
+    network = linear(good, min(settings.components, len(good) // 2), settings.seed)
     return cls.by(network, reconstruction.spread(network, good, settings.blur), settings)
 
   def state(self) -> dict[str, np.ndarray]:

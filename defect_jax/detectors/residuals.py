@@ -10,6 +10,7 @@ Images = Float[Array, 'n h w c']
 Maps = Float[Array, 'n h w']
 
 _WINDOW = 11  # px, of SSIM
+_TINY = 1e-5  # less than a level of 16 bits: the spread of a single photo is 0
 _LEAST_SPREAD = 0.1  # of the mean spread: where good photos never differ, noise would else be divided by about nothing
 
 
@@ -32,7 +33,8 @@ def absolute(image: Images, recon: Images, blur: float = 0.) -> Maps:
 
 def normalised(image: Images, recon: Images, spread: Float[Array, 'h w'], blur: float = 0.) -> Maps:
   """`absolute` in units of `spread`, the root of the mean squared difference of good photos at each pixel."""
-  return absolute(image, recon, blur) / jnp.maximum(spread, _LEAST_SPREAD * jnp.mean(spread))
+  least = jnp.maximum(_LEAST_SPREAD * jnp.mean(spread), _TINY)
+  return absolute(image, recon, blur) / jnp.maximum(spread, least)
 
 
 def ssim(image: Images, recon: Images) -> Maps:

@@ -115,6 +115,9 @@ def test_few_of_all_photos_are_drawn():
   split = calibration.split(records, by='kfold', few_shot=10, measured='dev')
   assert {record.file for record in split.train} == set(parts.choose_few(records[:30], 10, 0))
   assert sum(len(fold.calibrate) for fold in split.folds) == 10
+  for seed in range(20):
+    split = calibration.split(records, by='kfold', few_shot=3, seed=seed)
+    assert [len(fold.train) for fold in split.folds] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(('photos', 'own', 'reason'), [

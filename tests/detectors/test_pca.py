@@ -37,6 +37,15 @@ def test_maps_of_the_mean_image_by_hand():
   assert detector.maps(tile, ['mean_image']).keys() == {'mean_image'}
 
 
+def test_few_tiles_are_not_known_by_heart(tiles):
+  rng = np.random.default_rng(0)
+  noise = rng.random((20, 32, 32, 1)).astype(np.float32)
+  detector = pca.Pca.fit(noise[:10], Settings(components=32))
+  assert detector.params['components'].shape[0] == 5 and detector.spread.mean() > 0.1
+  alone = pca.Pca.fit(tiles[:1], Settings(components=32))
+  assert np.isfinite(alone.maps(tiles, ['pca_normalised'])['pca_normalised']).all()
+
+
 @pytest.mark.parametrize('kind', [pca.Pca, pca.MeanImage])
 def test_what_is_restored_makes_the_same_maps(tiles, kind):
   settings = Settings(components=3, blur=1.)
