@@ -32,7 +32,8 @@ class Dataset(Protocol):
 
   labels: the class of each photo, a name or a number. files: relative to the set's folder. groups: see parts.Record.
   sha256: of each photo's file; of a made image that of its source, '' where it has none. skipped: photos left out.
-  notes: further lines for the user. nbytes: of all images as uint16, half as many as of float32.
+  notes: further lines for the user. records: of the photos, where these are known.
+  nbytes: of all images as uint16, half as many as of float32.
   """
   labels: Sequence
   files: Sequence[str]
@@ -40,6 +41,7 @@ class Dataset(Protocol):
   sha256: Sequence[str]
   skipped: Sequence[Skipped]
   notes: Sequence[str]
+  records: Sequence[parts.Record]
 
   @property
   def shape(self) -> tuple[int, ...]: ...
@@ -77,6 +79,7 @@ class Prepared(Dataset):
   boxes: Int[np.ndarray, 'n 4']
   skipped: tuple[Skipped, ...] = ()
   notes: tuple[str, ...] = ()
+  records: Sequence[parts.Record] = ()
 
   @property
   def shape(self) -> tuple[int, ...]:
@@ -110,6 +113,7 @@ class InMemory(Dataset):
   masks: Bool[np.ndarray, 'n s s'] | None = None
   skipped: tuple[Skipped, ...] = ()
   notes: tuple[str, ...] = ()
+  records: Sequence[parts.Record] = ()
 
   def __len__(self) -> int:
     return len(self.pixels)
@@ -143,7 +147,7 @@ class InMemory(Dataset):
       return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
 
     return dataclasses.replace(self, **{name: taken(getattr(self, name)) for name in (
-        'pixels', 'labels', 'files', 'groups', 'sha256', 'masks')})
+        'pixels', 'labels', 'files', 'groups', 'sha256', 'masks', 'records')})
 
   @classmethod
   def joined(cls, datasets: Sequence['InMemory']) -> 'InMemory':
@@ -152,7 +156,9 @@ class InMemory(Dataset):
       return [text for photos in datasets for text in getattr(photos, name)]
 
     pixels, labels = ([getattr(photos, name) for photos in datasets] for name in ('pixels', 'labels'))
-    return cls(np.concatenate(pixels), np.concatenate(labels), texts('files'), texts('groups'), texts('sha256'))
+    known = all(len(photos.records) == len(photos) for photos in datasets)
+    return cls(np.concatenate(pixels), np.concatenate(labels), texts('files'), texts('groups'), texts('sha256'),
+               records=texts('records') if known else ())
 
 
 def as_float(images: UInt16[Array | np.ndarray, '*shape']) -> Float[Array | np.ndarray, '*shape']:
@@ -242,7 +248,8 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   labels, files, groups, sha256 = ([getattr(entry, name) for entry in kept]
                                    for name in ('label', 'file', 'group', 'sha256'))
   boxes = np.array([entry.box for entry in kept], np.int64)
-  return Prepared(images, rows, geometry, labels, files, groups, sha256, boxes, skipped, tuple(notes))
+  return Prepared(images, rows, geometry, labels, files, groups, sha256, boxes, skipped, tuple(notes),
+                  [fingerprints[row].record for row in rows])
 
 
 def check_skipped(skipped: Sequence[Skipped], count: int, max_broken: float) -> None:

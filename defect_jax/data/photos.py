@@ -57,7 +57,7 @@ def decode(source: str | os.PathLike | bytes, name: str, bits: int = 16) -> Phot
   try:
     array = formats.decoder(data)(data, bits)
   except FormatError as error:
-    raise PhotoError(name, str(error)) from error
+    raise PhotoError(name, UNREAD.get(pathlib.Path(name).suffix.lower(), str(error))) from error
   except MemoryError:
     raise
   except Image.DecompressionBombError as error:

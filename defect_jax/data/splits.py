@@ -198,7 +198,8 @@ def _numbered(opened, classes, part):
     raise UserError(f'data: the part {part} has no photos of these classes; add photos, or name others')
   joined = InMemory.joined([
       InMemory(photos.images(), np.int32([number_of(name, classes) for name in photos.labels]), photos.files,
-               [*map(photo_set.group, photos.groups)], photos.sha256) for photo_set, photos in opened])
+               [*map(photo_set.group, photos.groups)], photos.sha256,
+               records=photos.records) for photo_set, photos in opened])
   _check_each(joined, classes, part)
   return joined
 

@@ -1,7 +1,8 @@
 """The page of photos that were scored by a trained run: how their scores lie, the highest with heat maps, and a list of
 all of them."""
 
-from collections.abc import Mapping, Sequence
+import collections
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,23 @@ from defect_jax.runs.predictions import Row
 from defect_jax.trained.base import Prediction
 
 
+def about_known(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+  """Sentences on the photos of rows of predictions.csv that were trained on, and on those that are unlike them."""
+  trained = collections.Counter(row['verdict'] for row in rows if row.get('trained_on') == '1')
+  if trained:
+    yield (f'{trained.total()} of the photos were trained on ({trained["ok"]} ok, {trained["ng"]} ng); of how others '
+           'are judged they say nothing.')
+  if unlike := [row for row in rows if row.get('note')]:
+    yield (f'{len(unlike)} of the photos are unlike those trained on, so take their scores with care, such as '
+           f'{unlike[0]["file"]}: {unlike[0]["note"]}.')
+
+
 def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], notes: Sequence[str],
           scores: Sequence[float], good: Sequence[float], worst: Sequence[Prediction],
           listed: Sequence[tuple[parts.Record, Row]]) -> None:
   """Writes the page; `good`: scores of the photos that the threshold comes from, `worst`: highest score first,
   `listed`: all photos in the order of the list."""
+  rows = [row for _, row in listed]
   histogram = plots.histogram({'good, for the threshold': good, 'these photos': scores}, summary['threshold'],
                               label=f'score ({summary["score"]})' if 'score' in summary else 'probability of a defect')
   pairs = [anomaly.pair(prediction.sample.record.file, prediction.score, prediction.sample.image,
@@ -32,9 +45,11 @@ def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], no
       page.Section('All photos', [page.Text(anomaly.LIST), page.Verdicts([
           _called(record, row, path.parent if place < anomaly.PICTURES else None)
           for place, (record, row) in enumerate(listed)])]),
+      page.Section('Unlike those trained on', [page.Lines([
+          f'{row["file"]}: {row["note"]}' for row in rows if row.get('note')])]),
       page.Section('Not read', [page.Lines(notes)])], config, verdict=[
           f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} above the threshold, {summary["skipped"]} '
-          'that could not be read.', *anomaly.threshold_words(summary)])
+          'that could not be read.', *about_known(rows), *anomaly.threshold_words(summary)])
 
 
 def _called(record: parts.Record, row: Row, folder: Path | None) -> page.Called:
@@ -45,4 +60,5 @@ def _called(record: parts.Record, row: Row, folder: Path | None) -> page.Called:
   if folder and row.get('heatmap'):
     with Image.open(folder / row['heatmap']) as heatmap:
       picture = page.thumbnail(np.asarray(heatmap.convert('RGB')))
-  return reasons.called(record, float(row['score']), row['verdict'] == 'ng', row['reason'], picture=picture)
+  reason = '; '.join(filter(None, (row['reason'], row.get('note'))))
+  return reasons.called(record, float(row['score']), row['verdict'] == 'ng', reason, picture=picture)

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import calibration, dataset, listing, parts, samples, tiles
+from defect_jax.data import calibration, dataset, listing, parts, samples, seen, tiles
 from defect_jax.data.parts import GOOD
 from defect_jax.detectors import base, scores
 from defect_jax.errors import UserError
@@ -76,6 +76,8 @@ def _fitted(config, workdir, setup, maps, split, scoring):
                                                                  (each.calibrate, _HELD_OUT)))
     if number == 1:
       scoring.open()
+      for line in seen.keep(workdir, split.train):
+        print(f'note: {line}', flush=True)
       print(*report.how(len(split.folds), scoring.counts(), scoring.part), sep='\n', flush=True)
     place.forecast = forecast
     settings = setup.settings(itertools.chain(*maps.values()), vae_of(place, number, good, held_out))

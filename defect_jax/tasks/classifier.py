@@ -15,7 +15,7 @@ from scipy import special
 from defect_jax import parallel
 from defect_jax.augmentation import made
 from defect_jax.config import config_hash
-from defect_jax.data import batches, dataset, prepared, splits
+from defect_jax.data import batches, dataset, prepared, seen, splits
 from defect_jax.errors import UserError
 from defect_jax.evaluation import classification
 from defect_jax.imagesets import manifest
@@ -61,7 +61,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   counts = _counts(photos, made_images, predictor)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
-  _print_opening(dataset.lines(photos, made_images), counts, config.measure.part, bool(predictor))
+  kept = [] if predictor else seen.keep(workdir, photos.train.records, [*photos.train.sha256, *made_images.sha256])
+  _print_opening(dataset.lines(photos, made_images) + kept, counts, config.measure.part, bool(predictor))
   speed: dict[str, Any] = {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
   if predictor:
     workdir.cut_back(-1)
@@ -70,10 +71,10 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
         workdir, model, photos, made_images, digest, seed=config.seed, batch=config.batch, copies=config.model.views,
         augmentation=data['augment'], schedule=loop.Schedule(**config.steps), patience=config.validation.patience,
         optimizer=config.optimizer.to_dict())
-    seen = {*photos.train.sha256, *made_images.sha256, *photos.validation.sha256} - {''}
+    known = {*photos.train.sha256, *made_images.sha256, *photos.validation.sha256} - {''}
     predictor = _calibrated(ClassifierPredictor(
         photos.classes, model, params, normalizer, prior_of(config.prevalence, len(photos.classes)),
-        tta_axes_of(config.data.augment, config.mirrored), seen=frozenset(seen)), photos.validation)
+        tta_axes_of(config.data.augment, config.mirrored), seen=frozenset(known)), photos.validation)
     predictor.save(workdir)
   return _measure(config, workdir, predictor, photos, made_images, counts, speed)
 

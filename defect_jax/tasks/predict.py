@@ -1,6 +1,7 @@
 """Scores photos by anything that was trained: rows in predictions.csv, heat maps, and a page of the highest scores."""
 
 import collections
+import dataclasses
 import os
 import pathlib
 import time
@@ -11,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import parts, samples, tiles
+from defect_jax.data import depth, parts, samples, seen, tiles
 from defect_jax.data.sources import tree
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
@@ -43,11 +44,13 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
 def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], with_heatmaps: bool
             ) -> dict[str, Any]:
   """Scores photos in an open workdir that has `photos` in its config; returns the summary."""
-  for note in predictor.notes:
+  known = seen.Seen.read(predictor.workdir)
+  records, lines = as_trained(records, known)
+  for note in (*predictor.notes, *lines):
     print(f'note: {note}', flush=True)
   began, threshold = time.monotonic(), predictor.threshold
   assert threshold is not None  # see run
-  table, count = score(workdir, predictor, records, threshold.value, with_heatmaps)
+  table, count = score(workdir, predictor, records, threshold.value, with_heatmaps, known)
   seconds = time.monotonic() - began
   table.finish()
   rows = [table.rows[record.file] for record in records]
@@ -55,9 +58,13 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   summary = {
       'steps': len(rows), 'seconds': workdir.seconds_spent(), 'compile_seconds': None,
       'images_per_second': count / max(seconds, 1e-9), 'photos': len(rows), 'skipped': verdicts.count('error'),
-      'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'), **threshold.figures(), **predictor.about,
+      'ok': verdicts.count('ok'), 'ng': verdicts.count('ng'),
+      'trained_on': sum(row.get('trained_on') == '1' for row in rows) if known else None,
+      'unlike': sum(bool(row.get('note')) for row in rows) if known else None, **threshold.figures(), **predictor.about,
       **parallel.machine()}
   _report(workdir, predictor, records, rows, summary)
+  for line in report.about_known(rows):
+    print(f'note: {line}', flush=True)
   print(f'{len(rows)} photos: {summary["ok"]} ok, {summary["ng"]} ng, {summary["skipped"]} skipped since they could '
         f'not be read; {summary["images_per_second"]:.0f} photos/s', flush=True)
   return summary
@@ -73,27 +80,40 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
   if not path.is_dir():
     raise UserError(f'photos: {root} is not a folder or photo; name a folder of photos, or one photo')
   own = workdir.root.resolve()
-  photos = sorted(photo for photo in tree.photos_below(path) if own not in photo.resolve().parents)
+  unread = [path / problem.file for problem in tree.unread(path)]
+  photos = sorted(photo for photo in [*tree.photos_below(path), *unread] if own not in photo.resolve().parents)
   if not photos:
     raise UserError(f'photos: {root} holds no photos ({tree.TYPES})')
   return [parts.Record(file := photo.relative_to(path).as_posix(), '', file, photo) for photo in photos]
 
 
+def as_trained(records: Sequence[parts.Record], known: seen.Seen | None) -> tuple[list[parts.Record], list[str]]:
+  """The records with the bits that their camera uses, by the files or as of the photos trained on, and lines on it."""
+  bits, line = depth.bits_of(records, None)
+  if known and 8 < known.bits < 16 and bits < known.bits:  # dark photos look as if of fewer bits
+    bits, line = known.bits, f'{known.bits} of the 16 bits of a value are used, as of the photos trained on'
+  return [dataclasses.replace(record, bits=bits) for record in records], [line] if line else []
+
+
 def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], threshold: float,
-          with_heatmaps: bool) -> tuple[predictions.Predictions, int]:
+          with_heatmaps: bool, known: seen.Seen | None = None) -> tuple[predictions.Predictions, int]:
   """The rows of photos, not finished yet, and how many this session scored. What cannot be read becomes a row too."""
-  classes = bool(predictor.classes)
+  classes, files = bool(predictor.classes), {record.file for record in records}
+  columns = ('class',) * classes + ('trained_on', 'note')
 
   def row_of(prediction):
-    file, more = prediction.sample.record.file, {'class': prediction.label} if classes else {}
+    sample, more = prediction.sample, {'class': prediction.label} if classes else {}
+    file = sample.record.file
     more['reason'] = reasons.why(prediction.score, threshold, prediction.anomaly_map)
+    if known:
+      more |= {'trained_on': str(int(sample.sha256 in known.sha256)), 'note': known.note(sample.traits)}
     if with_heatmaps:
-      drawn = heatmaps.overlay(prediction.sample.image, prediction.anomaly_map, prediction.scale)
-      more['heatmap'] = _write_heatmap(workdir, file, drawn)
+      drawn = heatmaps.overlay(sample.image, prediction.anomaly_map, prediction.scale)
+      more['heatmap'] = _write_heatmap(workdir, file, drawn, files)
     return predictions.row(file, prediction.score, threshold, **more)
 
   table = predictions.Predictions(workdir, {record.file: record.photo for record in records}, predictor.digest,
-                                  threshold, ('class',) if classes else ())
+                                  threshold, columns)
   pending = [record for record in records if record.file not in table.rows]
   progress, waiting = ProgressBar(workdir, 'photo', len(table.rows)), collections.deque()
 
@@ -124,9 +144,11 @@ def _usable(records: Sequence[parts.Record], tiling: tiles.Tiling, refuse: Calla
       yield sample
 
 
-def _write_heatmap(workdir, file, drawn):
-  """Writes the heat map of a photo; returns its path relative to the workdir."""
-  path = workdir.path(predictions.HEATMAPS) / f'{file}.png'
+def _write_heatmap(workdir, file, drawn, files):
+  """Writes the heat map of one of the photos `files`; returns its path relative to the workdir."""
+  # That of a.png is a.png, unless it is that of a photo named a.
+  named = file.endswith('.png') and file.removesuffix('.png') not in files
+  path = workdir.path(predictions.HEATMAPS) / (file if named else f'{file}.png')
   if len(os.fsencode(path.name)) > _LONGEST:
     path = path.with_name(f'{parts.digest(file).hex()}.png')
   path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
-from defect_jax.data import augment, dataset
+from defect_jax.data import augment, dataset, seen
 from defect_jax.detectors import pca
 from defect_jax.errors import UserError
 from defect_jax.evaluation import autoencoder, forecast
@@ -55,7 +55,8 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
   begin, digest = trainer.init(params, normalizer=normalizer, targets=goals), photos.digest()
   fit.check_finished(workdir, digest, begin)
   workdir.open()
-  for line in _opening_lines(config, photos, dev, goals, variance, streams, frozen, outlook):
+  notes = seen.keep(workdir, photos.records, photos.sha256)
+  for line in _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen, outlook):
     print(line, flush=True)
   evaluation = autoencoder.Evaluation(model, normalizer, some, autoencoder.some(dev) if dev else None, for_evaluation,
                                       len(photos))
@@ -94,9 +95,9 @@ def _components(images, count, seed):
   return components, jnp.asarray(np.maximum(along.std(0), 1e-6), jnp.float32)
 
 
-def _opening_lines(config, photos, dev, goals, variance, streams, frozen, outlook):
+def _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen, outlook):
   """What the user should know before the run begins."""
-  yield from (f'note: {line}' for line in dataset.lines(photos))
+  yield from (f'note: {line}' for line in [*dataset.lines(photos), *notes])
   yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, part {config.data.part}, {config.data.size} px; '
          f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
   yield (f'targets: KLD {goals["kld"]:.4g} nats, MSE {goals["mse"]:.4g} = {goals["mse"] / variance:.2%} of the '

@@ -195,9 +195,9 @@ def test_a_defect_without_photos_does_not_hide_the_others(tmp_path, caplog):
 
 def test_a_target_area_smaller_than_a_pixel_of_the_page_is_shown(tmp_path):
   photo = np.full((100, 2000), 100, np.uint8)
-  for name in ('photo.png', 'made.png', 'difference.png'):
+  for name in ('photo.png', 'made.png'):
     Image.fromarray(photo).save(tmp_path / name)
-  made = types.SimpleNamespace(source='photo.png', file='made.png', difference_file='difference.png',
+  made = types.SimpleNamespace(source='photo.png', file='made.png', bits=None,
                                crop=(900, 0, 100, 100), target=(1000, 50, 1, 1))
   shown = np.int64(report.figure(tmp_path, tmp_path, made))
   assert (shown[..., 0] - shown[..., 1]).max() > 200  # the red of the target area

@@ -1,13 +1,17 @@
 """The task predict: a VAE alone scores photos, one photo will do, rows are kept while it is stopped."""
 
 import contextlib
+import hashlib
+import json
 import re
 import shutil
 import signal
 import types
 
+import numpy as np
 import pytest
 from absl import flags
+from PIL import Image
 from workdirs import rows_of, summary_of
 
 from defect_jax import main
@@ -131,3 +135,29 @@ def test_the_run_itself_below_its_photos_is_not_predicted(tmp_path, photos):
   shutil.copytree(photos, workdir.root / 'heatmaps')
   files = [record.file for record in predict.list_photos(str(tmp_path / 'photos'), workdir)]
   assert files == sorted(path.relative_to(photos).as_posix() for path in photos.rglob('*.png'))
+
+
+def test_photos_unlike_those_trained_on_and_those_trained_on_are_named(finished, scored, photos, tmp_path, capsys):
+  kept = json.loads((finished[0] / 'photos.json').read_text())
+  (dark, wide), folder = sorted(photos.rglob('*.png'))[:2], tmp_path / 'photos'
+  folder.mkdir()
+  trained = next(path for path in photos.rglob('*.png')
+                 if hashlib.sha256(path.read_bytes()).hexdigest() in kept['sha256'])
+  shutil.copy(trained, folder / 'trained.png')
+  Image.fromarray(np.asarray(Image.open(dark)) // 16).save(folder / 'dark.png')
+  Image.fromarray(np.tile(np.asarray(Image.open(wide)), (1, 4))).save(folder / 'wide.jpg.png')
+  shutil.copy(folder / 'trained.png', folder / 'wide.jpg')
+  (folder / 'phone.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(40))
+  assert scored(tmp_path / 'run', finished[0], folder, '--config.threshold.value=0.05') == 0
+  rows = rows_of(tmp_path / 'run')
+  assert {name: row['trained_on'] for name, row in rows.items()} == {
+      'trained.png': '1', 'wide.jpg': '1', 'dark.png': '0', 'wide.jpg.png': '0', 'phone.heic': ''}
+  assert rows['trained.png']['note'] == '' and 'darker than any trained on' in rows['dark.png']['note']
+  assert 'another shape than those trained on' in rows['wide.jpg.png']['note']
+  assert rows['phone.heic']['verdict'] == 'error' and 'is HEIC, which is not read' in rows['phone.heic']['reason']
+  assert [rows[name]['heatmap'] for name in ('trained.png', 'wide.jpg', 'wide.jpg.png')] == [
+      'heatmaps/trained.png', 'heatmaps/wide.jpg.png', 'heatmaps/wide.jpg.png.png']
+  summary, said = summary_of(tmp_path / 'run'), capsys.readouterr().out
+  assert summary['trained_on'] == 2 and summary['unlike'] == 2 and summary['skipped'] == 1
+  assert '2 of the photos were trained on (' in said and '2 of the photos are unlike those trained on' in said
+  assert 'Unlike those trained on' in (tmp_path / 'run/report.html').read_text()
