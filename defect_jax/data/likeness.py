@@ -42,9 +42,12 @@ def groups(records: Sequence[parts.Record]) -> tuple[list[parts.Record], list[st
   copies in two classes, see same_files.
   """
   first = {record.file: record.file for record in records}
-  for cluster in (*alike(records), *same_files(records)):
-    names = sorted({first[record.file] for record in cluster})
-    first |= {file: names[0] for file, name in first.items() if name in names}
+  for cluster in alike(records):
+    first |= dict.fromkeys((record.file for record in cluster), cluster[0].file)
+  for copied in same_files(records):
+    joined = {first[record.file] for record in copied}
+    if len(joined) > 1:
+      first |= {file: min(joined) for file, name in first.items() if name in joined}
   grouped = [dataclasses.replace(record, group=first[record.file]) for record in records]
   return grouped, _notes(grouped)
 

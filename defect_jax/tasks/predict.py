@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from defect_jax import parallel
-from defect_jax.data import depth, parts, samples, seen, tiles
+from defect_jax.data import coverage, depth, parts, samples, seen, tiles
 from defect_jax.data.sources import tree
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
@@ -46,6 +46,8 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   """Scores photos in an open workdir that has `photos` in its config; returns the summary."""
   known = seen.Seen.read(predictor.workdir)
   records, lines = as_trained(records, known)
+  if cut := predictor.tiling:
+    lines = [*lines, *coverage.lines(records, cut.geometry.fit, cut.geometry.region, cut.tiled)]
   for note in (*predictor.notes, *lines):
     print(f'note: {note}', flush=True)
   began, threshold = time.monotonic(), predictor.threshold

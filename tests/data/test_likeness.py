@@ -20,8 +20,9 @@ def texture(seed, side=160):
 
 
 def shot(surface, rng, shift=2):
-  """A photo of it: shifted, 3 % brighter or darker, noise of 2 grey levels."""
+  """A photo of it: shifted, 3 % brighter or darker, in light that falls from one side, noise of 2 grey levels."""
   moved = np.roll(surface, rng.integers(-shift, shift + 1, 2), (0, 1)) * rng.uniform(0.97, 1.03)
+  moved *= 1 + rng.uniform(-0.4, 0.4) * np.linspace(-1, 1, surface.shape[1])
   return np.uint8((moved + rng.normal(0, 2, surface.shape)).clip(0, 255))
 
 
