@@ -211,7 +211,7 @@ def config_hash(config: ConfigDict, table: Table | None = None, made_sets: Seque
 
 
 def _left_out(key, value):
-  return key is not None and (key.path or (key.added and value == key.default))
+  return key is not None and (key.path or (key.added and value in (key.default, key.before)))
 
 
 def _earlier(name, key):
@@ -230,7 +230,8 @@ def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fix
   saved, keys = renamed(saved, table), flat_keys(table, new)
   old, now, added = flatten(saved), flatten(new), new_names(saved, new, table)
   differ = {key for key in old if key not in now or old[key] != now[key]}
-  differ |= {key for key in now.keys() - old if _under(key, added) or (key in keys and now[key] != keys[key].default)}
+  differ |= {key for key in now.keys() - old if _under(key, added) or (
+      key in keys and now[key] not in (keys[key].default, keys[key].before))}
   return sorted(key for key in differ if _under(key, fixed) or not _under(key, ignored))
 
 

@@ -54,10 +54,13 @@ def stop_on_signals(workdir: Workdir) -> None:
 
 def run(config: ConfigDict, workdir: Workdir) -> None:
   """Runs a task to its summary.json, or says that it stands there already."""
+  config, lines = start.settled(config, workdir)
   if start.finished(config, workdir) is not None:
     more = '; a higher --config.steps.total goes on' if start.takes_more_steps(config) else ''
     print(f'{workdir.root}: finished already, see summary.json{more}')
     return
+  for line in lines:
+    print(line, flush=True)
   workdir.finish(start.run(config, workdir))
 
 

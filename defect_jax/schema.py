@@ -6,6 +6,7 @@
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +22,9 @@ class Key:
   """A key of a config; `default` is None only if the rule is Optional, `unit` and `text` (its meaning) are for help.
 
   path: whether it names a place, or a share of the work, so that the config's hash leaves it out.
-  added: whether it came with a later version; the hash leaves it out at its default, so that it stays as it was.
+  added: whether it came with a later version; the hash leaves it out at its default or at `before`, what runs of
+  versions before had in its place, so that it stays as it was.
+  open: whether the default means that it is settled when a run begins, by the photos; config.json has what came out.
   was: its name in earlier versions, in the same group. Saved configs, the command line and the hash know it by this.
   """
   default: Any
@@ -31,6 +34,8 @@ class Key:
   path: bool = False
   added: bool = False
   was: str = ''
+  before: Any = None
+  open: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +72,23 @@ def _initial(entry: 'Key | Named | Table') -> Any:
   return ConfigDict() if isinstance(entry, Named) else defaults(entry)
 
 
-def complete(config: ConfigDict, table: Table) -> ConfigDict:
-  """A copy of a config by an earlier version: keys under the names of this one, missing ones at their default."""
-  made = ConfigDict(renamed(config, table), convert_dict=True)
+def complete(config: ConfigDict, table: Table, begun: bool = False) -> ConfigDict:
+  """A copy of a config by an earlier version: keys under the names of this one, missing ones at their default.
+
+  begun: whether it is of a run, which has `before` for what its version did not know.
+  """
+  made, filled = ConfigDict(renamed(config, table), convert_dict=True), functools.partial(complete, begun=begun)
   for name, entry in table.items():
-    made[name] = _in_group(complete, made[name], entry) if name in made else _initial(entry)
+    made[name] = _in_group(filled, made[name], entry) if name in made else _initial(entry)
+    if begun and name not in config and isinstance(entry, Key) and entry.before is not None:
+      made[name] = entry.before
   return made
+
+
+def left_open(config: Mapping | ConfigDict, table: Table) -> list[str]:
+  """Dotted names of the keys that the photos are still to settle."""
+  flat = flatten(config)
+  return [name for name, key in flat_keys(table, config).items() if key.open and flat[name] == key.default]
 
 
 def renamed(config: Mapping | ConfigDict, table: Table) -> dict[str, Any]:

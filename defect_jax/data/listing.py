@@ -1,19 +1,59 @@
 """What photos there are, and which of them a job takes: by source, part and class, and few drawn at random."""
 
+import dataclasses
 import inspect
 import os
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from defect_jax.config import UserError, nearest
-from defect_jax.data import parts
+from defect_jax.data import folds as cross_validation
+from defect_jax.data import layouts, parts
 from defect_jax.registry import SOURCES
 
+AUTO = 'auto'  # the source that follows from the path
+_OF_FOLDERS = {'val': 'dev', 'test': parts.TEST}
 
-def list_photos(source: str, path: str | os.PathLike | None = None, **own: Any) -> list[parts.Record]:
-  """The record of every photo of a source; opens none. Of `own` the source takes what its `list` names."""
+
+def list_photos(source: str, path: str | os.PathLike | None = None, split: str = 'hash', folds: int = 5,
+                fold: int | None = None, **own: Any) -> parts.Listing:
+  """The record of every photo of a source; of `own` the source takes what its `list` names.
+
+  split: how photos come to their parts. hash: by their groups. folders: train/ is pool, val/ dev and test/ test. none,
+  kfold: all, and photos that no one has grouped are grouped by their likeness; of a `fold`, from 1 on, of so many
+  `folds` the photos are dev and the others pool.
+  """
+  if source == AUTO:
+    source = source_of(path, own.get('key', 'data.path'))
   list_of = SOURCES[source].list
-  return list_of(path, **{name: own[name] for name in inspect.signature(list_of).parameters if name in own})
+  found = list_of(path, **{name: own[name] for name in inspect.signature(list_of).parameters if name in own})
+  listed = found if isinstance(found, parts.Listing) else parts.Listing(tuple(found))
+  if split == 'hash':
+    return listed
+  if split == 'folders':
+    return _assigned(listed, lambda record: _OF_FOLDERS.get(record.folder, 'pool'))
+  if fold is None:
+    return _assigned(listed, lambda record: parts.ALL)
+  fold_of = cross_validation.assign(listed, folds)
+  if fold > (count := max(fold_of.values()) + 1):
+    raise UserError(f'data.fold = {fold}: there are {count} folds, counted from 1')
+  return _assigned(listed, lambda record: 'dev' if fold_of[record.file] == fold - 1 else 'pool')
+
+
+def source_of(path: str | os.PathLike | None, key: str) -> str:
+  """The source that reads a folder, which the config's `key` names; without one the solar cells."""
+  return layouts.recognise(path, key) if path else 'elpv'
+
+
+def _assigned(listed, part_of):
+  return dataclasses.replace(listed, records=tuple(dataclasses.replace(record, assigned=part_of(record))
+                                                   for record in listed))
+
+
+def of_part(records: Iterable[parts.Record], part: str) -> list[parts.Record]:
+  """The records of a part; those of all parts are of the pool too."""
+  wanted = (part, parts.ALL) if part == 'pool' else (part,)
+  return [record for record in records if record.part in wanted]
 
 
 def choose(listed: Collection[parts.Record], part: str, classes: Sequence[str] | None, few_shot: int | None, seed: int,
@@ -24,7 +64,7 @@ def choose(listed: Collection[parts.Record], part: str, classes: Sequence[str] |
     if not classes:
       raise UserError(f'data.defects: names no class; the photos have {", ".join(labels_of(listed))}')
     listed = [record for record in listed if record.label in classes]
-  in_part = {record.file: record for record in listed if record.part == part}
+  in_part = {record.file: record for record in of_part(listed, part)}
   what = 'photo' if classes is None else f'photo of {", ".join(classes)}'
   if len(in_part) < 2:
     raise UserError(f'data: {len(in_part) or "no"} {what} in part {part} ({len(listed)} in all parts); '

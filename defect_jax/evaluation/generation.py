@@ -4,7 +4,7 @@ KID: Binkowski et al. 2018, "Demystifying MMD GANs", here on features of VGG16.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -25,13 +25,15 @@ _kid_features = jax.jit(features.kid_features)
 _embed = jax.jit(features.lpips_embed)
 
 
-def measure(images: Images, train: Images, dev: Images, seed: int, kid_dev: Images | None = None) -> dict[str, Any]:
+def measure(images: Images, train: Images, dev: Images, seed: int, kid_dev: Images | None = None,
+            groups: Sequence[str] = ()) -> dict[str, Any]:
   """NAMES of made images against the photos a model was trained on and against unseen real ones of their size.
 
   kid_dev: real photos for KID if dev has too few of the very kind. kid_of_training: KID of the training photos
   themselves, about the best to be hoped for. A figure is None if there is too little to measure it: kid and kid_ci
   below 100 photos in kid_dev; novelty and memorised_fraction below 2 in dev or without training photos; kid and
-  diversity with a single made image; any of them with images too small for the network.
+  diversity with a single made image; any of them with images too small for the network. groups: of the training photos,
+  where none are held out: then `between_groups` takes the place of the distances of unseen photos.
   """
   result: dict[str, Any] = dict.fromkeys(NAMES)
   side = min(images.shape[1:3])
@@ -44,15 +46,17 @@ def measure(images: Images, train: Images, dev: Images, seed: int, kid_dev: Imag
   if side < features.SMALLEST['alexnet']:
     return result
   if len(images) and len(train) and len(dev) > 1:
-    result |= copies(images, train, dev)
+    result |= copies(images, train, nearest_of_images(dev, train))
+  elif len(images) and len(set(groups)) > 1:
+    result |= copies(images, train, between_groups(train, groups))
   if len(images) > 1:
     result['diversity'] = diversity(_chunks(_embed, jax.device_put(features.load('alexnet')), images))
   return result
 
 
-def copies(images: Images, train: Images, real: Images) -> dict[str, Any]:
-  """Novelty and memorised fraction of made images, by unseen real ones."""
-  of_made, of_real = (nearest_of_images(photos, train) for photos in (images, real))
+def copies(images: Images, train: Images, of_real: Float[np.ndarray, 'm']) -> dict[str, Any]:
+  """Novelty and memorised fraction of made images, by the distances of unseen real ones to training photos."""
+  of_made = nearest_of_images(images, train)
   return {'novelty': novelty(of_made, of_real), 'memorised_fraction': memorised_fraction(of_made, of_real)}
 
 
@@ -149,6 +153,15 @@ def diversity(chunks: Iterable[Float[np.ndarray, 'b e']]) -> float:
 def _chunks(network, params, images):
   size = max(1, _CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
   return parallel.chunks(functools.partial(network, params), images, size)
+
+
+def between_groups(images: Images, groups: Sequence[str]) -> Float[np.ndarray, 'n']:
+  """LPIPS from each image to the nearest of another group, leaving its own out; there are at least two."""
+  names, distances = np.asarray(groups), np.empty(len(images))
+  for name in np.unique(names):
+    own = names == name
+    distances[own] = nearest_of_images(images[own], images[~own])
+  return distances
 
 
 def nearest_of_images(images: Images, references: Images) -> Float[np.ndarray, 'n']:

@@ -23,15 +23,14 @@ _LEAST = 16  # px of a square, before it is scaled
 _MOST_TRAINED = 400  # areas trained on that are measured
 
 
-def measure(made: Sequence[manifest.Made], root: Path, photo_folder: Path, defects: Sequence[str], part: str,
+def measure(made: Sequence[manifest.Made], root: Path, records: parts.Listing, defects: Sequence[str], part: str,
             against: str, size: int, seed: int) -> dict[str, Any]:
   """generation.measure of a set made of photos of `part` against real defects; all None if there are none."""
-  geometry = regions.Geometry(size=size, channels=3, region='mask')
-  labels = {record.label for record in folder.list(photo_folder, 'photos', plain=True)}
+  geometry, labels = regions.Geometry(size=size, channels=3, region='mask'), {record.label for record in records}
   known = [name for name in defects if name in labels]
   if known and len(known) < len(defects):
     logging.warning('measured against real defects of %s alone: there are none of the others', ', '.join(known))
-  real, pool = (_real(known or defects, photo_folder, geometry, of_part) for of_part in (against, part))
+  real, pool = (_real(known or defects, records, geometry, of_part) for of_part in (against, part))
   measured = {'measured_against': f'{len(real)} real defects of the part {against}'}
   if not made or not len(real):
     return dict.fromkeys(generation.NAMES) | measured
@@ -39,9 +38,9 @@ def measure(made: Sequence[manifest.Made], root: Path, photo_folder: Path, defec
   return generation.measure(np.stack(squares), pool, real, seed) | measured
 
 
-def _real(classes, photo_folder, geometry, part):
+def _real(classes, records, geometry, part):
   try:
-    return dataset.load(source='folder', path=str(photo_folder), part=part, defects=classes, max_broken=1.,
+    return dataset.load(source='folder', records=records, part=part, defects=classes, max_broken=1.,
                         **dataclasses.asdict(geometry)).images()
   except UserError as error:
     logging.info('no real defects of part %s to measure against: %s', part, error)
@@ -90,7 +89,8 @@ class KidReference:
 
   def copies(self, images: Images, made_masks: Masks) -> dict[str, Any]:
     """Novelty and memorised fraction of made areas."""
-    return generation.copies(self._square(images, made_masks), self._train, self._real)
+    return generation.copies(self._square(images, made_masks), self._train,
+                             generation.nearest_of_images(self._real, self._train))
 
 
 def realism(reference: KidReference | None, made: Images, pasted: Images, made_masks: Masks,

@@ -90,7 +90,7 @@ class Workdir:
   def read_config(self) -> ConfigDict | None:
     """The config of the run, its keys those of this version; None in a new workdir. UserError if it is damaged."""
     saved = self._saved()
-    return complete(saved, table) if saved is not None and (table := table_of(saved)) else saved
+    return complete(saved, table, begun=True) if saved is not None and (table := table_of(saved)) else saved
 
   def _saved(self) -> ConfigDict | None:
     try:

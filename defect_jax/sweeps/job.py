@@ -32,7 +32,7 @@ class Job:
     workdir = Workdir(self.workdir)
     if workdir.read_summary() is None:
       return None
-    return start.finished(from_command_line(self.arguments())[1], workdir)
+    return start.finished(start.settled(from_command_line(self.arguments())[1], workdir)[0], workdir)
 
 
 def _text(value: Any) -> str:

@@ -41,8 +41,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
     print(f'data, tiles and score are those of {vae}', flush=True)
     # To mypy a protocol's members are settable.
     return predict.predict(workdir, predictor, records, config.heatmaps)  # type: ignore[arg-type]
-  listed = listing.list_photos(data.source, data.path, cell_type=data.cell_type)
-  split = calibration.split(listed, by=setup.split, folds=data.get('folds', 5), defects=data.defects,
+  listed = listing.list_photos(**{key: data[key] for key in _LISTED})
+  split = calibration.split(listed, by=setup.split, folds=data.folds, defects=data.defects,
                             few_shot=data.few_shot, seed=config.seed, measured=part)
   samples.check_masks(split.tested())
   maps = setup.maps() if part else {setup.detector: [setup.score.map]}

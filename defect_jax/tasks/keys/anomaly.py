@@ -5,14 +5,15 @@ from ml_collections import ConfigDict
 from defect_jax import detectors
 from defect_jax.registry import DETECTORS
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text
-from defect_jax.schema import Key, Table, with_defaults
-from defect_jax.tasks.keys import common, vae
+from defect_jax.schema import Key, Table
+from defect_jax.tasks.keys import common, settling, vae
 
 _TRAINING = ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')
 
 
 def table() -> Table:
-  network, data = vae.table(), with_defaults(vae.data(), few_shot=0)
+  network, data = vae.table(), vae.data()
+  del data['fold']
   return common.head('anomaly', 64, 'Tiles scored at once.', 4096) | {
       'mode': common.MODE,
       'vae': Key(None, Optional(Text()), path=True,
@@ -25,6 +26,7 @@ def table() -> Table:
       'data': data | {
           'part': Key('pool', Choice('pool'), text='Its good photos are trained on.'),
           'defects': Key((), Names(least=0), text='Classes that are to be found; none named: all but good.'),
+          'few_shot': Key(0, Integer(0), 'photos', 'Good ones that are drawn by the seed; 0: all.'),
           'region': Key('full', Choice('full', 'box'), text='box: data.box of every photo.')},
       'tiles': {
           'on': Key(False, Boolean(), text='False: the whole photo, fitted to data.size. True: tiles of data.size.'),
@@ -59,3 +61,8 @@ def check(config: ConfigDict) -> None:
     common.check_named(config, 'photos')
   vae.check(config.train)
   detectors.choose(config.detector, config.score.map)
+
+
+def settle(config: ConfigDict) -> list[str]:
+  """See settling.settle."""
+  return settling.settle(config, config.data, elpv={'fit': 'crop'}, own={'fit': 'pad'}, otherwise='kfold')

@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
-from defect_jax.tasks.keys import common
+from defect_jax.tasks.keys import common, settling
 
 
 def table() -> Table:
@@ -13,12 +13,12 @@ def table() -> Table:
       'mode': common.MODE,
       'classifier': Key(None, Optional(Text()), text='Workdir of a classifier; none: one is trained.', path=True),
       'photos': common.PHOTOS,
-      'data': common.source() | {
+      'data': common.source() | common.split() | {
           'more': Key((), Names(least=0), text='Further folders of real photos; elpv is one too.', path=True),
-          'defects': Key(('defective',), Names(least=0), text='Classes to tell from good; none named: all there are.'),
+          'defects': Key((), Names(least=0), open=True, text='Classes to tell from good; none named: all there are.'),
           'merge': Key(False, Boolean(), text='Whether all defects are one class.'),
-          'few_shot': Key(25, Integer(0), 'photos',
-                          'Defective ones of the pool to train on, of each set, drawn by the seed; 0: all.'),
+          'few_shot': Key(None, Optional(Integer(0)), 'photos', open=True, text='Defective ones of the pool to train '
+                          'on, of each set, drawn by the seed; 0: all.'),
           'good': Key(0, Integer(0), 'photos', 'Good ones likewise.'),
           **common.IMAGES,
           'region': Key('full', Choice('full', 'box'), text='box: data.box of every photo.'),
@@ -67,3 +67,9 @@ def check(config: ConfigDict) -> None:
 def fixed_steps(config: ConfigDict) -> tuple[str, ...]:
   """Early stopping chooses among the steps at which it looks at held-out photos."""
   return ('steps.eval',) if config.validation.share else ()
+
+
+def settle(config: ConfigDict) -> list[str]:
+  """See settling.settle."""
+  return settling.settle(config, config.data, elpv={'defects': ('defective',), 'few_shot': 25, 'fit': 'crop'},
+                         own={'defects': settling.only_defects, 'few_shot': 0, 'fit': 'pad'}, otherwise='kfold')

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
+from defect_jax.data.listing import AUTO
 from defect_jax.diffusion import templates
 from defect_jax.errors import UserError
 from defect_jax.registry import SOURCES
@@ -23,7 +24,10 @@ IMAGES: Table = {  # how a photo becomes the image that a network sees
     'channels': Key(1, Choice(1, 3), text='Grey or colour.'),
     'context': Key(2.0, Number(1, 100), text="Of region=mask: the square's side over the mask's longer side."),
     'box': Key(None, Optional(Tuple(Integer(0), 4)), 'px', 'Of region=box: left, top, width, height.'),
-    'fit': Key('crop', Choice('crop', 'pad'), text='What happens to photos that are not square.')}
+    'fit': Key(None, Optional(Choice('crop', 'pad')), open=True, text='What happens to photos that are not square: the '
+               'central square is taken, or mirrored borders are added.'),
+    'bits': Key(None, Optional(Integer(9, 16)), added=True, before=16, open=True,
+                text='How many bits of 16-bit files the camera uses.')}
 PHOTOS = Key(None, Optional(Text()), text='Of predict: the folder.', path=True)
 MODE = Key('evaluate', Choice('evaluate', 'predict'),
            text='evaluate: on photos of known classes. predict: on a folder of any photos.')
@@ -51,10 +55,21 @@ def steps(total: int, log: int, evaluate: int, checkpoint: int) -> Table:
 def source() -> Table:
   """Where the photos are."""
   return {
-      'source': Key('elpv', Choice(*SOURCES), text='elpv: solar cells. folder: MVTec AD layout, or ok/ and ng/.'),
-      'path': Key(None, Optional(Text()), text='The folder, for the source folder.', path=True),
+      'source': Key(AUTO, Choice(AUTO, *SOURCES), text='The layout of the photos. auto: as path is, and without one '
+                    'elpv, solar cells.', open=True),
+      'path': Key(None, Optional(Text()), text='The folder of your photos.', path=True),
       'cell_type': Key('mono', Choice('mono', 'poly', 'all'), text='Of elpv: the type of the solar cells.'),
       'max_broken': Key(0.01, Number(0, 1), text='Share of photos that may be unreadable; those are reported.')}
+
+
+def split() -> Table:
+  """Which photos are trained on, and which are held out."""
+  return {
+      'split': Key(None, Optional(Choice('hash', 'folders', 'none', 'kfold')), added=True, before='hash', open=True,
+                   text='hash: parts by the hash of each group, for studies. folders: train/ is trained on, val/ is '
+                   'held out, test/ measured. none: all are trained on. kfold: all are, and what is measured on unseen '
+                   'photos is cross-validated. Left open: as the folder and the task want it.'),
+      'folds': Key(5, Integer(2, 20), 'folds', 'Of kfold.', added=True)}
 
 
 def augment(flip: bool, shift: int, brightness: float) -> Table:

@@ -2,10 +2,12 @@
 
 from ml_collections import ConfigDict
 
+from defect_jax.data.listing import AUTO
 from defect_jax.errors import UserError
+from defect_jax.registry import SOURCES
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
-from defect_jax.tasks.keys import common
+from defect_jax.tasks.keys import common, settling
 
 
 def table() -> Table:
@@ -18,8 +20,13 @@ def table() -> Table:
       'variants': Key(1, Integer(1), text='Images of a photo in a row; with one mask for all, it is encoded once.'),
       'photos': Key('default', Optional(Text()), path=True, text='Those that are changed: a folder in MVTec AD layout, '
                     'with ok/ and ng/, or of photos alone; default, for the default weights: metal surfaces.'),
-      'part': Key('pool', Choice('pool', 'dev'), text='Of the photos.'),
-      'classes': Key(('good',), Names(), text='Of the photos.'),
+      'source': Key(AUTO, Choice(AUTO, *SOURCES), text='The layout of the photos. auto: as their folder is.',
+                    added=True, before='folder', open=True),
+      **common.split(),
+      'bits': common.IMAGES['bits'],
+      'part': Key('pool', Choice('pool', 'dev'), text='Of the photos, where they are split by hash or folders.'),
+      'classes': Key((), Names(least=0), open=True, text='Of the photos that are changed; none named: good, or all where '
+                     'none is good.'),
       'defects': Key(('pitting',), Names(), text='Every one in turn, with every prompt.'),
       'prompts': Key(('a close-up photo of a {defect} on a metal surface',), Tuple(Text()),
                      text='Each in turn; {defect} stands for the class.'),
@@ -97,3 +104,13 @@ def _check_unmoved(kind: str, geometry: ConfigDict) -> None:
   if min(geometry.crop) <= 2 * geometry.feather:
     raise UserError(f'geometry.feather = {geometry.feather}: leaves nothing of a crop of {geometry.crop} px; make it '
                     'less')
+
+
+def settle(config: ConfigDict) -> list[str]:
+  """See settling.settle; the photos that come with the package have fixed parts."""
+  if config.photos in (None, 'default'):
+    for name, value in (('source', 'folder'), ('split', 'hash'), ('classes', ('good',)), ('bits', 16)):
+      config[name] = value
+    return []
+  return settling.settle(config, config, elpv={}, own={'classes': settling.good_or_all}, otherwise='none', key='photos',
+                         path=config.photos, plain=True)

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from defect_jax.errors import UserError
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
-from defect_jax.tasks.keys import common
+from defect_jax.tasks.keys import common, settling
 
 _RATE = Number(above=0, high=1000)
 _WIDTHS = Tuple(Integer(8, 4096))
@@ -23,10 +23,11 @@ def table() -> Table:
           'text': Key(False, Boolean(), text='Whether the text encoder is moved too.'),
           'rank': Key(8, Integer(1, 1024), text='Of the matrices of lora.'),
           'scale': Key(1.0, Number(above=0), text='Factor on what the matrices of lora add.')},
-      'data': common.source() | {
+      'data': common.source() | common.split() | {
           'part': Key('pool', Choice('pool'), text='Of the photos.'),
-          'classes': Key(('defective', 'good'), Names(),
-                         text='To learn; good photos are where defects are tried out.'),
+          'bits': common.IMAGES['bits'],
+          'classes': Key((), Names(least=0), open=True, text='To learn; none named: all. Good photos are where defects '
+                         'are tried out.'),
           'few_shot': Key(0, Integer(0), 'photos', 'Of each defect class; 0: all of the part.'),
           'size': Key(64, Integer(32, 1024), 'px', 'Side of an area, and what the pipeline is made for.'),
           'context': Key((1.5, 4.0), Tuple(Number(1, 100), 2),
@@ -102,3 +103,9 @@ def check(config: ConfigDict) -> None:
 def fixed_steps(_: ConfigDict) -> tuple[str, ...]:
   """The learning rate falls until the last step."""
   return ('steps.total',)
+
+
+def settle(config: ConfigDict) -> list[str]:
+  """See settling.settle."""
+  return settling.settle(config, config.data, elpv={'classes': ('defective', 'good')},
+                         own={'classes': tuple}, otherwise='none')

@@ -6,7 +6,7 @@ from defect_jax.errors import UserError
 from defect_jax.registry import LOSSES
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Named, Table
-from defect_jax.tasks.keys import common
+from defect_jax.tasks.keys import common, settling
 
 _SPEED = {'kld': 12.0}
 _TARGETS: Table = {
@@ -64,10 +64,13 @@ def table() -> Table:
 
 def data() -> Table:
   """Keys of the group data."""
-  return common.source() | {
+  return common.source() | common.split() | {
+      'fold': Key(None, Optional(Integer(1, 20)), added=True,
+                  text='Of kfold: its photos are left out, for a set of made images that knows nothing of them.'),
       'part': Key('pool', Choice('pool', 'dev', 'final'), text='Of the photos, by group.'),
-      'defects': Key(('defective',), Names(), text='Classes to learn; good is one.'),
-      'few_shot': Key(25, Integer(0), 'photos', 'Drawn by the seed; 0: all photos of the part.'),
+      'defects': Key((), Names(least=0), open=True, text='Classes to learn; good is one. None named: all but good.'),
+      'few_shot': Key(None, Optional(Integer(0)), 'photos', open=True,
+                      text='Drawn by the seed; 0: all photos of the part.'),
       **common.IMAGES,
       'region': Key('full', Choice('full', 'box', 'mask'), text='mask: a square around each defect mask.'),
       'resident_mb': Key(2048.0, Number(0), 'MB', 'Larger sets are streamed instead of kept on the device.'),
@@ -91,3 +94,10 @@ def check(config: ConfigDict) -> None:
   for loss in {stream.loss for stream in config.streams.values()} - {'kld', 'mse'}:
     if _has_target(loss) and targets[loss] is None:
       raise UserError(f'targets.{loss}: is needed, since a stream has the loss {loss}; set it, such as 0.02')
+
+
+def settle(config: ConfigDict) -> list[str]:
+  """See settling.settle."""
+  return settling.settle(config, config.data, elpv={'defects': ('defective',), 'few_shot': 25, 'fit': 'crop'},
+                         own={'defects': settling.defects_of, 'few_shot': 0, 'fit': 'crop'}, otherwise='none',
+                         alone='defect')

@@ -1,0 +1,99 @@
+"""Keys that are left open, settled by the photos when a run begins: layout, classes, how many, what is held out.
+
+Solar cells of the elpv-dataset are a benchmark with fixed parts; a person's own photos are all used.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from defect_jax.data import listing, parts
+from defect_jax.data.parts import GOOD
+from defect_jax.registry import SOURCES
+
+_NAMED = 5  # problems that are named one by one
+_SPLITS = {
+    'hash': 'parts by the hash of their groups, for studies: the pool is trained on',
+    'folders': 'train/ is trained on, the other folders are held out',
+    'none': 'all are trained on, none are held out',
+    'kfold': 'all are trained on, and measured by {folds}-fold cross-validation'}
+
+
+def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own: Mapping[str, Any], otherwise: str,
+           key: str = 'data.path', path: Any = None, alone: str = GOOD, **asked: Any) -> list[str]:
+  """Settles what is open in a config's group `data`; returns the lines that say what was taken for what.
+
+  elpv, own: values of the keys that are open, for solar cells and for other photos. own['defects' or 'classes'] is a
+  function of the listed classes. otherwise: `split` where neither fixed parts nor the photos' own folders are wanted.
+  path: of the photos, if it isn't data.path. alone: the class of a folder of nothing but photos. asked: further
+  arguments of list_photos. Raises UserError.
+  """
+  path = data.path if path is None else path
+  if data.source == listing.AUTO:
+    data.source = listing.source_of(path, key)
+  if data.source == 'elpv':
+    _fill(data, {'split': 'hash', 'bits': 16} | dict(elpv))
+    return []
+  if data.source == 'photos' and alone != GOOD:
+    _fill(data, {'defects': (alone,)})
+    asked['defects'] = data.defects
+  listed = listing.list_photos(data.source, path, key=key, **asked)
+  classes = listing.labels_of(listed)
+  _fill(data, {name: value(classes) if callable(value) else value for name, value in own.items()} | {'bits': 16})
+  if data.split is None:
+    measured = config.get('measure', {}).get('part')
+    named = _named(data, classes)
+    data.split = 'hash' if measured == 'final' else 'folders' if _has_folders(listed, named, otherwise) else otherwise
+  return list(_lines(data, listed, path, key))
+
+
+def _fill(data: ConfigDict, values: Mapping[str, Any]) -> None:
+  for name, value in values.items():
+    if name in data and data[name] in (None, ()):
+      data[name] = value
+
+
+def _named(data, classes):
+  """The classes that a task takes of those that are there."""
+  return [name for name in data.get('defects') or data.get('classes') or classes if name in classes]
+
+
+def _has_folders(listed: parts.Listing, named: Collection[str], otherwise: str) -> bool:
+  """Whether train/ holds all that a task trains on, and, if it is to be measured, another folder what is tested."""
+  def labels(*folders):
+    return {record.label for record in listed if record.folder in folders}
+  return bool(named) and labels('train').issuperset(named) and (
+      otherwise == 'none' or labels('val', 'test').issuperset(named))
+
+
+def _lines(data: ConfigDict, listed: parts.Listing, path: Any, key: str) -> Iterator[str]:
+  title = getattr(SOURCES[data.source], 'TITLE', data.source)
+  prefix, top = key.rpartition('.')[:1][0], f'{path}: {title}'
+  group = f'--config.{prefix}.' if prefix else '--config.'
+  taken = listed.taken or ', '.join(
+      f'{sum(record.label == name for record in listed)} {name}' for name in listing.labels_of(listed))
+  how = _SPLITS[data.split].format(folds=data.get('folds'))
+  classes = 'defects' if 'defects' in data and not key == 'photos' else 'classes'
+  yield f'{top}; {taken}; {how}'
+  yield f'to have it otherwise: {group}source=, {group}{classes}=, {group}split='
+  for problem in listed.problems[:_NAMED]:
+    yield f'note: {problem}'
+  if (more := len(listed.problems) - _NAMED) > 0:
+    yield f'note: and {more} more like these; configs/inspect.py lists them all'
+
+
+def defects_of(classes: Sequence[str]) -> tuple[str, ...]:
+  """All classes that are not good; good where there are no others."""
+  return only_defects(classes) or tuple(classes)
+
+
+def only_defects(classes: Sequence[str]) -> tuple[str, ...]:
+  """All classes that are not good."""
+  return tuple(name for name in classes if name != GOOD)
+
+
+def good_or_all(classes: Sequence[str]) -> tuple[str, ...]:
+  """Good if it is among the classes, else all."""
+  return (GOOD,) if GOOD in classes else tuple(classes)
+
