@@ -219,7 +219,7 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   the chosen photos that may be unusable; they are skipped. records: what the source lists. cache: see
   prepared.cache_folder. others: the geometry's values, what the source itself takes, and any others.
   """
-  if part not in parts.PARTS:
+  if part not in (*parts.PARTS, parts.TEST):
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')
   geometry = regions.Geometry.of(others)
   listed = listing.list_photos(source, path, **others) if records is None else records

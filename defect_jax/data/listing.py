@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from defect_jax.config import UserError, nearest
+from defect_jax.data import annotations, layouts, parts
 from defect_jax.data import folds as cross_validation
-from defect_jax.data import layouts, parts
 from defect_jax.registry import SOURCES
 
 AUTO = 'auto'  # the source that follows from the path
@@ -16,22 +16,25 @@ _OF_FOLDERS = {'val': 'dev', 'test': parts.TEST}
 
 
 def list_photos(source: str, path: str | os.PathLike | None = None, split: str = 'hash', folds: int = 5,
-                fold: int | None = None, **own: Any) -> parts.Listing:
+                fold: int | None = None, bits: int = 16, masks: str = annotations.AS_IS, **own: Any) -> parts.Listing:
   """The record of every photo of a source; of `own` the source takes what its `list` names.
 
   split: how photos come to their parts. hash: by their groups. folders: train/ is pool, val/ dev and test/ test. none,
   kfold: all, and photos that no one has grouped are grouped by their likeness; of a `fold`, from 1 on, of so many
-  `folds` the photos are dev and the others pool.
+  `folds` the photos are dev and the others pool. bits: see parts.Record. masks: see annotations.read_as.
   """
   if source == AUTO:
     source = source_of(path, own.get('key', 'data.path'))
   list_of = SOURCES[source].list
   found = list_of(path, **{name: own[name] for name in inspect.signature(list_of).parameters if name in own})
   listed = found if isinstance(found, parts.Listing) else parts.Listing(tuple(found))
+  if bits != 16 or masks != annotations.AS_IS:
+    listed = _changed(listed, (dataclasses.replace(record, bits=bits) for record in annotations.read_as(listed, masks)))
   if split == 'hash':
     return listed
   if split == 'folders':
     return _assigned(listed, lambda record: _OF_FOLDERS.get(record.folder, 'pool'))
+  listed = _grouped(listed)
   if fold is None:
     return _assigned(listed, lambda record: parts.ALL)
   fold_of = cross_validation.assign(listed, folds)
@@ -40,20 +43,36 @@ def list_photos(source: str, path: str | os.PathLike | None = None, split: str =
   return _assigned(listed, lambda record: 'dev' if fold_of[record.file] == fold - 1 else 'pool')
 
 
-def source_of(path: str | os.PathLike | None, key: str) -> str:
-  """The source that reads a folder, which the config's `key` names; without one the solar cells."""
-  return layouts.recognise(path, key) if path else 'elpv'
+def _changed(listed: parts.Listing, records: Iterable[parts.Record], notes: Iterable[str] = ()) -> parts.Listing:
+  return dataclasses.replace(listed, records=tuple(records), notes=(*listed.notes, *notes))
 
 
 def _assigned(listed, part_of):
-  return dataclasses.replace(listed, records=tuple(dataclasses.replace(record, assigned=part_of(record))
-                                                   for record in listed))
+  return _changed(listed, (dataclasses.replace(record, assigned=part_of(record)) for record in listed))
+
+
+def _grouped(listed):
+  """Photos of one part in one group, unless somebody has said which are."""
+  if any(record.group != record.file for record in listed):
+    return listed
+  from defect_jax.data import likeness  # which takes a second that other listings need not
+  return _changed(listed, *likeness.groups(listed))
+
+
+def source_of(path: str | os.PathLike | None, key: str) -> str:
+  """The source that reads a folder, which the config's `key` names; without one the solar cells."""
+  return layouts.recognise(path, key) if path else 'elpv'
 
 
 def of_part(records: Iterable[parts.Record], part: str) -> list[parts.Record]:
   """The records of a part; those of all parts are of the pool too."""
   wanted = (part, parts.ALL) if part == 'pool' else (part,)
   return [record for record in records if record.part in wanted]
+
+
+def held_out(split: str, fold: int | None = None) -> Sequence[str]:
+  """The parts of photos that nothing is trained on, the first that has photos of a class is taken."""
+  return {'hash': ('dev',), 'folders': ('dev', parts.TEST)}.get(split, () if fold is None else ('dev',))
 
 
 def choose(listed: Collection[parts.Record], part: str, classes: Sequence[str] | None, few_shot: int | None, seed: int,

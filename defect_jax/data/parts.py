@@ -64,11 +64,12 @@ class Listing(Sequence[Record]):
   """What a source found.
 
   records: sorted by file. taken: what was taken for what, in words, such as 'good: OK/ (24), ng: NG/ (20)'. problems:
-  of files that are not in `records`, or of which something is left out.
+  of files that are not in `records`, or of which something is left out. notes: lines for the user.
   """
   records: tuple[Record, ...]
   taken: str = ''
   problems: tuple[Problem, ...] = ()
+  notes: tuple[str, ...] = ()
 
   @overload
   def __getitem__(self, index: int) -> Record: ...

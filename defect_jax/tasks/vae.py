@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
-from defect_jax.data import augment, dataset, seen
+from defect_jax.data import augment, dataset, listing, seen
 from defect_jax.detectors import pca
 from defect_jax.errors import UserError
 from defect_jax.evaluation import autoencoder, forecast
@@ -78,14 +78,16 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
 
 
 def _open_dev(config):
-  """Photos of the dev part that were not trained on, or None where there are fewer than two."""
-  if config.data.part == 'dev':
-    return None
-  try:
-    return photos_of(config, part='dev', few_shot=0, max_broken=1.)
-  except UserError as error:
-    logging.warning('no held-out photos, so no dev_mse: %s', error)
-    return None
+  """Photos that were not trained on, of the dev part or a test folder, or None where there are fewer than two."""
+  reasons = []
+  for part in listing.held_out(config.data.split, config.data.fold) if config.data.part != 'dev' else ():
+    try:
+      return photos_of(config, part=part, few_shot=0, max_broken=1.)
+    except UserError as error:
+      reasons.append(str(error))
+  if reasons:
+    logging.warning('no held-out photos, so no dev_mse: %s', reasons[0])
+  return None
 
 
 def _components(images, count, seed):
@@ -98,7 +100,8 @@ def _components(images, count, seed):
 def _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen, outlook):
   """What the user should know before the run begins."""
   yield from (f'note: {line}' for line in [*dataset.lines(photos), *notes])
-  yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, part {config.data.part}, {config.data.size} px; '
+  part = 'all of them' if dev is None else f'part {config.data.part}'
+  yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, {part}, {config.data.size} px; '
          f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
   yield (f'targets: KLD {goals["kld"]:.4g} nats, MSE {goals["mse"]:.4g} = {goals["mse"] / variance:.2%} of the '
          f'variance {variance:.4g}')

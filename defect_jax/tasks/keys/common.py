@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
+from defect_jax.data import annotations
 from defect_jax.data.listing import AUTO
 from defect_jax.diffusion import templates
 from defect_jax.errors import UserError
@@ -32,6 +33,9 @@ PHOTOS = Key(None, Optional(Text()), text='Of predict: the folder.', path=True)
 MODE = Key('evaluate', Choice('evaluate', 'predict'),
            text='evaluate: on photos of known classes. predict: on a folder of any photos.')
 
+MASKS = Key(annotations.AS_IS, Choice(*annotations.HOW), added=True, text='How masks of defects are read. inverted: '
+            'what is not marked is the defect. as_stored: masks of photos that EXIF data turn are not turned.')
+
 
 def head(task: str, batch: int, meaning: str, most: int = 65536, least: int = 1) -> Table:
   """task, seed, batch and plugins; `meaning`: of batch."""
@@ -59,6 +63,7 @@ def source() -> Table:
                     'elpv, solar cells.', open=True),
       'path': Key(None, Optional(Text()), text='The folder of your photos.', path=True),
       'cell_type': Key('mono', Choice('mono', 'poly', 'all'), text='Of elpv: the type of the solar cells.'),
+      'masks': MASKS,
       'max_broken': Key(0.01, Number(0, 1), text='Share of photos that may be unreadable; those are reported.')}
 
 

@@ -25,8 +25,8 @@ def table() -> Table:
       **common.split(),
       'bits': common.IMAGES['bits'],
       'part': Key('pool', Choice('pool', 'dev'), text='Of the photos, where they are split by hash or folders.'),
-      'classes': Key((), Names(least=0), open=True, text='Of the photos that are changed; none named: good, or all where '
-                     'none is good.'),
+      'classes': Key((), Names(least=0), open=True, text='Of the photos that are changed; none named: good, or all '
+                     'where none is good.'),
       'defects': Key(('pitting',), Names(), text='Every one in turn, with every prompt.'),
       'prompts': Key(('a close-up photo of a {defect} on a metal surface',), Tuple(Text()),
                      text='Each in turn; {defect} stands for the class.'),
@@ -41,6 +41,7 @@ def table() -> Table:
           'feather': Key(4, Integer(0, 1024), 'px', 'Masks fade over so many.'),
           'padding': Key(32, Integer(0), 'px', 'What masked shows around the mask at least.')},
       'masks': {
+          'read': common.MASKS,
           'kind': Key('random', Choice('box', 'polygon', 'png', 'real', 'random'), text='box: all of the target area. '
                       "random: blobs. real: the defect's masks among the photos. png: a file. polygon: corners."),
           'polygon': Key(None, Optional(Tuple(Number(), 6)), 'px', 'x1,y1,x2,y2,... in the photo.'),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from defect_jax.data import listing, parts
+from defect_jax.data import depth, listing, parts
 from defect_jax.data.parts import GOOD
 from defect_jax.registry import SOURCES
 
@@ -40,12 +40,15 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
     asked['defects'] = data.defects
   listed = listing.list_photos(data.source, path, key=key, **asked)
   classes = listing.labels_of(listed)
-  _fill(data, {name: value(classes) if callable(value) else value for name, value in own.items()} | {'bits': 16})
+  _fill(data, {name: value(classes) if callable(value) else value for name, value in own.items()})
+  about_bits = ''
+  if data.bits is None:
+    data.bits, about_bits = depth.bits_of(listed, f'{key.rpartition(".")[0]}.bits'.lstrip('.'))
   if data.split is None:
     measured = config.get('measure', {}).get('part')
-    named = _named(data, classes)
-    data.split = 'hash' if measured == 'final' else 'folders' if _has_folders(listed, named, otherwise) else otherwise
-  return list(_lines(data, listed, path, key))
+    data.split = 'hash' if measured == 'final' else 'folders' if _has_folders(
+        listed, _named(data, classes), otherwise) else otherwise
+  return [*_taken(data, listed, path, key), *filter(None, [about_bits]), *_problems(listed)]
 
 
 def _fill(data: ConfigDict, values: Mapping[str, Any]) -> None:
@@ -67,16 +70,16 @@ def _has_folders(listed: parts.Listing, named: Collection[str], otherwise: str) 
       otherwise == 'none' or labels('val', 'test').issuperset(named))
 
 
-def _lines(data: ConfigDict, listed: parts.Listing, path: Any, key: str) -> Iterator[str]:
-  title = getattr(SOURCES[data.source], 'TITLE', data.source)
-  prefix, top = key.rpartition('.')[:1][0], f'{path}: {title}'
-  group = f'--config.{prefix}.' if prefix else '--config.'
+def _taken(data: ConfigDict, listed: parts.Listing, path: Any, key: str) -> Iterator[str]:
+  title, group = getattr(SOURCES[data.source], 'TITLE', data.source), f'--config.{key.rpartition(".")[0]}.'.rstrip('.')
   taken = listed.taken or ', '.join(
       f'{sum(record.label == name for record in listed)} {name}' for name in listing.labels_of(listed))
-  how = _SPLITS[data.split].format(folds=data.get('folds'))
-  classes = 'defects' if 'defects' in data and not key == 'photos' else 'classes'
-  yield f'{top}; {taken}; {how}'
-  yield f'to have it otherwise: {group}source=, {group}{classes}=, {group}split='
+  yield f'{path}: {title}; {taken}; {_SPLITS[data.split].format(folds=data.folds)}'
+  classes = 'classes' if 'classes' in data else 'defects'
+  yield f'to have it otherwise: {group}.source=, {group}.{classes}=, {group}.split='
+
+
+def _problems(listed: parts.Listing) -> Iterator[str]:
   for problem in listed.problems[:_NAMED]:
     yield f'note: {problem}'
   if (more := len(listed.problems) - _NAMED) > 0:
