@@ -102,6 +102,7 @@ def from_command_line(arguments: Sequence[str]) -> tuple[str, ConfigDict, list[s
   if table := table_of(config):
     config = complete(config, table)
   rest = _override(config, rest, {_earlier(name, key): name for name, key in flat_keys(table, config).items()})
+  _at_home(config, table)
   return Path(file.partition(':')[0]).stem, config.lock(), rest
 
 
@@ -154,6 +155,18 @@ def _override(config, arguments, earlier=None):
   for group, name, value in values.values():
     group[name] = value
   return rest
+
+
+def _at_home(config, table):
+  """Expands ~ in the values of keys that name a place."""
+  def expanded(value):
+    return os.path.expanduser(value) if isinstance(value, str) else value
+  flat = flatten(config)
+  for name, key in flat_keys(table, config).items():
+    value = flat.get(name)
+    if key.path and value:
+      config.update_from_flattened_dict({name: tuple(map(expanded, value)) if isinstance(value, tuple) else
+                                         expanded(value)})
 
 
 def _field(config, key):

@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str]) -> tuple[ConfigDict, str]:
     raise UserError(str(error)) from error
   if stray:
     raise UserError(f'{stray[0]}: stray argument; values are given as --config.key=value')
-  return config, FLAGS.workdir or os.path.join('runs', name)
+  return config, os.path.expanduser(FLAGS.workdir or os.path.join('runs', name))
 
 
 def stop_on_signals(workdir: Workdir) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from sklearn import linear_model, pipeline, preprocessing
 
-from defect_jax.data import areas, parts, regions
+from defect_jax.data import areas, listing, parts, regions
 from defect_jax.errors import UserError
 
 Record = dict[str, Any]  # why a candidate was kept: `filter` of a manifest's line
@@ -93,7 +93,7 @@ def by_real_defects(records: Sequence[parts.Record], part: str, defects: Sequenc
   if candidates == places == 1:
     return None
   geometry = regions.Geometry(size=size, channels=3, region='mask')
-  by_class = {name: [record for record in records if record.part == part and record.label == name]
+  by_class = {name: [record for record in listing.of_part(records, part) if record.label == name]
               for name in dict.fromkeys((*defects, areas.GOOD))}
   for name, of_class in by_class.items():
     if len(of_class) < 2:

@@ -222,7 +222,7 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   if part not in (*parts.PARTS, parts.TEST):
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')
   geometry = regions.Geometry.of(others)
-  listed = listing.list_photos(source, path, **others) if records is None else records
+  listed = listing.list_photos(source, path, defects=defects or (), **others) if records is None else records
   chosen, notes = listing.choose(listed, part, defects, few_shot, seed)
   fingerprints, unreadable = [], []
   for record in chosen:

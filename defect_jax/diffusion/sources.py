@@ -53,7 +53,7 @@ def choose(records: Sequence[parts.Record], part: str, classes: Sequence[str], c
   """The `count` photos that images are made of, in their order, and those skipped; UserError if none can be used."""
   listing.check_classes(classes, records, 'classes')
   of_classes = [record for record in records if record.label in classes]
-  usable = [record for record in of_classes if record.part == part]
+  usable = listing.of_part(of_classes, part)
   if not usable:
     raise UserError(f'photos: none of {len(of_classes)} photos is in part {part}; take other photos, or give them a '
                     'group of that part by an index.csv with the columns path and group')
@@ -105,7 +105,7 @@ def fixed_mask(kind: str, points: Sequence[float] | None, file: str | Path | Non
 
 def real_masks(records: Sequence[parts.Record], part: str, defects: Sequence[str]) -> dict[str, list[masks.RealMask]]:
   """The masks of a part by defect, or those of all classes if it has none; raises UserError if there is none at all."""
-  known = [record for record in records if record.annotation and record.part == part]
+  known = [record for record in listing.of_part(records, part) if record.annotation]
   with futures.ThreadPoolExecutor(_THREADS) as pool:
     read = [(record.label, mask) for record, mask in zip(known, pool.map(_mask_of, known), strict=True) if mask]
   every = [mask for _, mask in read]

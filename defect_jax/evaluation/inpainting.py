@@ -10,8 +10,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Bool, Float
 
-from defect_jax.data import dataset, photos, regions
-from defect_jax.data.sources import folder
+from defect_jax.data import dataset, parts, photos, regions
 from defect_jax.diffusion import examples, masks
 from defect_jax.errors import UserError
 from defect_jax.evaluation import generation

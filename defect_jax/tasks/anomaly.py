@@ -26,6 +26,8 @@ from defect_jax.trained import detector as trained
 from defect_jax.trained.vae import open_vae
 
 _FOLDS = Artefact('folds')  # VAEs that score the photos that the one that stays is trained on
+# Not defects, by which a source would name the class of photos alone: here these are good.
+_LISTED = ('source', 'path', 'split', 'folds', 'bits', 'masks', 'cell_type')
 _HELD_OUT = 512  # tiles that a training watches, at most
 
 

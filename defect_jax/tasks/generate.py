@@ -13,6 +13,7 @@ from defect_jax import parallel
 from defect_jax.augmentation import production, samplers, selection
 from defect_jax.augmentation.decoding import DecodingProduction, Select
 from defect_jax.config import config_hash
+from defect_jax.data import dataset, listing, parts
 from defect_jax.errors import UserError
 from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
@@ -30,7 +31,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   if (trained_on := vae.config.data.part) != 'pool':  # the other parts are for publishing, finding copies and measuring
     raise UserError(f'vae: it was trained on photos of the part {trained_on}, which nothing may be made from; train it '
                     'on pool')
-  photos, real = vae.photos(), real_photos(vae, part)
+  photos, real, used = vae.photos(), real_photos(vae, part), vae.config.data
   for_kid = real_photos(vae, part, defects=kid_classes(vae, config.measure.kid_elpv))
   root, own, model = workdir.path(writer.IMAGE_SET), config_hash(config), f'{vae.digest[:12]} step {vae.step}'
   production.refuse_others(root, own, lambda index: {'model': model})
@@ -40,16 +41,18 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
                           neighbours=settings.neighbours, components=settings.components, seed=seed,
                           brightness=np.mean(images, (1, 2, 3)))
   make = DecodingProduction(vae.decode, sampler, photos, seed, {
-      'class': ' '.join(vae.config.data.defects), 'source_part': vae.config.data.part, 'model': model,
-      'sampler': settings.name}, settings.candidates, _selector(vae, images, settings.candidates))
+      'class': ' '.join(used.defects), 'source_part': parts.ALL if used.split in ('none', 'kfold') else used.part,
+      'model': model, 'sampler': settings.name}, settings.candidates, _selector(vae, photos, settings.candidates))
   workdir.open()
   print(f'{count} images by the sampler {settings.name} of {config.vae}, step {vae.step}, {vae.vae.size} px; '
         f'{parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   _, summary = production.run(workdir, root, count, batch, make, own, lambda: make(np.arange(batch, dtype=np.uint32)))
   made = np.stack([writer.read_image(root / image.file) for image in manifest.read_manifest(root)])
-  print(f'measuring against {len(real)} real photos of the part {part}, for KID {len(for_kid)}', flush=True)
-  summary |= {'images': len(made), 'skipped': 0, **generation.measure(made, images, real, seed, for_kid),
-              'measured_against': f'{len(for_kid)} photos of the part {part}'}
+  against = f'{len(real)} real photos of the part {part}, for KID {len(for_kid)}' if len(real) else (
+      'the distances of the training photos from one another, since no photos are held out')
+  print(f'measuring against {against}', flush=True)
+  summary |= {'images': len(made), 'skipped': 0, **generation.measure(made, images, real, seed, for_kid, photos.groups),
+              'measured_against': f'{len(for_kid)} photos of the part {part}' if len(real) else against}
   report.write(workdir.report_html, f'{workdir.root.name}: images by {settings.name}', workdir.config_text, summary,
                made, images, real)
   return summary
@@ -61,23 +64,31 @@ def kid_classes(vae: VaePredictor, of_elpv: Sequence[str]) -> Sequence[str]:
 
 
 def real_photos(vae: VaePredictor, part: str, **changes: Any) -> Images:
-  """Real photos of the VAE's classes that it was not trained on, if there are any; `changes`: to its config.data."""
-  try:
-    return vae.photos(part=part, few_shot=0, max_broken=1., **changes).images()
-  except UserError as error:
-    logging.warning('no real photos to measure against: %s', error)
-    return np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)
+  """Real photos of the VAE's classes that it was not trained on, if there are any; `changes`: to its config.data.
+
+  part: of those that are split by hash; a folder's own test photos, or a fold, take its place.
+  """
+  data, reasons = vae.config.data, []
+  for name in (part,) if data.split == 'hash' else listing.held_out(data.split, data.fold):
+    try:
+      return vae.photos(part=name, few_shot=0, max_broken=1., **changes).images()
+    except UserError as error:
+      reasons.append(str(error))
+  if reasons:
+    logging.warning('no real photos to measure against: %s', reasons[0])
+  return np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)
 
 
-def _selector(vae: VaePredictor, images: Images, candidates: int) -> Select | None:
+def _selector(vae: VaePredictor, photos: dataset.Dataset, candidates: int) -> Select | None:
   """Keeps candidates that are new and about as sharp as the photos; None for a single candidate."""
   if candidates == 1:
     return None
-  real = real_photos(vae, 'dev')  # whatever the images are measured on: no choice sees the part final
-  if len(real) < 2:
-    raise UserError(f'sampler.candidates = {candidates}: it takes held-out photos to find copies, and there are none; '
-                    'set it to 1')
-  least = generation.copy_distance(generation.nearest_of_images(real, images))
+  images, real = photos.images(), real_photos(vae, 'dev')  # whatever is measured on: no choice sees the part final
+  if len(real) < 2 and len(set(photos.groups)) < 2:
+    raise UserError(f'sampler.candidates = {candidates}: it takes held-out photos, or several workpieces, to find '
+                    'copies, and there are none; set it to 1')
+  least = generation.copy_distance(generation.nearest_of_images(real, images) if len(real) > 1 else
+                                   generation.between_groups(images, photos.groups))
   typical = float(np.median(selection.sharpness(images)))
 
   def select(candidates):

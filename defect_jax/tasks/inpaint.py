@@ -11,8 +11,7 @@ from ml_collections import ConfigDict
 from defect_jax import parallel
 from defect_jax.augmentation import inpainting, production, selection
 from defect_jax.config import config_hash
-from defect_jax.data import prepared
-from defect_jax.data.sources import folder
+from defect_jax.data import listing, prepared
 from defect_jax.diffusion import geometry, sources, templates
 from defect_jax.diffusion.placement import Placer
 from defect_jax.evaluation import generation
@@ -28,7 +27,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   part, seed, kind, drawn, sampling = config.part, config.seed, config.masks.kind, config.masks, config.sampler
   settings = geometry.Settings(**config.geometry)
   photo_folder = sources.folder_of(config.photos, config.weights)
-  records = folder.list(photo_folder, 'photos', plain=True)
+  records = listing.list_photos(config.source, photo_folder, config.split, config.folds, bits=config.bits,
+                                masks=drawn.read, key='photos', plain=True)
   fixed = sources.fixed_mask(kind, drawn.polygon, drawn.file)
   chosen, skipped = sources.choose(records, part, config.classes, -(-config.count // config.variants), seed, settings,
                                    fixed)
@@ -65,7 +65,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   summary |= {'images': progress.total, 'skipped': len(skipped), 'skipped_photos': [*map(str, skipped)],
               'whole': progress.whole, 'model': model.model}
   made, measure = manifest.read_manifest(root) if progress.whole else [], config.measure
-  summary |= evaluation.measure(made, root, photo_folder, config.defects, part, measure.part, measure.size, seed)
+  summary |= evaluation.measure(made, root, records, config.defects, part, measure.part, measure.size, seed)
   filtered = [selection.passed(image.filter) for image in made if image.filter]
   summary['passed'] = sum(filtered) if filtered else None
   summary['changed_outside_mask'] = max((image.changed_outside_mask or 0 for image in made), default=None)

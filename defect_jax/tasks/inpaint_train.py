@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
-from defect_jax.data import batches, dataset, prepared
+from defect_jax.data import batches, dataset, listing, prepared
 from defect_jax.diffusion import examples, finetune, finetuner, pipeline
 from defect_jax.diffusion.places import Inpainter, Places
 from defect_jax.diffusion.vocabulary import Texts
@@ -48,7 +48,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   scratch = None if given else finetuner.Scratch.of(workdir.root.name, texts, data.size, dtype, seed, **networks)
   load = functools.partial(examples.load, data.to_dict(), config.masks.to_dict(), seed, generation.LEAST_REAL)
   train = load(part=data.part, few_shot=data.few_shot, count=data.areas, flip=True)
-  dev = _held_out(load, measure.part)
+  dev = _held_out(load, (measure.part,) if data.split == 'hash' else listing.held_out(data.split))
   came_from = digest(train, dev, given.model.digest if given else '')
   fit.check_finished(workdir, came_from)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
@@ -113,13 +113,16 @@ def digest(train: dataset.InMemory, dev: dataset.InMemory | None, weights: str) 
   return hashlib.sha256(b''.join([*areas, weights.encode()])).hexdigest()
 
 
-def _held_out(load, part):
-  """The held-out photos, an area each, or None if there are too few."""
-  try:
-    return load(part=part, few_shot=0, count=None, flip=False)
-  except UserError as error:
-    logging.warning('no held-out photos, so neither dev_loss nor KID: %s', error)
-    return None
+def _held_out(load, of_parts):
+  """The held-out photos of the first part that has any, an area each, or None if there are too few."""
+  reasons = ['all photos are trained on (data.split)']
+  for part in of_parts:
+    try:
+      return load(part=part, few_shot=0, count=None, flip=False)
+    except UserError as error:
+      reasons[0] = str(error)
+  logging.warning('no held-out photos, so neither dev_loss nor KID: %s', reasons[0])
+  return None
 
 
 def _autoencoder(workdir: Workdir, scratch: finetuner.Scratch, train: dataset.InMemory, lr: float, batch: int,

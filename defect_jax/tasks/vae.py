@@ -100,7 +100,8 @@ def _components(images, count, seed):
 def _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen, outlook):
   """What the user should know before the run begins."""
   yield from (f'note: {line}' for line in [*dataset.lines(photos), *notes])
-  part = 'all of them' if dev is None else f'part {config.data.part}'
+  part = ('all of them' if config.data.split in ('none', 'kfold') and not config.data.few_shot else
+          f'part {config.data.part}, split by {config.data.split}')
   yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, {part}, {config.data.size} px; '
          f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
   yield (f'targets: KLD {goals["kld"]:.4g} nats, MSE {goals["mse"]:.4g} = {goals["mse"] / variance:.2%} of the '
