@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from defect_jax import parallel
 from defect_jax.data import coverage, depth, parts, samples, seen, tiles
-from defect_jax.data.sources import tree
+from defect_jax.data.sources import tree, words
 from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
 from defect_jax.report import heatmaps, reasons
@@ -73,20 +73,27 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
 
 
 def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
-  """The photo `root`, or every photo below that folder but the run's own, sorted; UserError where there are none."""
+  """The photo `root`, or every photo below that folder, sorted; UserError where there are none.
+
+  Left out are the run's own, and, with a line, masks: those beside photos and in folders of masks.
+  """
   if not root:
     raise UserError('photos: is not set; name a folder of photos, or one photo')
-  path = pathlib.Path(root)
+  path = pathlib.Path(root).expanduser()
   if path.is_file():
     return [parts.Record(path.name, '', path.name, path)]
   if not path.is_dir():
     raise UserError(f'photos: {root} is not a folder or photo; name a folder of photos, or one photo')
   own = workdir.root.resolve()
-  unread = [path / problem.file for problem in tree.unread(path)]
-  photos = sorted(photo for photo in [*tree.photos_below(path), *unread] if own not in photo.resolve().parents)
-  if not photos:
+  every = {photo for photo in tree.photos_below(path) if own not in photo.resolve().parents}
+  photos, _ = tree.without_masks(path, every & {*tree.photos_below(path, words.is_marks)})
+  if masks := every - photos:
+    print(f'note: {len(masks)} files are left out as masks of photos, such as {min(masks).relative_to(path)}',
+          flush=True)
+  found = sorted([*photos, *(path / problem.file for problem in tree.unread(path))])
+  if not found:
     raise UserError(f'photos: {root} holds no photos ({tree.TYPES})')
-  return [parts.Record(file := photo.relative_to(path).as_posix(), '', file, photo) for photo in photos]
+  return [parts.Record(file := photo.relative_to(path).as_posix(), '', file, photo) for photo in found]
 
 
 def as_trained(records: Sequence[parts.Record], known: seen.Seen | None) -> tuple[list[parts.Record], list[str]]:

@@ -161,3 +161,13 @@ def test_photos_unlike_those_trained_on_and_those_trained_on_are_named(finished,
   assert summary['trained_on'] == 2 and summary['unlike'] == 2 and summary['skipped'] == 1
   assert '2 of the photos were trained on (' in said and '2 of the photos are unlike those trained on' in said
   assert 'Unlike those trained on' in (tmp_path / 'run/report.html').read_text()
+
+
+def test_masks_among_the_photos_are_left_out_with_a_line(tmp_path, photos, capsys):
+  folder = tmp_path / 'photos'
+  (folder / 'ground_truth/crack').mkdir(parents=True)
+  for name in ('10000.png', '10000_GT.png', 'b_mask.png', 'ground_truth/crack/10000_mask.png'):
+    shutil.copy(next(photos.rglob('*.png')), folder / name)
+  files = [record.file for record in predict.list_photos(str(folder), Workdir(tmp_path / 'run'))]
+  assert files == ['10000.png', 'b_mask.png']  # of b_mask.png there is no photo
+  assert capsys.readouterr().out == 'note: 2 files are left out as masks of photos, such as 10000_GT.png\n'

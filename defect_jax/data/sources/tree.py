@@ -5,7 +5,7 @@ import csv
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from absl import logging
@@ -108,7 +108,8 @@ def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Anno
   """
   found = [*found]
   if masks is None:
-    found, beside = _without_masks(root, found)
+    kept, beside = without_masks(root, [one.photo for one in found])
+    found = [one for one in found if one.photo in kept]
     masks, wrong = annotations.find_masks(root, {one.photo.relative_to(root).as_posix(): one.photo for one in found})
     problems = *problems, *beside, *wrong
   by_index = index_groups(root, [one.photo for one in found]) if indexed else {}
@@ -130,17 +131,16 @@ def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Anno
                  (*problems, *unread(root)))
 
 
-def _without_masks(root, found):
+def without_masks(root: pathlib.Path, paths: Collection[pathlib.Path]) -> tuple[set[pathlib.Path], list[Problem]]:
   """The photos that are not masks of others beside them, and a problem that says how many are."""
   names = collections.defaultdict(set)
-  for one in found:
-    names[one.photo.parent].add(one.photo.name)
-  masks = [one for one in found if annotations.is_mask_of(one.photo, names[one.photo.parent])]
+  for path in paths:
+    names[path.parent].add(path.name)
+  masks = [path for path in paths if annotations.is_mask_of(path, names[path.parent])]
   if not masks:
-    return found, []
+    return {*paths}, []
   message = f'is the mask of the photo beside it by its name, as {len(masks)} files are, and no photo'
-  return [one for one in found if one not in masks], [
-      Problem(masks[0].photo.relative_to(root).as_posix(), 'mask_beside', message)]
+  return {*paths} - {*masks}, [Problem(min(masks).relative_to(root).as_posix(), 'mask_beside', message)]
 
 
 def _classes_taken(root, found):
