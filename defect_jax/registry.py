@@ -51,7 +51,7 @@ KEYS = Registry('task', {name: f'defect_jax.tasks.keys.{name}' for name in _NAME
 SOURCES = Registry('data source', {
     name: f'defect_jax.data.sources.{name}' for name in (
         'elpv', 'folder', 'mvtec_ad', 'mvtec_ad2', 'mvtec_loco', 'btad', 'visa', 'kolektor', 'kolektor2', 'mpdd',
-        'dagm', 'severstal', 'classes', 'photos', 'table')})
+        'dagm', 'severstal', 'annotated', 'classes', 'photos', 'table')})
 LOSSES = Registry('loss', {
     'kld': 'defect_jax.losses:KLD', 'mse': 'defect_jax.losses:MSE', 'elbo': 'defect_jax.losses:ELBO',
     'lpips': 'defect_jax.models.lpips:LPIPS'})

@@ -10,7 +10,7 @@ from defect_jax.registry import SOURCES
 # Most specific first; 'folder' is asked for by name.
 _PUBLISHED = ('elpv', 'severstal', 'dagm', 'kolektor2', 'kolektor', 'mvtec_ad2', 'mvtec_loco', 'visa', 'btad', 'mpdd',
               'mvtec_ad')
-_ORDER = (*_PUBLISHED, 'table', 'classes', 'photos')
+_ORDER = (*_PUBLISHED, 'table', 'annotated', 'classes', 'photos')
 _NEAREST = 5
 _LOOKED_AT = 100  # folders in a folder, for sets that lie in them
 

@@ -39,11 +39,15 @@ class MaskFile:
 
   def read(self, shape: tuple[int, int]) -> Bool[np.ndarray, 'h w']:
     """Raises PhotoError also for a mask of another size, which belongs to another photo."""
-    mask = formats.upright(read_mask(self.path, f'mask of {self.photo}'), self.turn)
+    mask = formats.upright(self.levels(), self.turn)
     if mask.shape != tuple(shape):
       sizes = f'is {shape[1]} x {shape[0]} px, its mask {mask.shape[1]} x {mask.shape[0]} px'
       raise photos.PhotoError(self.photo, sizes)
     return mask != self.inverted
+
+  def levels(self) -> Bool[np.ndarray, 'h w']:
+    """What is marked before it is turned or inverted; see read_mask."""
+    return read_mask(self.path, f'mask of {self.photo}')
 
   def digest(self) -> str:
     """SHA-256 of the file, hex, and how it is read if not as it is."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from defect_jax.data import photos
 from defect_jax.data.annotations.base import Annotation, MaskFile, Union, read_mask
+from defect_jax.data.annotations.shapes import Shapes
 from defect_jax.data.parts import Problem, Record
 
 AS_IS, INVERTED, AS_STORED, BOTH = HOW = ('as_is', 'inverted', 'as_stored', 'inverted_as_stored')  # see read_as
@@ -27,10 +28,11 @@ def read_as(records: Iterable[Record], how: str) -> list[Record]:
 def _read_as(annotation, photo, how):
   if isinstance(annotation, Union):
     return Union(tuple(_read_as(one, photo, how) for one in annotation.annotations))
-  if not isinstance(annotation, MaskFile):
-    return annotation
-  turn = _orientation(photo) if how in (AS_STORED, BOTH) else annotation.turn
-  return dataclasses.replace(annotation, inverted=how in (INVERTED, BOTH), turn=turn)
+  if isinstance(annotation, MaskFile):
+    annotation = dataclasses.replace(annotation, inverted=how in (INVERTED, BOTH))
+  if isinstance(annotation, MaskFile | Shapes) and how in (AS_STORED, BOTH):
+    return dataclasses.replace(annotation, turn=_orientation(photo))
+  return annotation
 
 
 def _orientation(photo):

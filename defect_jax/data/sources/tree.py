@@ -104,14 +104,17 @@ def listing(root: pathlib.Path, found: Iterable[Found], masks: Mapping[str, Anno
             problems: Sequence[Problem] = (), indexed: bool = True, note: str = '') -> Listing:
   """The listing of photos, with what is marked by file, and a note.
 
-  masks: None where they are to be looked for, also beside the photos. indexed: whether groups of an index.csv count.
+  masks: None where masks and annotation files are to be looked for. indexed: whether groups of an index.csv count.
   """
   found = [*found]
   if masks is None:
     kept, beside = without_masks(root, [one.photo for one in found])
     found = [one for one in found if one.photo in kept]
-    masks, wrong = annotations.find_masks(root, {one.photo.relative_to(root).as_posix(): one.photo for one in found})
-    problems = *problems, *beside, *wrong
+    of = {one.photo.relative_to(root).as_posix(): one.photo for one in found}
+    masks, wrong = annotations.find_masks(root, of)
+    read, broken, _ = annotations.read_files(root, of)
+    masks = {file: one.annotation for file, one in read.items() if one.annotation} | masks
+    problems = *problems, *beside, *wrong, *broken
   by_index = index_groups(root, [one.photo for one in found]) if indexed else {}
   records = []
   for one in found:
