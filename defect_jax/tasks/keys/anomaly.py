@@ -29,8 +29,10 @@ def table() -> Table:
           'few_shot': Key(0, Integer(0), 'photos', 'Good ones that are drawn by the seed; 0: all.'),
           'region': Key('full', Choice('full', 'box'), text='box: data.box of every photo.')},
       'tiles': {
-          'on': Key(False, Boolean(), text='False: the whole photo, fitted to data.size. True: tiles of data.size.'),
-          'reduce': Key(1, Integer(1, 64), text='How many times smaller photos are made before they are cut.'),
+          'on': Key(None, Optional(Boolean()), open=True, text='False: the whole photo, fitted to data.size. True: '
+                    'tiles of data.size. Left open: tiles where photos are twice as long as wide and more.'),
+          'reduce': Key(None, Optional(Integer(1, 64)), open=True, text='How many times smaller photos are made before '
+                        'they are cut. Left open: so that the shorter side is a tile, else 1.'),
           'overlap': Key(0.25, Number(0, 0.9), text='Of neighbouring tiles, as a share of their side.'),
           'most': Key(20000, Integer(2), 'tiles', 'Trained on, at most.')},
       'score': {
@@ -65,4 +67,5 @@ def check(config: ConfigDict) -> None:
 
 def settle(config: ConfigDict) -> list[str]:
   """See settling.settle."""
-  return settling.settle(config, config.data, elpv={'fit': 'crop'}, own={'fit': 'pad'}, otherwise='kfold')
+  return settling.settle(config, config.data, elpv={'fit': 'crop'}, own={'fit': 'pad'}, otherwise='kfold',
+                         tiles=config.tiles)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from defect_jax.data import depth, listing, parts
+from defect_jax.data import coverage, depth, listing, parts
 from defect_jax.data.parts import GOOD
 from defect_jax.registry import SOURCES
 
@@ -21,19 +21,21 @@ _SPLITS = {
 
 
 def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own: Mapping[str, Any], otherwise: str,
-           key: str = 'data.path', path: Any = None, alone: str = GOOD, **asked: Any) -> list[str]:
+           key: str = 'data.path', path: Any = None, alone: str = GOOD, tiles: ConfigDict | None = None,
+           **asked: Any) -> list[str]:
   """Settles what is open in a config's group `data`; returns the lines that say what was taken for what.
 
   elpv, own: values of the keys that are open, for solar cells and for other photos. own['defects' or 'classes'] is a
   function of the listed classes. otherwise: `split` where neither fixed parts nor the photos' own folders are wanted.
-  path: of the photos, if it isn't data.path. alone: the class of a folder of nothing but photos. asked: further
-  arguments of list_photos. Raises UserError.
+  path: of the photos, if it isn't data.path. alone: the class of a folder of nothing but photos. tiles: the group that
+  says whether photos are cut into tiles. asked: further arguments of list_photos. Raises UserError.
   """
   path = data.path if path is None else path
   if data.source == listing.AUTO:
     data.source = listing.source_of(path, key)
   if data.source == 'elpv':
     _fill(data, {'split': 'hash', 'bits': 16} | dict(elpv))
+    _fill(tiles or {}, {'on': False, 'reduce': 1})
     return []
   if data.source == 'photos' and alone != GOOD:
     _fill(data, {'defects': (alone,)})
@@ -48,10 +50,22 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
     measured = config.get('measure', {}).get('part')
     data.split = 'hash' if measured == 'final' else 'folders' if _has_folders(
         listed, _named(data, classes), otherwise) else otherwise
-  return [*_taken(data, listed, path, key), *filter(None, [about_bits]), *_problems(listed)]
+  about_shape = _shape(data, tiles or {}, listed) if 'fit' in data else []
+  return [*_taken(data, listed, path, key), *filter(None, [about_bits]), *about_shape, *_problems(listed)]
 
 
-def _fill(data: ConfigDict, values: Mapping[str, Any]) -> None:
+def _shape(data: ConfigDict, tiles: ConfigDict | dict, listed: parts.Listing) -> list[str]:
+  """Settles whether photos are cut into tiles; what of them is looked at, where they are not square."""
+  left_open = tiles.get('on', False) is None
+  on, reduce = coverage.tiles(listed, data.size) if left_open and data.region == 'full' else (False, 1)
+  _fill(tiles, {'on': on, 'reduce': reduce})
+  if on:
+    return [f'photos are strips: cut into tiles of {data.size} px, once they are {tiles["reduce"]} times smaller; '
+            '--config.tiles.on=False takes each as one square']
+  return [f'note: {line}' for line in coverage.lines(listed, data.fit, data.region, tiles.get('on', False))]
+
+
+def _fill(data: ConfigDict | dict, values: Mapping[str, Any]) -> None:
   for name, value in values.items():
     if name in data and data[name] in (None, ()):
       data[name] = value
