@@ -20,7 +20,7 @@ import threadpoolctl
 from defect_jax.data import likeness, parts, photos, thumbnails
 from defect_jax.data.parts import GOOD, Problem
 
-_SEEN = 65536  # pixels of a photo that its levels are taken from
+_SEEN = 16384  # pixels of a photo that its levels are taken from
 _EDGE = 0.02  # of the range: a photo whose pixels all lie this near its end is black or saturated
 _LEAST_GAP = math.log(1.15)  # between two kinds of photos, in side or aspect
 _FEW = 8  # photos, of which nothing is said by comparison
@@ -30,16 +30,23 @@ _MARKED = 0.5  # of a photo: no defect is that large, so its mask is the other w
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-  """What one photo is. size: width and height in px, upright. bits: of its file. low, high: the levels in [0, 1] that
-  1 % of its pixels lie below and above. marked: what share its mask marks, None where it has none that can be used."""
+  """What one photo is. size: width and height in px, upright. bits: of its file. turned: EXIF's orientation, 1 to 8.
+  low, high: the levels in [0, 1] that 1 % of its pixels lie below and above. marked: what share its mask marks, None
+  where it has none that can be used."""
   record: parts.Record
   size: tuple[int, int]
   bits: int
   channels: int
+  turned: int
   low: float
   high: float
   marked: float | None
   sha256: str
+
+  @property
+  def depth(self) -> str:
+    """Bits of its values, and how many of these its camera uses."""
+    return str(self.bits) if self.record.bits >= self.bits else f'{self.record.bits} of {self.bits}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +64,8 @@ class Kinds:
 @dataclasses.dataclass(frozen=True)
 class Inspection:
   """What a set of photos is. layout: its source's name; title: in words. looks: at the photos that can be read.
-  groups: of each file, as given, else by likeness. guessed: by name, see groups_by_name, where none are given."""
+  groups: of each file, as given, else by likeness. guessed: by name, see groups_by_name, where none are given.
+  depth: on the bits that are used, see depth.bits_of."""
   layout: str
   title: str
   listed: parts.Listing
@@ -66,6 +74,7 @@ class Inspection:
   kinds: Sequence[Kinds]
   groups: Mapping[str, str]
   guessed: Mapping[str, str]
+  depth: str
 
   @property
   def classes(self) -> dict[str, dict[str, int]]:
@@ -75,7 +84,7 @@ class Inspection:
             for label, records in _by_class(self.listed, lambda record: record.label).items()}
 
   sizes = property(lambda self: self._counts(lambda look: f'{look.size[0]} x {look.size[1]}'))
-  bit_depths = property(lambda self: self._counts(lambda look: str(look.bits)))
+  bit_depths = property(lambda self: self._counts(lambda look: look.depth))
   channels = property(lambda self: self._counts(lambda look: str(look.channels)))
 
   def by_class(self) -> dict[str, list[Look]]:
@@ -89,12 +98,15 @@ class Inspection:
 
   def sentences(self) -> list[str]:
     """What matters most."""
-    classes, masks = self.classes, sum(counts['masks'] for counts in self.classes.values())
-    named = ', '.join(f'{counts["photos"]} {label}' for label, counts in classes.items())
-    lines = [f'{self.title}: {len(self.listed)} photos, {named}; {masks or "no"} masks.']
+    taken = self.listed.taken or ', '.join(f'{label} ({counts["photos"]})' for label, counts in self.classes.items())
+    masked = any(record.annotation for record in self.listed)
+    lines = [f'{self.title}: {len(self.listed)} photos; {taken}{"" if masked else "; no masks"}.']
     if self.looks:
       bits, channels = (' and '.join(counts) for counts in (self.bit_depths, self.channels))
       lines.append(f'{size_words(self.looks)}, {bits} bits, {channels} channel{"" if channels == "1" else "s"}.')
+    lines += [f'{self.depth[0].upper()}{self.depth[1:]}.'] if self.depth else []
+    turned = sum(look.turned > 1 for look in self.looks)
+    lines += [f'{turned} of them are turned by EXIF and are read upright.'] if turned else []
     kinds = collections.Counter(problem.kind.replace('_', ' ') for problem in self.problems)
     lines += [f'To mend: {", ".join(f"{kind} ({count})" for kind, count in kinds.items())}.'] if kinds else []
     return lines + self.group_sentences()
@@ -129,15 +141,17 @@ def look_at_all(records: Iterable[parts.Record]) -> Iterator[tuple[Look | None, 
 
 def _look(record: parts.Record) -> tuple[Look | None, list[Problem]]:
   try:
-    data = photos.read(record.photo, record.file)
-    photo = photos.decode(data, record.file)
+    header, data = photos.header(record.photo, record.file), record.read()
+    photo = record.decode(data)
   except photos.PhotoError as error:
     return None, [Problem(record.file, 'broken', error.told_of(record.file))]
   thumbnails.remember(record, photo)  # for their likeness
   height, width = photo.shape[:2]
   low, high = _levels(photo)
   marked, problems = _marked(record, (height, width))
-  look = Look(record, (width, height), 8 * photo.itemsize, 1 if photo.ndim == 2 else 3, low, high, marked,
+  if header.orientation > 1 and record.annotation:
+    problems.append(Problem(record.file, 'turned', f'is turned upright by its EXIF orientation {header.orientation}'))
+  look = Look(record, (width, height), header.bits, 1 if photo.ndim == 2 else 3, header.orientation, low, high, marked,
               hashlib.sha256(data).hexdigest())
   return look, [*problems, *_exposure(record.file, low, high)]
 
@@ -251,17 +265,17 @@ def groups_by_name(files: Iterable[str]) -> dict[str, str]:
 
 
 def conclude(layout: str, title: str, listed: parts.Listing, looks: Sequence[Look],
-             problems: Iterable[Problem]) -> Inspection:
+             problems: Iterable[Problem], depth: str = '') -> Inspection:
   """What follows from the looks at all photos; problems: those of the listing and of the looks."""
   mixed, given = [*kinds(looks)], {record.file: record.group for record in listed}
   first = {look.sha256: look.record for look in reversed(looks)}
   alike = likeness.alike([*first.values()])
   problems = *problems, *copies(looks), *_alike_across(alike), *(pair.problem() for pair in mixed)
   if any(group != file for file, group in given.items()):
-    return Inspection(layout, title, listed, looks, problems, mixed, given, {})
+    return Inspection(layout, title, listed, looks, problems, mixed, given, {}, depth)
   shown = {record.file: together[0].file for together in alike for record in together}
   shown = given | {look.record.file: shown.get(file := first[look.sha256].file, file) for look in looks}
-  return Inspection(layout, title, listed, looks, problems, mixed, shown, groups_by_name(given))
+  return Inspection(layout, title, listed, looks, problems, mixed, shown, groups_by_name(given), depth)
 
 
 def _alike_across(alike: Iterable[Sequence[parts.Record]]) -> Iterator[Problem]:

@@ -105,7 +105,7 @@ def _tiles(looks: Sequence[Look]) -> page.Tiles:
 def _picture(record: parts.Record, side: int) -> UInt8[np.ndarray, 'h w 3'] | None:
   """A photo scaled to at most `side`, with a line around what is marked; None if it has become unreadable."""
   try:
-    photo = photos.decode(record.photo, record.file)
+    photo = record.decode()
   except photos.PhotoError:
     return None
   mask = None

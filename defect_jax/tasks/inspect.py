@@ -1,5 +1,6 @@
 """Says what is in a folder of photos and what can be done with it, before anything is trained."""
 
+import dataclasses
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from defect_jax.data import inspection, layouts, listing, parts
+from defect_jax.data import depth, inspection, layouts, listing, parts
 from defect_jax.data.parts import GOOD
 from defect_jax.registry import SOURCES
 from defect_jax.report import inspect as report
@@ -29,6 +30,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   layout = layouts.recognise(config.photos, 'photos') if config.source == 'auto' else config.source
   found = listing.list_photos(layout, config.photos, key='photos')
   listed = found if isinstance(found, parts.Listing) else parts.Listing(tuple(found))
+  bits, line = depth.bits_of(listed, 'data.bits')
+  listed = dataclasses.replace(listed, records=tuple(dataclasses.replace(one, bits=bits) for one in listed))
   workdir.open()
   workdir.cut_back(0)  # of an earlier look
   began, progress = time.monotonic(), ProgressBar(workdir, 'photo')
@@ -38,7 +41,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
     problems += wrong
     progress.count(len(listed))
   seconds = time.monotonic() - began
-  result = inspection.conclude(layout, getattr(SOURCES[layout], 'TITLE', layout), listed, looks, problems)
+  result = inspection.conclude(layout, getattr(SOURCES[layout], 'TITLE', layout), listed, looks, problems,
+                               line)
   commands = [*_commands(config.photos, result)]
   write_atomic(workdir.path(INSPECTION), json.dumps(result.as_json([line for *_, line in commands]), indent=2) + '\n')
   report.write(workdir.report_html, f'{workdir.root.name}: {config.photos}', workdir.config_text, result, commands,

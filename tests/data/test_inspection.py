@@ -1,8 +1,11 @@
 """What stands out in a set of photos, each planted here by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from made_photos import bumps, write
+from PIL import Image
 
 from defect_jax.data import inspection, listing, parts
 from defect_jax.data.annotations import MaskFile
@@ -37,6 +40,20 @@ def test_what_a_photo_is(tmp_path):
   assert (deep.size, deep.bits, deep.channels) == ((32, 32), 16, 1)
   assert (colour.bits, colour.channels, colour.marked) == (8, 3, 32 / 1024)
   assert deep.high == pytest.approx(np.percentile(bumps(1), 99) / 255, abs=1e-3)
+
+
+def test_a_camera_of_fewer_bits_and_photos_that_lie_on_their_side(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  for number in range(2):
+    deep = Image.fromarray(np.uint16(np.linspace(0, 4095, 20 * 30).reshape(20, 30)))
+    (tmp_path / 'ok').mkdir(exist_ok=True)
+    deep.save(tmp_path / f'ok/{number}.png', exif=exif)
+  listed = listing.list_photos('photos', tmp_path)
+  records = [dataclasses.replace(record, bits=12) for record in listed]
+  looks = [look for look, _ in inspection.look_at_all(records)]
+  assert [(look.size, look.turned, look.depth) for look in looks] == [((20, 30), 6, '12 of 16')] * 2
+  assert looks[0].high == pytest.approx(0.99, abs=0.01)  # of what the camera can measure
 
 
 def test_what_is_wrong_with_photos_and_masks(tmp_path):

@@ -57,7 +57,8 @@ def test_what_comes_out(inspect, photos_with_masks, tmp_path, check_outputs, cap
   assert ('OK/cut.png', 'broken') in [(problem['file'], problem['kind']) for problem in found['problems']]
   assert summary_of(tmp_path / 'run')['problems'] == len(found['problems'])
   out = capsys.readouterr().out
-  assert '11 photos, 7 good, 4 dent; 3 masks' in out and 'Cannot be read (1): OK/cut.png' in out
+  assert 'class folders: 11 photos; good: OK/ (7 photos), dent: NG/dent/ (4); 3 masks.' in out
+  assert 'Cannot be read (1): OK/cut.png' in out
   assert all(command in out for command in found['commands'])
 
 
