@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from defect_jax.data import likeness, parts, photos, thumbnails
+from defect_jax.data import annotations, likeness, parts, photos, thumbnails
 from defect_jax.data.parts import GOOD, Problem
 
 _SEEN = 16384  # pixels of a photo that its levels are taken from
@@ -25,7 +25,6 @@ _EDGE = 0.02  # of the range: a photo whose pixels all lie this near its end is 
 _LEAST_GAP = math.log(1.15)  # between two kinds of photos, in side or aspect
 _FEW = 8  # photos, of which nothing is said by comparison
 _LEAST_GROUPS, _MOST_SHOTS = 3, 20  # by names: groups, and photos of one
-_MARKED = 0.5  # of a photo: no defect is that large, so its mask is the other way round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +36,11 @@ class Look:
   size: tuple[int, int]
   bits: int
   channels: int
-  turned: int
-  low: float
-  high: float
-  marked: float | None
-  sha256: str
+  turned: int = 1
+  low: float = 0.
+  high: float = 1.
+  marked: float | None = None
+  sha256: str = ''
 
   @property
   def depth(self) -> str:
@@ -149,8 +148,6 @@ def _look(record: parts.Record) -> tuple[Look | None, list[Problem]]:
   height, width = photo.shape[:2]
   low, high = _levels(photo)
   marked, problems = _marked(record, (height, width))
-  if header.orientation > 1 and record.annotation:
-    problems.append(Problem(record.file, 'turned', f'is turned upright by its EXIF orientation {header.orientation}'))
   look = Look(record, (width, height), header.bits, 1 if photo.ndim == 2 else 3, header.orientation, low, high, marked,
               hashlib.sha256(data).hexdigest())
   return look, [*problems, *_exposure(record.file, low, high)]
@@ -176,12 +173,12 @@ def _marked(record: parts.Record, shape: tuple[int, int]) -> tuple[float | None,
   if record.annotation is None:
     return None, []
   try:
-    marked = float(record.annotation.read(shape).mean())
+    mask = record.annotation.read(shape)
   except photos.PhotoError as error:
     return None, [Problem(record.file, 'mask_unusable', error.told_of(record.file))]
-  if marked > _MARKED:
-    message = f'its mask marks {100 * marked:.0f} % of it; a mask is above 0 where the defect is'
-    return marked, [Problem(record.file, 'mask_inverted', message)]
+  marked = float(mask.mean())
+  if annotations.looks_inverted(mask):
+    return marked, [Problem(record.file, 'mask_inverted', f'its mask marks {100 * marked:.0f} % of it')]
   if not marked and record.label != GOOD:
     return marked, [Problem(record.file, 'mask_empty', f'is of {record.label}, and its mask marks nothing')]
   if marked and record.label == GOOD:
@@ -270,12 +267,20 @@ def conclude(layout: str, title: str, listed: parts.Listing, looks: Sequence[Loo
   mixed, given = [*kinds(looks)], {record.file: record.group for record in listed}
   first = {look.sha256: look.record for look in reversed(looks)}
   alike = likeness.alike([*first.values()])
-  problems = *problems, *copies(looks), *_alike_across(alike), *(pair.problem() for pair in mixed)
+  problems = *_once(problems), *copies(looks), *_alike_across(alike), *(pair.problem() for pair in mixed)
   if any(group != file for file, group in given.items()):
     return Inspection(layout, title, listed, looks, problems, mixed, given, {}, depth)
   shown = {record.file: together[0].file for together in alike for record in together}
   shown = given | {look.record.file: shown.get(file := first[look.sha256].file, file) for look in looks}
   return Inspection(layout, title, listed, looks, problems, mixed, shown, groups_by_name(given), depth)
+
+
+def _once(problems: Iterable[Problem]) -> Iterable[Problem]:
+  """The first of each kind for each file: what the listing saw in some files, the looks saw in all."""
+  first: dict[tuple[str, str], Problem] = {}
+  for problem in problems:
+    first.setdefault((problem.file, problem.kind), problem)
+  return first.values()
 
 
 def _alike_across(alike: Iterable[Sequence[parts.Record]]) -> Iterator[Problem]:

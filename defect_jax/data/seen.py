@@ -116,5 +116,5 @@ def _mixed(records):
   for record in records:
     with contextlib.suppress(photos.PhotoError):
       header = photos.header(record.photo, record.file)
-      looks.append(inspection.Look(record, header.upright[::-1], header.bits, header.channels, 0, 1, None, ''))
+      looks.append(inspection.Look(record, header.upright[::-1], header.bits, header.channels))
   return [f'{kind.problem().message}; they are trained on as one' for kind in inspection.kinds(looks)]

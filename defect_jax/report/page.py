@@ -104,7 +104,7 @@ class Tiles(NamedTuple):
 
 
 class Commands(NamedTuple):
-  """What can be done, why, and the command for it, with a button that copies it."""
+  """What can be done, why ('' where it goes with the one above), and the command for it, with a button to copy it."""
   commands: Sequence[tuple[str, str, str]]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from defect_jax.data import depth, inspection, layouts, listing, parts
+from defect_jax.data import annotations, depth, inspection, listing
 from defect_jax.data.parts import GOOD
 from defect_jax.registry import SOURCES
 from defect_jax.report import inspect as report
@@ -27,10 +27,9 @@ _LEAST = 2  # photos that anything can be learned from
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """Looks at the folder that the config names; returns the summary. Raises UserError, Stopped or DiskFull."""
-  layout = layouts.recognise(config.photos, 'photos') if config.source == 'auto' else config.source
-  found = listing.list_photos(layout, config.photos, key='photos')
-  listed = found if isinstance(found, parts.Listing) else parts.Listing(tuple(found))
-  bits, line = depth.bits_of(listed, 'data.bits')
+  layout = listing.source_of(config.photos, 'photos') if config.source == listing.AUTO else config.source
+  listed = listing.list_photos(layout, config.photos, key='photos', masks=config.masks)
+  bits, about_bits = depth.bits_of(listed)
   listed = dataclasses.replace(listed, records=tuple(dataclasses.replace(one, bits=bits) for one in listed))
   workdir.open()
   workdir.cut_back(0)  # of an earlier look
@@ -42,8 +41,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
     progress.count(len(listed))
   seconds = time.monotonic() - began
   result = inspection.conclude(layout, getattr(SOURCES[layout], 'TITLE', layout), listed, looks, problems,
-                               line)
-  commands = [*_commands(config.photos, result)]
+                               about_bits)
+  commands = [*_commands(config, result)]
   write_atomic(workdir.path(INSPECTION), json.dumps(result.as_json([line for *_, line in commands]), indent=2) + '\n')
   report.write(workdir.report_html, f'{workdir.root.name}: {config.photos}', workdir.config_text, result, commands,
                config.shown)
@@ -53,26 +52,42 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
           'problems': len(result.problems)}
 
 
-def _commands(photos: str, found: inspection.Inspection) -> Iterator[tuple[str, str, str]]:
-  """(what, why, command) for each job that the photos suffice for."""
-  path = os.path.abspath(os.path.expanduser(photos))
+def _commands(config: ConfigDict, found: inspection.Inspection) -> Iterator[tuple[str, str, str]]:
+  """(what, why, command) for each job that the photos suffice for, in an order in which they can be run."""
+  path = os.path.abspath(os.path.expanduser(config.photos))
   name = re.sub(r'\W+', '_', Path(path).name)
-  count = {label: counts['photos'] for label, counts in found.classes.items()}
-  good = count.pop(GOOD, 0)
+  defects = found.classes
+  good = defects.pop(GOOD, {'photos': 0})['photos']
+  bad = sum(counts['photos'] for counts in defects.values())
+  usual = {'source': listing.AUTO, 'masks': annotations.AS_IS}
+  said = [f'--config.data.{key}={config[key]}' for key, value in usual.items() if config[key] != value]
 
-  def command(job, *values, key='data.path'):
-    words = f'--config=configs/{job}.py', f'--config.{key}={path}', *values, f'--workdir=runs/{name}_{job}'
-    return shlex.join(('python', '-m', 'defect_jax.main', *words))
+  def command(job, *words):
+    return shlex.join(('python', '-m', 'defect_jax.main', f'--config=configs/{job}.py', *words,
+                       f'--workdir=runs/{name}_{job}'))
 
+  def of(job):
+    return f'runs/{name}_{job}'
+
+  data = f'--config.data.path={path}', *said
   if good >= _LEAST:
-    yield ('Find defects without examples', f'Learns what {good} good photos have in common and marks what differs.',
-           command('anomaly'))
-    if any(number >= _LEAST for number in count.values()):
-      yield ('Tell defective photos from good ones', f'Learns from {good} good and {sum(count.values())} defective '
-             'photos; measured on photos that it did not see.', command('classifier'))
-  if sum(count.values()) >= _LEAST or found.layout == 'photos':
-    yield ('New images of the defects', f'A variational autoencoder of {sum(count.values()) or good} photos.',
-           command('vae_split'))
+    yield ('Find defects without examples', f'Learns what the {good} good photos have in common; marks what differs.',
+           command('anomaly', *data))
+    yield ('Score photos', 'By what was learned from the good ones; of these photos, or of any other folder.',
+           command('predict', f'--config.run={of("anomaly")}', f'--config.photos={path}'))
+  if good >= _LEAST and bad >= _LEAST:
+    yield ('Tell defective photos from good ones', f'Learns from {good} good and {bad} defective photos.',
+           command('classifier', *data))
+  if bad >= _LEAST or good >= _LEAST:
+    yield (f'New images of {"the defects" if bad else "such photos"}',
+           f'Trains a variational autoencoder on {bad or good} photos, then makes images by it.',
+           command('vae_split', *data))
+    yield '', '', command('generate', f'--config.vae={of("vae_split")}')
+  if good >= _LEAST and any(counts['masks'] >= _LEAST for counts in defects.values()):
+    yield ('New defects in your good photos', 'Teaches a diffusion model the marked defects, then paints them in.',
+           command('inpaint_train', *data))
+    yield '', '', command('inpaint', f'--config.weights={of("inpaint_train")}', f'--config.photos={path}',
+                          f'--config.defects={",".join(defects)}')
 
 
 def _tell(workdir: Workdir, found: inspection.Inspection, commands: list[tuple[str, str, str]]) -> None:
@@ -82,5 +97,5 @@ def _tell(workdir: Workdir, found: inspection.Inspection, commands: list[tuple[s
   for line in report.in_short(found.problems):
     print(f'note: {line}')
   for what, _, line in commands:
-    print(f'{what}:\n  {line}')
+    print(*[f'{what}:'] if what else [], f'  {line}', sep='\n')
   print(f'{workdir.report_html} shows the photos, and all that is to be mended', flush=True)

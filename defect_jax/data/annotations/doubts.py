@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
+from jaxtyping import Bool
 
 from defect_jax.data import photos
 from defect_jax.data.annotations.base import Annotation, MaskFile, Union, read_mask
@@ -75,8 +76,7 @@ def inverted(masks: Mapping[str, Annotation]) -> Iterator[Problem]:
       mask = read_mask(paths[file], file)
     except photos.PhotoError:  # told where it is read
       continue
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    if mask.mean() > _MOST and border.mean() > _MOST_OF_BORDER:
+    if looks_inverted(mask):
       shares[file] = mask.mean()
   if shares:
     (file, share), *_ = shares.items()
@@ -84,3 +84,9 @@ def inverted(masks: Mapping[str, Annotation]) -> Iterator[Problem]:
     message = (f'its mask marks {100 * share:.0f} % of it, its border too, as {some} masks do; '
                f'if the defect is what they leave out, set data.masks={INVERTED}')
     yield Problem(file, 'mask_inverted', message)
+
+
+def looks_inverted(mask: Bool[np.ndarray, 'h w']) -> bool:
+  """Whether more than half of a photo is marked and nearly all of its border."""
+  border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+  return bool(mask.mean() > _MOST and border.mean() > _MOST_OF_BORDER)
