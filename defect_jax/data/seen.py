@@ -8,8 +8,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from defect_jax.data import inspection, parts, photos, samples
 from defect_jax.data.samples import Traits
 from defect_jax.runs.artefacts import Artefact
@@ -78,20 +76,17 @@ class Seen:
     return f'{_times(low / own)} times fewer pixels than any trained on' if own * _MORE_PIXELS < low else ''
 
   def _shape(self, other):
-    ratios = [one.size[1] / one.size[0] for one in self.traits]
-    own = other.size[1] / other.size[0]
-    near = np.log(min(ratios)) - _OTHER_ASPECT <= np.log(own) <= np.log(max(ratios)) + _OTHER_ASPECT
-    return '' if near else (f'of {other.size[1]} x {other.size[0]} px, so another shape than those trained on, whose '
-                            f'width is {_range(ratios)} of the height')
+    low, high = (of(one.size[1] / one.size[0] for one in self.traits) for of in (min, max))
+    own, margin = other.size[1] / other.size[0], max(math.log(high / low) * _WIDER, _OTHER_ASPECT)
+    if math.log(low) - margin <= math.log(own) <= math.log(high) + margin:
+      return ''
+    ratios = ' to '.join(dict.fromkeys((f'{low:.2g}', f'{high:.2g}')))
+    return (f'of {other.size[1]} x {other.size[0]} px, so another shape than those trained on, whose width is {ratios} '
+            'of the height')
 
 
 def _times(ratio):
   return f'{ratio:.0f}' if ratio >= 10 else f'{ratio:.2g}'
-
-
-def _range(values):
-  texts = dict.fromkeys(f'{value:.2g}' for value in (min(values), max(values)))
-  return ' to '.join(texts)
 
 
 def keep(workdir: Workdir, records: Sequence[parts.Record], sha256: Iterable[str] | None = None) -> list[str]:
