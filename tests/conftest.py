@@ -51,9 +51,9 @@ def check_outputs():
   """Asserts that the contract's checker finds no fault in a workdir or image set, on machines that have it."""
   checker = ROOT.parent / 'shared' / 'check_outputs.py'
 
-  def check(path):
+  def check(path, *arguments):
     if checker.is_file():
-      done = subprocess.run([sys.executable, checker, path], text=True, capture_output=True)
+      done = subprocess.run([sys.executable, checker, *arguments, path], text=True, capture_output=True)
       assert (done.returncode, done.stdout) == (0, '0 faults\n')
   return check
 

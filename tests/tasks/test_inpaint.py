@@ -262,3 +262,24 @@ def test_mistakes_are_one_line_and_leave_nothing(inpaint, mixed, tmp_path, capsy
   err = capsys.readouterr().err
   assert err.startswith('error: ') and reason in err and err.count('\n') == 1, err
   assert not (tmp_path / 'run').exists()
+
+
+def test_photos_of_a_12_bit_camera_keep_its_range_and_light(inpaint, tmp_path, check_outputs, capsys):
+  levels = np.random.default_rng(0).integers(60, 200, (4, 80, 96), np.uint8)
+  levels[:, :4] = 255
+  for name, values in (('8', levels), ('12', np.round(levels * (4095 / 255)).astype(np.uint16))):
+    (tmp_path / name).mkdir()
+    for number, value in enumerate(values):
+      (tmp_path / name / f'{number}.png').write_bytes(imagecodecs.png_encode(value))
+    assert inpaint(tmp_path / name, f'run{name}', '--config.count=2') == 0
+  assert '12 of the 16 bits of a value are used, by the highest value seen in 4 photos, 4095' in capsys.readouterr().out
+  for image in manifest.read_manifest(tmp_path / 'run12/set'):
+    eight, twelve, mask = (imagecodecs.png_decode((tmp_path / run / 'set' / name).read_bytes()) for run, name in (
+        ('run8', image.file), ('run12', image.file), ('run12', image.mask)))
+    before = imagecodecs.png_decode((tmp_path / '12' / image.source).read_bytes())
+    assert image.bits == 12 and image.changed_outside_mask == 0 and twelve.max() <= 4095
+    np.testing.assert_array_equal(twelve[mask == 0], before[mask == 0])
+    assert (twelve[mask > 0] != before[mask > 0]).mean() > 0.5
+    # The same seed fills both alike: within a level of 8 bits.
+    np.testing.assert_allclose(twelve[mask > 0] * (255 / 4095), eight[mask > 0], atol=1.01)
+  check_outputs(tmp_path / 'run12', f'--photos={tmp_path / "12"}')
