@@ -30,7 +30,8 @@ flags.DEFINE_enum('part', 'dev', ['dev', 'final'], 'What the tables are about.',
 flags.DEFINE_list('sets', ['elpv', 'magnetic_tile', 'bsdata'], 'Which sets.', flag_values=FLAGS)
 flags.DEFINE_integer('seeds', 3, 'How many seeds.', lower_bound=1, flag_values=FLAGS)
 
-_TILED = {'data.source': 'folder', 'tiles.on': True, 'data.size': 32, 'score.blur': 0.0, 'score.smooth': 1.0,
+_TILED = {'data.source': 'folder', 'data.split': 'hash', 'data.fit': 'crop', 'data.size': 32, 'tiles.on': True,
+          'score.blur': 0.0, 'score.smooth': 1.0,
           'baselines.pca': 64, 'train.model.latent': 64, 'train.average': 0.99}
 _SETS = {
     'elpv': {},

@@ -105,12 +105,13 @@ class Cell:
     classes = self.data['defects']
     training = Job(
         self.config('inpaint_train.py'), self.root / 'inpaint_train',
-        {'data.source': 'folder', 'data.path': self._photos, 'seed': self.seed, 'data.classes': (*classes, 'good')}
+        {'data.source': 'folder', 'data.path': self._photos, 'data.split': 'hash', 'seed': self.seed,
+         'data.classes': (*classes, 'good')}
         | ({} if self.tiny else _INPAINTING))
     masks = {'masks.kind': 'real'} if self._masked else {}
     return Job(
         self.config('inpaint.py'), self.root / f'inpaint_images{self._suffix}',
-        {'photos': self._photos, 'defects': classes, 'weights': training.workdir, 'seed': self.seed,
+        {'photos': self._photos, 'split': 'hash', 'defects': classes, 'weights': training.workdir, 'seed': self.seed,
          'count': self.count} | masks | self._filter('filter'), (training,))
 
   _photos = property(lambda self: self.root / 'photos')

@@ -48,7 +48,7 @@ TINY_ARMS = comparison.BASE, '+cutpaste'
 _SETS = {
     'elpv': {'source': 'elpv', 'defects': ('defective',)},
     # Photos are of any shape, and two fifths of the defects would lie outside a central square.
-    'magnetic_tile': {'source': 'folder', 'path': 'magnetic_tile/magnetic_tile', 'fit': 'pad',
+    'magnetic_tile': {'source': 'folder', 'split': 'hash', 'path': 'magnetic_tile/magnetic_tile', 'fit': 'pad',
                       'defects': ('blowhole', 'break', 'crack', 'fray', 'uneven')},
 }
 

@@ -20,6 +20,7 @@ from defect_jax.data import dataset
 from defect_jax.models.normalization import Normalizer
 from defect_jax.models.vae import Vae
 from defect_jax.registry import LOSSES
+from defect_jax.tasks.keys import vae as vae_keys
 from defect_jax.training import routing
 from defect_jax.training.autoencoder import Autoencoder
 from defect_jax.training.control import Control
@@ -45,8 +46,11 @@ class Job:
   @classmethod
   def of(cls, config: ConfigDict, seed: int = 0) -> 'Job':
     """The job of a config such as configs/vae_split.py's, with photos of ELPV and initial parameters by `seed`."""
+    config = ConfigDict(config.to_dict())
+    config.data.update(source='elpv', path=None, region='full')
+    vae_keys.settle(config)
     data = config.data
-    images = dataset.load(**data.to_dict() | {'source': 'elpv', 'path': None, 'region': 'full'}).images()
+    images = dataset.load(**data.to_dict()).images()
     variance = float(images.var(0).mean())
     vae = Vae(size=data.size, channels=data.channels, dtype=config.dtype, **config.model)
     params = jax.device_get(vae.init(jax.random.key(seed)))

@@ -27,6 +27,7 @@ from defect_jax.data.sources import elpv
 from defect_jax.report import heatmaps
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import anomaly, predict
+from defect_jax.tasks.keys import anomaly as anomaly_keys
 from defect_jax.trained import detector as trained
 from experiments import bench, command
 
@@ -79,6 +80,7 @@ def _make_photos(folder, cells):
 def _measure(folder, name, tiled, rounds):
   """Seconds of every round, {'ours', 'peer'}."""
   config = config_of.get_config()
+  anomaly_keys.settle(config)
   config.mode, config.photos, config.tiles.on = 'predict', str(folder / name), tiled
   config.data.few_shot = 60
   config.train.steps.total = config.train.steps.eval = config.train.steps.checkpoint = _STEPS

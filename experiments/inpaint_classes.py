@@ -88,7 +88,8 @@ def settings_of(words: Sequence[str]) -> dict[str, str]:
 
 def training(name: str, size: str, setup: Setup, settings: Mapping[str, Any]) -> Job:
   """The training of a pipeline; size: its argument of configs/inpaint_train.py, or '' for the small one."""
-  photos = {'data.source': 'folder', 'data.path': setup.data, 'data.classes': (*setup.classes, areas.GOOD)}
+  photos = {'data.source': 'folder', 'data.path': setup.data, 'data.split': 'hash',
+            'data.classes': (*setup.classes, areas.GOOD)}
   config = f'configs/inpaint_train.py:{",".join(filter(None, (size, "tiny" * setup.tiny)))}'.rstrip(':')
   return Job(config, setup.root / name, photos | dict(settings))
 
@@ -128,6 +129,7 @@ def classifier(run: inpaint_runs.Finished, setup: Setup) -> Job:
   if not (setup.root / 'areas').is_dir():
     export_real(run, setup.root / 'areas')
   settings = {'data.source': 'folder', 'data.path': setup.root / 'areas', 'data.defects': setup.classes,
+              'data.split': 'hash',
               'data.size': run.config.data.size} | ({} if setup.tiny else _JUDGE)
   return Job(f'configs/classifier_many.py{":tiny" * setup.tiny}', setup.root / 'classifier', settings)
 

@@ -41,7 +41,7 @@ def seed_cells(seeds: int) -> dict[str, dict[str, Any]]:
 def photo_cells(data: Path) -> dict[str, dict[str, Any]]:
   """{cell: settings}, one per kind of defect and region."""
   return {f'{defect}_{region}': {'data.source': 'folder', 'data.path': data / folder, 'data.defects': defect,
-                                 'data.region': region}
+                                 'data.split': 'hash', 'data.few_shot': 25, 'data.region': region}
           for folder, defects in _PHOTOS.items() for defect in defects for region in _REGIONS}
 
 

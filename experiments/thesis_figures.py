@@ -35,7 +35,8 @@ _PHOTOS = 4  # in the first figure
 def inpainting(photos: str, defects: str, weights: str, root: Path, tiny: bool) -> Job:
   """Makes the augmented photos of the first figure."""
   return Job(f'configs/inpaint.py{":tiny" * tiny}', root / 'inpaint',
-             {'photos': photos, 'defects': defects, 'count': _PHOTOS} | ({} if tiny else {'weights': weights}))
+             {'photos': photos, 'split': 'hash', 'defects': defects, 'count': _PHOTOS}
+             | ({} if tiny else {'weights': weights}))
 
 
 def augmented(job: Job, model: str) -> Iterator[page.Figure]:

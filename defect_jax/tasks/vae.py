@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,13 +13,14 @@ from ml_collections import ConfigDict
 
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
-from defect_jax.data import augment, dataset, listing, seen
+from defect_jax.data import augment, dataset, folds, listing, seen
 from defect_jax.detectors import pca
 from defect_jax.errors import UserError
 from defect_jax.evaluation import autoencoder, forecast
 from defect_jax.registry import LOSSES
 from defect_jax.report import grids, latent, verdict
 from defect_jax.report import vae as report
+from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained.vae import model_of, photos_of
 from defect_jax.training import callbacks, control, fit, loop, routing, targets
@@ -26,16 +28,19 @@ from defect_jax.training.autoencoder import Autoencoder, normalizer_of
 from defect_jax.training.trainer import Trainer
 
 Summary = dict[str, Any]
+_FOLDS = Artefact('folds')
 
 
 def run(config: ConfigDict, workdir: Workdir) -> Summary:
   """Trains as `config` says, in `workdir`. Raises UserError, Stopped, Diverged or DiskFull."""
   model_of(config)  # before the photos are read
-  return train(config, workdir, photos_of(config), _open_dev(config))
+  by_folds = config.data.split == 'kfold' and config.data.fold is None
+  return train(config, workdir, photos_of(config), _open_dev(config), _cross_validated if by_folds else None)
 
 
-def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: dataset.Dataset | None) -> Summary:
-  """`run` on photos that are open, and held-out ones where there are any."""
+def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: dataset.Dataset | None,
+          further: Callable[[ConfigDict, Workdir], Summary] | None = None) -> Summary:
+  """`run` on photos that are open, and held-out ones where there are any; further: what it adds to the summary."""
   model, (normalizer, variance) = model_of(config), normalizer_of(photos)
   some, losses = autoencoder.some(photos), {stream.loss for stream in config.streams.values()}
   goals = targets.absolute(config.targets, losses, variance, len(photos))
@@ -72,7 +77,10 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
                     [callbacks.Evaluation(evaluate)], resident_mb=config.data.resident_mb)
   params, history = jax.device_get(trained.state.result), trained.history
   summary = trained.speed | {'seconds': workdir.seconds_spent()} | parallel.machine() | evaluation.figures(
-      params, history) | _further(workdir.read_metrics(), goals, config.steps.total)
+      params, history) | _further(workdir.read_metrics(), goals, config.steps.total) | {
+          'photos': len(photos), 'split': config.data.split, 'folds': 0}
+  if further:
+    summary |= further(config, workdir)
   _report(workdir, config, evaluation, params, summary, history, outlook)
   return summary
 
@@ -90,6 +98,26 @@ def _open_dev(config):
   return None
 
 
+def _cross_validated(config, workdir):
+  """The held-out error of VAEs that are trained without one fold each, in folders of the run."""
+  count = max(folds.assign(listing.list_photos(**config.data.to_dict()), config.data.folds).values()) + 1
+  errors, weights = [], []
+  for fold in range(1, count + 1):
+    own = ConfigDict(config.to_dict())
+    own.data.fold = fold
+    inner, dev = Workdir(workdir.path(_FOLDS) / str(fold), workdir), _open_dev(own)
+    inner.check(own)
+    if (done := inner.finished()) is None:
+      print(f'fold {fold} of {count}: a VAE without its photos, in {inner.root}', flush=True)
+      with inner.running():
+        done = train(own, inner, photos_of(own), dev)
+        inner.finish(done)
+    if dev is not None and done['dev_mse'] is not None:
+      errors.append(done['dev_mse'])
+      weights.append(len(dev))
+  return {'folds': count, 'dev_mse': float(np.average(errors, weights=weights)) if errors else None}
+
+
 def _components(images, count, seed):
   """Principal components `[K, S * S * C]` of images, at most `count`, and the standard deviations `[K]` along them."""
   components = pca.linear(images, count, seed).params['components']
@@ -100,8 +128,9 @@ def _components(images, count, seed):
 def _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen, outlook):
   """What the user should know before the run begins."""
   yield from (f'note: {line}' for line in [*dataset.lines(photos), *notes])
-  part = ('all of them' if config.data.split in ('none', 'kfold') and not config.data.few_shot else
-          f'part {config.data.part}, split by {config.data.split}')
+  part = f'part {config.data.part}, split by {config.data.split}'
+  if config.data.split in ('none', 'kfold') and not config.data.few_shot:
+    part = f'all but those of fold {config.data.fold}' if config.data.get('fold') else 'all of them'
   yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, {part}, {config.data.size} px; '
          f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
   yield (f'targets: KLD {goals["kld"]:.4g} nats, MSE {goals["mse"]:.4g} = {goals["mse"] / variance:.2%} of the '

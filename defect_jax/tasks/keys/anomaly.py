@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from defect_jax import detectors
+from defect_jax.data.parts import GOOD
 from defect_jax.registry import DETECTORS
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text
 from defect_jax.schema import Key, Table
@@ -68,4 +69,4 @@ def check(config: ConfigDict) -> None:
 def settle(config: ConfigDict) -> list[str]:
   """See settling.settle."""
   return settling.settle(config, config.data, elpv={'fit': 'crop'}, own={'fit': 'pad'}, otherwise='kfold',
-                         tiles=config.tiles)
+                         taken=(GOOD,), tiles=config.tiles)

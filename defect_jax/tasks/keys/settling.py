@@ -16,19 +16,20 @@ _NAMED = 5  # problems that are named one by one
 _SPLITS = {
     'hash': 'parts by the hash of their groups, for studies: the pool is trained on',
     'folders': 'train/ is trained on, the other folders are held out',
-    'none': 'all are trained on, none are held out',
-    'kfold': 'all are trained on, and measured by {folds}-fold cross-validation'}
+    'none': 'all are taken, none are held out',
+    'kfold': 'all are taken, and measured by {folds}-fold cross-validation'}
 
 
 def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own: Mapping[str, Any], otherwise: str,
-           key: str = 'data.path', path: Any = None, alone: str = GOOD, tiles: ConfigDict | None = None,
-           **asked: Any) -> list[str]:
+           key: str = 'data.path', path: Any = None, alone: str = GOOD, taken: Sequence[str] = (),
+           tiles: ConfigDict | None = None, **asked: Any) -> list[str]:
   """Settles what is open in a config's group `data`; returns the lines that say what was taken for what.
 
   elpv, own: values of the keys that are open, for solar cells and for other photos. own['defects' or 'classes'] is a
   function of the listed classes. otherwise: `split` where neither fixed parts nor the photos' own folders are wanted.
-  path: of the photos, if it isn't data.path. alone: the class of a folder of nothing but photos. tiles: the group that
-  says whether photos are cut into tiles. asked: further arguments of list_photos. Raises UserError.
+  path: of the photos, if it isn't data.path. alone: the class of a folder of nothing but photos. taken: the classes
+  that are trained on, if not those that `data` names. tiles: the group that says whether photos are cut into tiles.
+  asked: further arguments of list_photos. Raises UserError.
   """
   path = data.path if path is None else path
   if data.source == listing.AUTO:
@@ -49,7 +50,7 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
   if data.split is None:
     measured = config.get('measure', {}).get('part')
     data.split = 'hash' if measured == 'final' else 'folders' if _has_folders(
-        listed, _named(data, classes), otherwise) else otherwise
+        listed, taken or _named(data, classes), otherwise) else otherwise
   about_shape = _shape(data, tiles or {}, listed) if 'fit' in data else []
   return [*_taken(data, listed, path, key), *filter(None, [about_bits]), *about_shape, *_problems(listed)]
 
