@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -31,9 +31,16 @@ def _read_as(annotation, photo, how):
     return Union(tuple(_read_as(one, photo, how) for one in annotation.annotations))
   if isinstance(annotation, MaskFile):
     annotation = dataclasses.replace(annotation, inverted=how in (INVERTED, BOTH))
-  if isinstance(annotation, MaskFile | Shapes) and how in (AS_STORED, BOTH):
-    return dataclasses.replace(annotation, turn=_orientation(photo))
-  return annotation
+  if not isinstance(annotation, MaskFile | Shapes) or how not in (AS_STORED, BOTH):
+    return annotation
+  try:
+    header = photos.header(photo)
+    size = annotation.size if isinstance(annotation, Shapes) else photos.header(annotation.path).size
+  except photos.PhotoError:  # told where it is read
+    return annotation
+  if isinstance(annotation, Shapes) and annotation.relative:
+    return dataclasses.replace(annotation, size=header.size, turn=header.orientation)
+  return dataclasses.replace(annotation, turn=header.orientation) if size == header.size else annotation
 
 
 def _orientation(photo):
@@ -59,11 +66,16 @@ def turned(masks: Mapping[str, Annotation], of: Mapping[str, pathlib.Path]
         turning[file] = dataclasses.replace(annotation, turn=turn)
       elif photo.size == photo.upright:
         unclear.append(file)
-  if not unclear:
-    return turning, []
-  message = (f'is turned by EXIF data, as {len(unclear)} photos are, and its mask is not: masks are taken as drawn on '
+  return turning, not_turned(unclear)
+
+
+def not_turned(files: Sequence[str]) -> list[Problem]:
+  """A problem where photos are turned by EXIF data, and nothing tells whether what is drawn on them is."""
+  if not files:
+    return []
+  message = (f'is turned by EXIF data, as {len(files)} photos are, and its mask is not: masks are taken as drawn on '
              f'upright photos; if they were drawn on the pixels as stored, set data.masks={AS_STORED}')
-  return turning, [Problem(unclear[0], 'mask_not_turned', message)]
+  return [Problem(min(files), 'mask_not_turned', message)]
 
 
 def inverted(masks: Mapping[str, Annotation]) -> Iterator[Problem]:

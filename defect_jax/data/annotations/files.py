@@ -9,11 +9,12 @@ import functools
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from defect_jax.data import photos
-from defect_jax.data.annotations import coco, cvat, label_studio, labelme, voc, yolo
+from defect_jax.data.annotations import coco, cvat, doubts, label_studio, labelme, voc, yolo
 from defect_jax.data.annotations.base import Annotation
 from defect_jax.data.annotations.shapes import Marks, Shapes, bounds
 from defect_jax.data.parts import GOOD, Problem
@@ -59,7 +60,7 @@ def read_files(root: pathlib.Path, of: Mapping[str, pathlib.Path]) -> tuple[dict
     else:
       message = f'is annotated in {name}, which may mean {files[1]}; give them names of their own'
       problems += [Problem(file, 'annotation_of_several', f'{message}; it is left out') for file in files]
-  read, several = {}, []
+  read, several, unclear = {}, [], []
   for file, found in by_photo.items():
     names = [name for name, _ in found]
     wrong = next((marks.wrong for _, marks in found if marks.wrong), None)
@@ -69,11 +70,12 @@ def read_files(root: pathlib.Path, of: Mapping[str, pathlib.Path]) -> tuple[dict
     elif wrong:
       problems.append(Problem(file, wrong[0], f'{wrong[1]}; it is left out ({names[0]})'))
     elif (one := _understand(file, of[file], found[0][1], names[0], problems)) is not None:
-      read[file], labels = one
+      read[file], labels, certain = one
       several += [file] if labels > 1 else []
+      unclear += [] if certain else [file]
   cvat_read, more = _read_cvat(root, find)
   notes = [f'{len(several)} photos of several classes are of the one that covers most'] if several else []
-  return cvat_read | read, [*problems, *more], notes
+  return cvat_read | read, [*problems, *more, *doubts.not_turned(unclear)], notes
 
 
 class Names:
@@ -159,28 +161,34 @@ def _in_labels(path):
 
 
 def _understand(file, path, marks, name, problems):
-  """Class and annotation of a photo, and of how many classes it is; None, and a problem, if that can't be used."""
+  """What is known of a photo, of how many classes it is, and whether it is certain how its annotation is turned.
+
+  None, and a problem, if the annotation can't be used.
+  """
+  labels = {}
+  for label, shape in marks.shapes:
+    labels.setdefault(re.sub(r'[\\/]', '_', label).strip(), []).append(shape)
+  if '' in labels:
+    problems.append(Problem(file, 'unknown_class', f'has a shape without a class; it is left out ({name})'))
+    return None
   try:
     header = photos.header(path, file)
   except photos.PhotoError:  # a broken photo, which is told where it is read
-    return (Read(marks.shapes[0][0], None), 1) if marks.shapes else (Read(GOOD, None), 1)
-  size, turn = marks.size or (header.size if marks.stored else header.upright), 1
-  if size == header.size and (size != header.upright or marks.stored):
-    turn = header.orientation
-  elif size != header.upright:
+    return Read(next(iter(labels), GOOD), None), 1, True
+  size = marks.size or (header.size if marks.stored else header.upright)
+  if size not in (header.size, header.upright):
     height, width = header.upright
     message = f'is {width} x {height} px, as annotated {size[1]} x {size[0]} px; it is left out ({name})'
     problems.append(Problem(file, 'wrong_size', message))
     return None
-  if not marks.shapes:
-    return Read(GOOD, None), 0
-  sides = (1, 1) if marks.relative else size
-  if not _is_inside(file, [shape for _, shape in marks.shapes], sides, size, name, problems):
+  if not labels:
+    return Read(GOOD, None), 0, True
+  shapes = [shape for _, shape in marks.shapes]
+  if not _is_inside(file, shapes, (1, 1) if marks.relative else size, size, name, problems):
     return None
-  labels = {}
-  for label, shape in marks.shapes:
-    labels.setdefault(label, []).append(shape)
-  every = Shapes(file, tuple(shape for _, shape in marks.shapes), size, marks.relative, turn)
+  told = marks.stored is not None or (not marks.relative and header.size != header.upright)
+  turn = header.orientation if marks.stored or size != header.upright else 1
+  every = Shapes(file, tuple(shapes), size, marks.relative, turn)
   try:
     area = {label: dataclasses.replace(every, shapes=tuple(shapes), turn=1).read(size).sum() if len(labels) > 1 else 1
             for label, shapes in labels.items()}
@@ -188,7 +196,7 @@ def _understand(file, path, marks, name, problems):
     problems.append(Problem(file, 'broken_annotation', f'{error.reason}; it is left out ({name})'))
     return None
   label = max(sorted(area), key=area.__getitem__)
-  return Read(GOOD if words.is_good(label) else label, every), len(labels)
+  return Read(GOOD if words.is_good(label) else label, every), len(labels), told or header.orientation == 1
 
 
 def _is_inside(file, shapes, sides, size, name, problems):

@@ -22,6 +22,7 @@ from defect_jax.data.sources import words
 _ENDING = re.compile('(?i)(.+?)[ _.-]*(?:masks?|gt|ground[_-]?truth|labels?|seg|segmentation|annotations?)')
 _SAID = '_mask, _GT, _label, _seg'
 _NEAREST_OF = 1000
+_LABEL_STUDIO = re.compile(r'task-\d+-annotation-')
 
 
 class _Mask(NamedTuple):
@@ -163,6 +164,8 @@ def _strays(root, of, masks, strays):
       stem, below = pathlib.PurePath(file).stem, f'{folder}/{pathlib.PurePath(file).parent.name}/'.replace('//', '/')
       said += (f'; for {file} looked in {below} and {folder}/ for {stem}.*, {stem}_mask.* and {stem}/000.*, and beside '
                f'it for {stem} with {_SAID}; nearest is {nearest.relative_to(root).as_posix()}')
+    if any(_LABEL_STUDIO.match(path.name) for path in paths):
+      said += ". The names of Label Studio's PNG files do not tell the photo; export JSON, too"
     yield Problem(f'{folder}/', 'masks_without_photo', said)
 
 

@@ -118,12 +118,12 @@ def bounds(shapes: Sequence[Shape]) -> tuple[float, float, float, float]:
 class Marks(NamedTuple):
   """What an annotation file says of one photo, which it calls `photo`: labels with their shapes.
 
-  size: (height, width); None where the file does not say it. stored: whether it was drawn on the pixels as stored.
-  wrong: (kind, message) of what makes it unusable.
+  size: (height, width); None where the file does not say it. stored: whether it was drawn on the pixels as stored, not
+  turned by EXIF data; None where only the size can tell. wrong: (kind, message) of what makes it unusable.
   """
   photo: str
   shapes: tuple[tuple[str, Shape], ...]
   size: tuple[int, int] | None = None
   relative: bool = False
-  stored: bool = False
+  stored: bool | None = None
   wrong: tuple[str, str] | None = None
