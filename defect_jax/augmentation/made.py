@@ -25,7 +25,8 @@ def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int,
   notes, by_label = [], {}  # label: {root: list of Made}
   for root in sets:
     images = manifest.read_manifest(root)
-    soundness.refuse_unsound(root, images, photos.part_of, photos.apart)
+    soundness.refuse_unsound(root, images, photos.part_of, photos.apart, photos.trained_on)
+    _refuse_close_ups(root, data['region'])
     left_out = collections.Counter()
     for image in images:
       usable = by_label.setdefault(_label(root, image, photos), {}).setdefault(root, [])
@@ -42,6 +43,26 @@ def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int,
             for number, (root, count) in enumerate(by_root.items()) for images in [by_label[label][root]]
             for row in np.sort(np.random.default_rng((seed, label, number)).permutation(len(images))[:count])]
   return _read(chosen, max_broken, data, notes)
+
+
+def for_fold(sets: Sequence[str], photos: splits.Splits, number: int) -> list[str]:
+  """The sets that know of no photo that is tested in a fold, nor of its groups; UserError where there is none."""
+  found = [root for root in sets if (known := manifest.read_known(root)) and known.sha256.isdisjoint(photos.apart)]
+  if not found:
+    raise UserError(
+        f'made.per_fold: no set of made.sets is made without the photos of fold {number + 1}; train a VAE without them '
+        f'(configs/vae_split.py, --config.data.split=kfold --config.data.folds={photos.folds} --config.data.fold='
+        f'{number + 1} --workdir=runs/vae_fold{number + 1}), make a set of it (configs/generate.py, --config.vae=runs/'
+        f'vae_fold{number + 1} --workdir=runs/generate_fold{number + 1}) and name runs/generate_fold{number + 1}/set')
+  return found
+
+
+def _refuse_close_ups(root, region):
+  """Raises UserError for squares around defects, since the classifier looks at more of a photo."""
+  if (known := manifest.read_known(root)) and known.region == 'mask':
+    raise UserError(f'made.sets: {root} shows squares around defects (data.region=mask of its VAE), and the '
+                    f'classifier looks at more of a photo (data.region={region}); train the VAE with '
+                    f'--config.data.region={region}')
 
 
 def _unusable(image, photos):

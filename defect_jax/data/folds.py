@@ -23,11 +23,11 @@ def count(records: Sequence[parts.Record], folds: int, classes: Collection[str])
 def assign(records: Sequence[parts.Record], folds: int, classes: Collection[str] | None = None) -> dict[str, int]:
   """{file: fold, from 0 on} of all records of a listing, whole groups, each class spread evenly.
 
-  It follows from the listing alone, so give the whole listing, whatever `classes` (None: all) a job takes of it: then
-  two jobs leave out the same photos. Raises UserError as `count`.
+  It follows from the listing alone, so give the whole listing, whatever classes a job takes of it: then two jobs leave
+  out the same photos. classes: by which folds are counted; None: all of several groups. Raises UserError as `count`.
   """
   from sklearn.model_selection import StratifiedGroupKFold  # a second, which listing alone need not take
-  number = count(records, folds, {record.label for record in records} if classes is None else classes)
+  number = count(records, folds, classes or _of_several_groups(records))
   ordered = sorted(records, key=lambda record: record.file)
   splitter = StratifiedGroupKFold(number, shuffle=True, random_state=0)
   found = {}
@@ -37,3 +37,10 @@ def assign(records: Sequence[parts.Record], folds: int, classes: Collection[str]
     for fold, (_, rows) in enumerate(splitter.split(labels, labels, groups)):
       found |= {ordered[row].file: fold for row in rows}
   return found
+
+
+def _of_several_groups(records):
+  """The classes that can be both trained on and measured; all where there are none."""
+  labels = {record.label for record in records}
+  several = {label for label in labels if len({record.group for record in records if record.label == label}) > 1}
+  return several or labels

@@ -2,21 +2,25 @@
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from defect_jax.data import dataset, listing, parts, prepared
+from defect_jax.data import folds as cross_validation
 from defect_jax.data.dataset import InMemory, Prepared, Skipped
 from defect_jax.data.parts import GOOD
 from defect_jax.data.photos import PhotoError
 from defect_jax.errors import UserError
 
+TRAINED_ON = ('pool', parts.ALL)
 DEFECT = 'defect'  # the class that all defects are merged to
+MEASURED = {'folders': parts.TEST, 'none': parts.ALL, 'kfold': parts.ALL}  # what is tested where `hash` does not say
 _FEW = 5  # workpieces of a class in a measured part, below which a note says so
 
 
@@ -24,13 +28,16 @@ _FEW = 5  # workpieces of a class in a measured part, below which a note says so
 class Splits:
   """Photos of numbered classes; no group is in two of `train`, `validation` and `test`.
 
-  classes: names, good first. defects: names of the defects, which `classes` has as one where they are merged.
-  validation: photos of the pool that early stopping looks at; may be empty, as `train` where nothing is trained.
-  skipped: photos left out. notes: further lines for the user. part_of: {file: part} of all photos. apart: {SHA-256:
-  file} of those of dev and final. held_files, held_sha256: of all photos of the groups in `validation`.
+  classes: names, good first. defects: names of the defects, which `classes` has as one where they are merged. part:
+  that is tested. validation: photos that early stopping looks at; may be empty, as `train` where nothing is trained,
+  and `test` where nothing is held out. skipped: photos left out. notes: further lines for the user. part_of: {file:
+  part} of all photos. apart: {SHA-256: file} of those that nothing may be made from. held_files, held_sha256: of all
+  photos of the groups in `validation`. fold_of: of cross-validation, the fold of each photo in `train`; empty without.
+  mates: the (SHA-256, file) of all photos of each group that is trained on, drawn or not.
   """
   classes: list[str]
   defects: list[str]
+  part: str
   train: InMemory
   validation: InMemory
   test: InMemory
@@ -40,47 +47,122 @@ class Splits:
   apart: Mapping[str, str] = dataclasses.field(default_factory=dict)
   held_files: frozenset[str] = frozenset()
   held_sha256: frozenset[str] = frozenset()
+  fold_of: Int[np.ndarray, 'n'] = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+  mates: Mapping[str, Sequence[tuple[str, str]]] = dataclasses.field(default_factory=dict)
+
+  @property
+  def folds(self) -> int:
+    """How many there are; 0 without cross-validation."""
+    return int(self.fold_of.max(initial=-1)) + 1
+
+  @property
+  def trained_on(self) -> Sequence[str]:
+    """The parts that made images may come from."""
+    return TRAINED_ON if self.part == parts.ALL else TRAINED_ON[:1]
+
+  def fold(self, number: int, share: float, seed: int) -> 'Splits':
+    """The photos of a fold, from 0 on, are tested, the others trained on but for the `share` that is held out."""
+    is_tested = self.fold_of == number
+    test, rest = self.train.only(is_tested), self.train.only(~is_tested)
+    apart = {sha256: file for group in set(test.groups) for sha256, file in self.mates[group]}
+    return dataclasses.replace(self, test=test, apart=apart)._holding_out(rest, share, seed, strict=False)
+
+  def _holding_out(self, pool: InMemory, share: float, seed: int, strict: bool) -> 'Splits':
+    """With `pool` to train on but for a share; where that is more than a class has, UserError or, not strict, none."""
+    try:
+      held = hold_out(pool.labels, pool.groups, share, seed)
+    except UserError as error:
+      if strict:
+        raise
+      return dataclasses.replace(self, train=pool)._noting(f'no early stopping: {error}')
+    return dataclasses.replace(self, train=pool.only(~held))._held(pool.only(held))
+
+  def _noting(self, *notes: str) -> 'Splits':
+    return dataclasses.replace(self, notes=(*self.notes, *notes))
+
+  def _held(self, validation: InMemory) -> 'Splits':
+    mates = [mate for group in set(validation.groups) for mate in self.mates[group]]
+    return dataclasses.replace(
+        self, validation=validation, held_files=frozenset((*validation.files, *(file for _, file in mates))),
+        held_sha256=frozenset((*validation.sha256, *(sha256 for sha256, _ in mates))))
 
 
 def split(*, part: str, share: float, seed: int, test_only: bool, source: str, path: str | os.PathLike | None,
           more: Sequence[str] = (), defects: Sequence[str] = (), merge: bool = False, good: int = 0, few_shot: int = 0,
-          resident_mb: float = math.inf, **data: Any) -> Splits:
-  """Splits the photos that the values of a config's `data` group describe, of which `part` ('dev', 'final') is tested.
+          resident_mb: float = math.inf, split: str = 'hash', folds: int = 5, **data: Any) -> Splits:
+  """Splits the photos that the values of a config's `data` group describe.
 
-  share: of the pool, for validation. test_only: whether to open no others. more: further sets beside `source` and
-  `path`: folders, or 'elpv'. good, few_shot: how many good photos and how many defective ones are drawn from the pool
-  of each set by `seed`; 0: all. data: see dataset.load. Raises UserError for what cannot be trained on or tested.
+  split: hash: `part` ('dev', 'final') is tested, of the pool `share` is for validation. folders: test/ is tested, val/
+  is for validation if it has all classes. none: all are trained on and none tested. kfold: as none, with `fold_of`.
+  test_only: whether to open what is tested alone; of none and kfold these are all photos. more: further sets beside
+  `source` and `path`: folders, or 'elpv'. good, few_shot: how many good photos and how many defective ones are drawn by
+  `seed` of those that each set has to train on; 0: all. data: see dataset.load. Raises UserError for what cannot be
+  trained on or tested.
   """
-  paths = (source, path), *(('elpv', None) if name == 'elpv' else ('folder', name) for name in more)
-  sets = [_Set(number, *where, seed, data) for number, where in enumerate(paths)]
+  part, is_whole = MEASURED.get(split, part), split in ('none', 'kfold')
+  paths = (source, path), *(('elpv', None) if name == 'elpv' else (listing.AUTO, name) for name in more)
+  sets = [_Set(number, *where, seed, data | {'split': split}) for number, where in enumerate(paths)]
   records = [record for photo_set in sets for record in photo_set.records]
   names = _defects(defects, records)
-  classes = [GOOD, DEFECT] if merge else [GOOD, *names]
-  tested = [opened for photo_set in sets for opened in photo_set.open((GOOD, *names), part, 0)]
-  drawn = [opened for photo_set in sets if not test_only
-           for opened in (*photo_set.open((GOOD,), 'pool', good), *photo_set.open(names, 'pool', few_shot))]
-  check_resident([photos for _, photos in tested + drawn], resident_mb)
-  test, notes = without_repeats(_numbered(tested, classes, part), part)
-  notes += few_workpieces(test, classes)
-  skipped = tuple(dict.fromkeys(photo for _, photos in tested + drawn for photo in photos.skipped))
-  notes = [note for _, photos in tested + drawn for note in photos.notes] + notes
+  classes, every = [GOOD, DEFECT] if merge else [GOOD, *names], (GOOD, *names)
+  notes = [note for photo_set in sets for note in photo_set.notes]
+
+  def opened(part, counts=((every, 0),)):
+    """Photos of a part, so many of some classes; none if there are none."""
+    pairs = [pair for photo_set in sets for of, count in counts for pair in photo_set.open(of, part, count)]
+    check_resident([photos for _, photos in pairs], resident_mb)
+    skipped.extend(photo for _, photos in pairs for photo in photos.skipped)
+    notes.extend(note for _, photos in pairs for note in photos.notes)
+    return _numbered(pairs, classes) if pairs else None
+
+  skipped: list[Skipped] = []
+  test, repeats = without_repeats(_whole(opened('pool' if is_whole else part), classes, part), part) if (
+      test_only or not is_whole) else (None, [])
+  notes += [*repeats, *(few_workpieces(test, classes) if test else ())]
   if test_only:
-    none = test.only([])
-    return Splits(classes, names, none, none, test, skipped, tuple(dict.fromkeys(notes)))
-  pool, repeats = without_repeats(_numbered(drawn, classes, 'pool'), 'pool')
+    assert test is not None
+    return Splits(classes, names, part, test.only([]), test.only([]), test, _once(skipped), _once(notes))
+  pool, repeats = without_repeats(_whole(opened('pool', (((GOOD,), good), (names, few_shot))), classes, 'pool'), 'pool')
+  held = opened('dev') if split == 'folders' else None
   # Those of dev and of final, whichever is tested: a later run may test this classifier on the other.
   apart = {sha256: file for photo_set in sets for sha256, file in photo_set.digests()}
   pool, copies = without_copies(pool, apart)
   _check_each(pool, classes, 'pool')
-  held = hold_out(pool.labels, pool.groups, share, seed)
-  validation = pool.only(held)
-  mates = [mate for photo_set in sets for mate in photo_set.digests(set(validation.groups))]
+  notes += repeats + copies
   # Of two sets with a file of one name the held-out one counts: better a refusal than a leak.
-  part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part != 'pool')}
-  return Splits(classes, names, pool.only(~held), validation, test, skipped,
-                tuple(dict.fromkeys(notes + repeats + copies)), part_of, apart,
-                frozenset((*validation.files, *(file for _, file in mates))),
-                frozenset((*validation.sha256, *(sha256 for sha256, _ in mates))))
+  part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part in TRAINED_ON)}
+  mates: dict[str, list[tuple[str, str]]] = {}
+  for group, mate in itertools.chain.from_iterable(photo_set.mates({*pool.groups}) for photo_set in sets):
+    mates.setdefault(group, []).append(mate)
+  none = pool.only([])
+  found = Splits(classes, names, part, pool, none, test or none, _once(skipped), _once(notes), part_of, apart,
+                 mates=mates)
+  if split == 'none':
+    return found
+  if split == 'kfold':
+    fold_of = dict(itertools.chain.from_iterable(photo_set.folds(folds) for photo_set in sets))
+    found = dataclasses.replace(found, fold_of=np.array([fold_of[group] for group in pool.groups]))
+    return found._noting(*_folds_notes(found, folds))
+  if held and not (missing := missing_of(held, classes)):
+    return found._held(held)
+  found = found._holding_out(pool, share, seed, strict=split == 'hash')
+  return found._noting(f'val/ has no photos of {", ".join(missing)}: early stopping looks at photos of train/ instead'
+                       ) if held else found
+
+
+def _once(lines):
+  return tuple(dict.fromkeys(lines))
+
+
+def _folds_notes(photos, folds):
+  """Lines about the folds; UserError where nothing of a class would be left to train on."""
+  if stuck := [name for label, name in enumerate(photos.classes)
+               if len({*photos.fold_of[photos.train.labels == label].tolist()}) < 2]:
+    raise UserError(f'data.split = kfold: all photos of {", ".join(stuck)} are in one fold, since they show one '
+                    'workpiece or group; add photos, or set data.split=none')
+  if photos.folds < folds:
+    yield f'{photos.folds} folds instead of {folds}, since a class shows no more workpieces'
+  yield from few_workpieces(photos.train, photos.classes)
 
 
 def number_of(name: str, classes: Sequence[str]) -> int:
@@ -132,9 +214,9 @@ def without_repeats(photos: InMemory, part: str) -> tuple[InMemory, list[str]]:
 
 
 def without_copies(pool: InMemory, apart: Mapping[str, str]) -> tuple[InMemory, list[str]]:
-  """The photos of the pool but those that stand in dev or final under another name, and a note on these."""
+  """The photos of the pool but those that are held out too under another name, and a note on these."""
   copies = np.array([sha256 in apart for sha256 in pool.sha256], bool)
-  notes = [f'{copies.sum()} photos of the pool are of dev or final too, under another name, so are not trained on; '
+  notes = [f'{copies.sum()} photos of the pool are held out too, under another name, so are not trained on; '
            f'such as {pool.files[row]}, which is {apart[pool.sha256[row]]}' for row in np.flatnonzero(copies)[:1]]
   return pool.only(~copies), notes
 
@@ -154,29 +236,38 @@ class _Set:
     """number: of the set among all."""
     self._data = {**data, 'source': source, 'path': path, 'seed': seed}
     self._name = f'{source} {number}' if number else source
-    self.records = listing.list_photos(**self._data)
+    listed = listing.list_photos(**self._data)
+    self.records, self.notes = listed.records, listed.notes
     self._sha256 = {}  # of files that were opened
 
   def open(self, classes: Sequence[str], part: str, count: int) -> Iterator[tuple['_Set', Prepared]]:
     """The pair of this set and its photos of some classes in a part, `count` of them, if there are any."""
-    there = {record.label for record in self.records}
-    if any(record.label in classes and record.part == part for record in self.records):
+    there = listing.of_part([record for record in self.records if record.label in classes], part)
+    if there:
       photos = dataset.load(records=self.records, part=part, few_shot=count, **self._data,
-                            defects=[name for name in classes if name in there])
+                            defects=[name for name in classes if name in listing.labels_of(self.records)])
       self._sha256 |= zip(photos.files, photos.sha256, strict=True)
       yield self, photos
 
-  def digests(self, groups: Container[str] | None = None) -> Iterator[tuple[str, str]]:
-    """Pairs (SHA-256, file) of all photos outside the pool, or of the pool's of some `groups`, drawn or not.
+  def digests(self) -> Iterator[tuple[str, str]]:
+    """Pairs (SHA-256, file) of all photos that are held out."""
+    return (mate for _, mate in self._digests(record for record in self.records if record.part not in TRAINED_ON))
 
-    A photo that cannot be read can be no copy of one that is trained on.
-    """
-    for record in self.records:
-      in_pool = record.part == 'pool'
-      wanted = not in_pool if groups is None else in_pool and self.group(record.group) in groups
-      if wanted:
-        with contextlib.suppress(PhotoError):
-          yield self._sha256.get(record.file) or prepared.photo_sha256(record), record.file
+  def mates(self, groups: Collection[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """(group, (SHA-256, file)) of all photos of some groups that may be trained on, drawn or not."""
+    return self._digests(record for record in self.records
+                         if record.part in TRAINED_ON and self.group(record.group) in groups)
+
+  def _digests(self, records):
+    """A photo that cannot be read can be no copy of one that is trained on."""
+    for record in records:
+      with contextlib.suppress(PhotoError):
+        yield self.group(record.group), (self._sha256.get(record.file) or prepared.photo_sha256(record), record.file)
+
+  def folds(self, count: int) -> Iterator[tuple[str, int]]:
+    """(group, fold) of all groups, the same for a VAE of this set."""
+    fold_of = cross_validation.assign(self.records, count)
+    return ((self.group(record.group), fold_of[record.file]) for record in self.records)
 
   def group(self, name):
     """The name of a group among those of all sets; groups of two sets are two, wherever the sets lie."""
@@ -192,19 +283,28 @@ def _defects(wanted, records):
   return list(wanted) or listing.labels_of(defective)
 
 
-def _numbered(opened, classes, part):
-  """The photos of pairs of _Set and Dataset as one, with numbered classes; UserError if a class has no photos."""
-  if not opened:
-    raise UserError(f'data: the part {part} has no photos of these classes; add photos, or name others')
-  joined = InMemory.joined([
+def _numbered(opened, classes):
+  """The photos of pairs of _Set and Dataset as one, with numbered classes."""
+  return InMemory.joined([
       InMemory(photos.images(), np.int32([number_of(name, classes) for name in photos.labels]), photos.files,
                [*map(photo_set.group, photos.groups)], photos.sha256,
                records=photos.records) for photo_set, photos in opened])
-  _check_each(joined, classes, part)
-  return joined
+
+
+def _whole(photos, classes, part):
+  """The photos, of which there are some of each class; else UserError."""
+  if photos is None:
+    raise UserError(f'data: the part {part} has no photos of these classes; add photos, or name others')
+  _check_each(photos, classes, part)
+  return photos
+
+
+def missing_of(photos: InMemory, classes: Sequence[str]) -> list[str]:
+  """The classes that no photo is of."""
+  return [name for label, name in enumerate(classes) if not np.any(photos.labels == label)]
 
 
 def _check_each(photos, classes, part):
-  if missing := [name for label, name in enumerate(classes) if not np.any(photos.labels == label)]:
+  if missing := missing_of(photos, classes):
     raise UserError(f'data: the part {part} has no photos of {", ".join(missing)}; leave the class out of data.defects '
                     'or add photos')

@@ -3,14 +3,15 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from defect_jax.config import UserError
-from defect_jax.runs.atomic import plain
+from defect_jax.runs.atomic import plain, write_atomic
 
 NAME = 'manifest.jsonl'
+PHOTOS = 'photos.json'
 METHODS = ('vae', 'inpaint', 'cutpaste')
 _FILES = ('file', 'mask', 'crop_file', 'difference_file')  # of the set itself
 _ADDED = ('other_source', 'bits')  # keys that older sets lack
@@ -102,6 +103,13 @@ class Made:
     return cls.of({key: values.get(key) for key in keys})
 
 
+class Known(NamedTuple):
+  """What a set knows of photos. sha256: of those that its generator was trained on, and those that it was made from.
+  region: the config's data.region of a VAE, None of other generators."""
+  sha256: frozenset[str]
+  region: str | None
+
+
 def read(root: str | Path) -> list[Made]:
   """The images of a made set, sorted by index; `read_manifest` also checks that the files are there.
 
@@ -141,6 +149,21 @@ def digest(root: str | Path) -> str:
   root = Path(root)
   digests = [hashlib.sha256((root / made.file).read_bytes()).digest() for made in read_manifest(root)]
   return hashlib.sha256((root / NAME).read_bytes() + b''.join(digests)).hexdigest()
+
+
+def write_known(root: str | Path, sha256: Iterable[str], region: str | None = None) -> None:
+  """Writes photos.json, see `Known`."""
+  Path(root).mkdir(parents=True, exist_ok=True)
+  write_atomic(Path(root) / PHOTOS, json.dumps({'sha256': sorted(set(sha256)), 'region': region}, indent=2) + '\n')
+
+
+def read_known(root: str | Path) -> Known | None:
+  """What photos.json holds; None where a set does not say it."""
+  try:
+    values = json.loads((Path(root) / PHOTOS).read_bytes())
+    return Known(frozenset(values['sha256']), values['region'])
+  except (OSError, ValueError, KeyError, TypeError):
+    return None
 
 
 def _key(name):

@@ -1,6 +1,6 @@
-"""Which made images may be trained on: from photos of the pool alone, by trained weights."""
+"""Which made images may be trained on: from photos that may be trained on themselves, by trained weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from defect_jax.config import UserError
@@ -12,23 +12,23 @@ _RANDOM = 'random'  # Made.model of an untrained pipeline
 
 
 def refuse_unsound(root: str | Path, made: Sequence[Made], part_of: Mapping[str, str],
-                   apart: Mapping[str, str]) -> None:
+                   apart: Mapping[str, str], trained_on: Collection[str] = ('pool',)) -> None:
   """Raises UserError, naming the first few images, if a set holds any that nothing may be trained on.
 
   part_of: {file: part} of the real photos that the classifier knows. It decides on the part of a source, not the
   manifest: photos may have been grouped anew since the images were made. apart: {SHA-256: file} of the photos of the
-  other parts, so that a source is found under another name too.
+  other parts, so that a source is found under another name too. trained_on: the parts that images may come from.
   """
   if not made:
     raise UserError(f'{root}: holds no made images; make them, or take the set out of made.sets')
   _refuse(root, [image.file for image in made if image.model == _RANDOM],
           'were made by random weights, so show noise; make them by trained ones')
   _refuse(root, [f'{image.file} (of {source}, {part})' for image in made for source, part in _sources(image, part_of)
-                 if part not in (None, 'pool')], _HELD_OUT)
+                 if part not in (None, *trained_on)], _HELD_OUT)
   _refuse(root, [f'{image.file} (of {apart[image.source_sha256]})' for image in made
                  if image.source_sha256 and image.source_sha256 in apart], _HELD_OUT)
-  _refuse(root, [image.file for image in made if image.source_part != 'pool'],
-          'do not say that their source is of the part pool; make them anew')
+  _refuse(root, [image.file for image in made if image.source_part not in trained_on],
+          f'do not say that their source is of the part {" or ".join(trained_on)}; make them anew')
 
 
 def sources(image: Made) -> list[str]:

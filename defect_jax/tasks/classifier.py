@@ -8,32 +8,29 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 from ml_collections import ConfigDict
 from scipy import special
 
 from defect_jax import parallel
 from defect_jax.augmentation import made
 from defect_jax.config import config_hash
-from defect_jax.data import batches, dataset, prepared, seen, splits
+from defect_jax.data import dataset, prepared, seen, splits
+from defect_jax.data.parts import ALL
 from defect_jax.errors import UserError
 from defect_jax.evaluation import classification
 from defect_jax.imagesets import manifest
-from defect_jax.models import cnn, normalization
 from defect_jax.report import classifier as report
 from defect_jax.runs import predictions
 from defect_jax.runs.artefacts import REPORT
 from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import predict
 from defect_jax.trained.classifier import ClassifierPredictor, model_of, open_classifier, prior_of, tta_axes_of
-from defect_jax.training import callbacks, fit, loop
-from defect_jax.training import classifier as training
+from defect_jax.training import classifier_fit, fit, loop
 
 # Held-out photos of each class that a temperature takes: of 5 defects that were all found it made probabilities of 0.99
 # that were right in 9 of 10 cases.
 _CALIBRATING = 10
 _NAMED = 3  # files that a refusal names
-_WRONG, _LOOKED_AT = 12, 6  # photos on the page that it gets wrong, and others whose saliency is there
 
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
@@ -41,72 +38,102 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
 
   Raises UserError, Stopped, Diverged or DiskFull.
   """
-  root, data = config.classifier, config.data.to_dict()
+  root, data, sets = config.classifier, config.data.to_dict(), config.made.sets
   usage = {'prevalence': config.prevalence, 'mirrored': config.mirrored}
   if config.mode == 'predict':
     return _predict(workdir, root, config.photos, config.heatmaps, threshold=config.threshold, **usage)
   predictor = open_classifier(root, **usage) if root else None
   photos = splits.split(part=config.measure.part, share=config.validation.share, seed=config.seed,
                         test_only=bool(root), **data)
-  made_images = photos.train if root else made.load(config.made.sets, config.made.ratio, photos, seed=config.seed,
-                                                    **data)
+  images_of = functools.partial(made.load, ratio=config.made.ratio, seed=config.seed, **data)
+  made_images = photos.train if root else images_of(sets=sets, photos=photos)
   splits.check_resident((photos.train, photos.validation, photos.test, made_images), config.data.resident_mb)
   digest = dataset.digest(photos.train, made_images, photos.validation)
+  is_per_fold = bool(sets and config.made.per_fold)
   if predictor:
-    _check_opened(predictor, photos, config.measure.part, data)
+    _check_opened(predictor, photos, data)
   else:
     fit.check_finished(workdir, digest)
     model = model_of(len(photos.classes), size=config.data.size, channels=config.data.channels, dtype=config.dtype,
                      **config.model)
+    for number in range(photos.folds if is_per_fold else 0):
+      made.for_fold(sets, photos.fold(number, 0, config.seed), number)
   counts = _counts(photos, made_images, predictor)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
   kept = [] if predictor else seen.keep(workdir, photos.train.records, [*photos.train.sha256, *made_images.sha256])
-  _print_opening(dataset.lines(photos, made_images) + kept, counts, config.measure.part, bool(predictor))
-  speed: dict[str, Any] = {'steps': 0, 'compile_seconds': None, 'images_per_second': None}
+  _print_opening(dataset.lines(photos, made_images) + kept, counts, photos, bool(predictor))
+  how = {'part': photos.part, 'split': config.data.split, 'folds': photos.folds,
+         'photos': sum(counts['real'].values()), 'counts': counts}
   if predictor:
     workdir.cut_back(-1)
-  else:
-    params, normalizer, speed = _train(
-        workdir, model, photos, made_images, digest, seed=config.seed, batch=config.batch, copies=config.model.views,
-        augmentation=data['augment'], schedule=loop.Schedule(**config.steps), patience=config.validation.patience,
-        optimizer=config.optimizer.to_dict())
-    known = {*photos.train.sha256, *made_images.sha256, *photos.validation.sha256} - {''}
-    predictor = _calibrated(ClassifierPredictor(
-        photos.classes, model, params, normalizer, prior_of(config.prevalence, len(photos.classes)),
-        tta_axes_of(config.data.augment, config.mirrored), seen=frozenset(known)), photos.validation)
-    predictor.save(workdir)
-  return _measure(config, workdir, predictor, photos, made_images, counts, speed)
-
-
-def _measure(config, workdir, predictor, photos, made_images, counts, speed):
-  """Predicts the tested photos, writes rows and page; returns the summary."""
-  test, names, began = photos.test, photos.classes, time.monotonic()
-  probabilities = predictor.probabilities(test.images())
-  if config.classifier:
+    began = time.monotonic()
+    logits = predictor.logits(photos.test.images())
     seconds = time.monotonic() - began
-    speed['images_per_second'] = len(test) / seconds
     workdir.append_metrics({'step': 0, 'seconds': seconds})
+    return _measure(config, workdir, predictor, photos.test, logits, photos, made_images, how | {
+        'steps': 0, 'compile_seconds': None, 'images_per_second': len(photos.test) / seconds})
+
+  def made_of(fold, number):
+    return images_of(sets=made.for_fold(sets, fold, number) if is_per_fold else (), photos=fold)
+
+  predictor, tested, logits, trained = _train(config, workdir, model, photos, made_images, made_of, digest)
+  predictor.save(workdir)
+  return _measure(config, workdir, predictor, tested, logits, photos, made_images,
+                  how | trained | {'per_fold': is_per_fold})
+
+
+def _train(config, workdir, model, photos, made_images, made_of, digest):
+  """The classifier that stays, the photos that are tested (perhaps none), their logits by what has not seen them, and
+  what the summary says of the training. made_of: see classifier_fit.cross_validated."""
+  recipe = classifier_fit.Recipe(
+      model, config.seed, config.batch, config.model.views, config.data.augment.to_dict(),
+      loop.Schedule(**config.steps), config.validation.patience, config.optimizer.to_dict(), _loss_of)
+  examples, tta_axes = recipe.examples(photos.train, made_images), tta_axes_of(config.data.augment, config.mirrored)
+  tested, pooled, more, steps = photos.test, None, {}, None
+  if photos.folds:
+    tested, (pooled, folds) = photos.train, classifier_fit.cross_validated(
+        recipe, workdir, config, photos, examples, made_of, config.validation.share, tta_axes)
+    best = [fold['best_step'] or fold['steps'] for fold in folds]
+    steps = round(np.median(best))
+    more = {'best_step': steps, 'fold_steps': best, 'fold_seconds': [fold['seconds'] for fold in folds]}
+    print(f'the classifier that stays: all {len(photos.train)} photos, {steps} steps, the median of the folds '
+          f'({", ".join(map(str, best))})', flush=True)
+  trained = recipe.train(workdir, examples, photos.validation, digest, steps=steps)
+  known = {*photos.train.sha256, *made_images.sha256, *photos.validation.sha256} - {''}
+  predictor = ClassifierPredictor(
+      photos.classes, model, trained.params, trained.normalizer, prior_of(config.prevalence, len(photos.classes)),
+      tta_axes, seen=frozenset(known))
+  if pooled is not None:
+    predictor = _calibrated(predictor, pooled, photos.train.labels)
+  elif len(photos.validation):
+    predictor = _calibrated(predictor, predictor.logits(photos.validation.images()), photos.validation.labels)
+  logits = predictor.logits(tested.images()) if pooled is None and len(tested) else pooled
+  return predictor, tested, logits, trained.summary | more
+
+
+def _measure(config, workdir, predictor, test, logits, photos, made_images, summary):
+  """Writes rows and page of tested photos, of which there may be none, by their logits; returns the summary."""
+  names, nothing = photos.classes, dict.fromkeys((*classification.NAMES, 'confusion', 'ci', 'calibration_error'))
+  probabilities = predictor.of_logits(logits) if len(test) else np.zeros((0, len(names)))
   predictions.write(workdir, [
       predictions.row(file, 1 - float(row[0]), config.threshold,
                       **{'class': names[int(row.argmax())], 'truth': names[label]})
       for file, label, row in zip(test.files, test.labels, probabilities, strict=True)], ('class', 'truth'))
-  summary = speed | {
-      'seconds': workdir.seconds_spent(),
-      **classification.measure(test.labels, probabilities, config.seed, test.groups),
-      'part': config.measure.part, 'classes': names, 'temperature': predictor.temperature,
-      'calibration_error': classification.calibration_error(test.labels, probabilities, predictor.prior),
-      'photos': counts,
+  figures = classification.measure(test.labels, probabilities, config.seed, test.groups) | {
+      'calibration_error': classification.calibration_error(test.labels, probabilities, predictor.prior)
+  } if len(test) else nothing
+  summary = summary | figures | {
+      'seconds': workdir.seconds_spent() + sum(summary.get('fold_seconds', ())), 'classes': names, 'temperature': predictor.temperature,
       'config_hash': config_hash(config, made_sets=[] if config.classifier else [
           *map(manifest.digest, config.made.sets)]),
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
   report.write_evaluation(
       workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=workdir.config_text, summary=summary,
-      metrics=workdir.read_metrics(), notes=dataset.lines(photos, made_images),
-      defective=np.asarray(test.labels) > 0, scores=1 - probabilities[:, 0], made=made_images.images(),
-      **_looked_at(predictor, photos, probabilities, config.seed))
-  print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None),
-        flush=True)
+      metrics=workdir.read_metrics(), notes=dataset.lines(photos, made_images), test=test, probabilities=probabilities,
+      threshold=config.threshold, made=made_images.images(), saliency=predictor.saliency, seed=config.seed)
+  print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None)
+        or 'nothing measured, since no photos were held out (data.split=kfold does it by cross-validation)', flush=True)
   return summary
 
 
@@ -120,7 +147,7 @@ def _predict(workdir, root, photos, heatmaps, **usage):
       workdir, predictor, records, heatmaps)  # type: ignore[arg-type]  # to mypy a protocol's members are settable
 
 
-def _check_opened(predictor: ClassifierPredictor, photos: splits.Splits, part: str, data: Mapping[str, Any]) -> None:
+def _check_opened(predictor: ClassifierPredictor, photos: splits.Splits, data: Mapping[str, Any]) -> None:
   """Refuses photos of other classes or geometry than the classifier's, and those that it was trained on."""
   assert predictor.workdir is not None  # it was opened from one
   root = predictor.workdir.root
@@ -130,8 +157,8 @@ def _check_opened(predictor: ClassifierPredictor, photos: splits.Splits, part: s
   known = [file for file, sha256 in zip(photos.test.files, photos.test.sha256, strict=True) if sha256 in predictor.seen]
   if known:
     raise UserError(f'measure.part: {", ".join(known[:_NAMED])}{" and more" * (len(known) > _NAMED)} of the part '
-                    f'{part} were trained on by {root}, or its made images come from them; train it anew with these '
-                    'parts')
+                    f'{photos.part} were trained on by {root}, or its made images come from them; train it anew with '
+                    'these parts')
   for key in ('size', 'channels', 'region', 'box', 'fit'):
     if predictor.config.data[key] != data[key]:
       raise UserError(f'data.{key} = {data[key]}: {root} was trained with {predictor.config.data[key]}; set it so')
@@ -139,82 +166,37 @@ def _check_opened(predictor: ClassifierPredictor, photos: splits.Splits, part: s
 
 def _counts(photos, made_images, predictor):
   """{what photos are for: {class: count}}: of the tested ones, and of those that are trained on, now or before."""
-  sets = {'real': photos.train, 'made': made_images, 'validation': photos.validation, 'test': photos.test}
+  sets = {'real': photos.train, 'made': made_images, 'validation': photos.validation,
+          'test': photos.train if photos.folds else photos.test}
   counts = {purpose: {name: int(np.sum(photos_of.labels == label)) for label, name in enumerate(photos.classes)}
             for purpose, photos_of in sets.items()}
-  return predictor.workdir.read_summary()['photos'] | {'test': counts['test']} if predictor else counts
+  if not predictor:
+    return counts
+  before = predictor.workdir.read_summary()
+  return before.get('counts', before['photos']) | {'test': counts['test']}  # a number there since version 0.2
 
 
-def _print_opening(lines: Sequence[str], counts: Mapping[str, Mapping[str, int]], part: str, opened: bool) -> None:
-  words = {'test': f'tested, of the part {part}'}
+def _print_opening(lines: Sequence[str], counts: Mapping[str, Mapping[str, int]], photos: splits.Splits, opened: bool
+                   ) -> None:
+  words = {'test': f'tested, of the part {photos.part}'} if len(photos.test) else {}
   if not opened:
-    words = {'real': 'real photos to train on', 'made': 'made ones', 'validation': 'held out'} | words
+    held_out = {'validation': 'held out'} if photos.part != ALL else {}
+    words = {'real': 'real photos to train on', 'made': 'made ones'} | held_out | words
   print(*(f'note: {line}' for line in lines),
         *(f'{text}: {", ".join(f"{count} {label}" for label, count in counts[purpose].items())}'
           for purpose, text in words.items()),
         f'{parallel.devices()} {jax.default_backend()} device(s)', sep='\n', flush=True)
 
 
-def _train(workdir: Workdir, model: cnn.Classifier, photos: splits.Splits, made_images: dataset.InMemory, digest: str,
-           *, seed: int, batch: int, copies: int, augmentation: Mapping[str, Any], schedule: loop.Schedule,
-           patience: int, optimizer: Mapping[str, float]) -> tuple[Any, normalization.Normalizer, dict[str, Any]]:
-  """Trains on class-balanced batches: the best parameters by held-out photos, and what the summary says of it."""
-  keys = dict(zip(('params', 'order', 'train', 'views'), jax.random.split(jax.random.key(seed), 4), strict=True))
-  train = dataset.InMemory.joined([photos.train, made_images])
-  inputs, labels = train.images(), train.labels
-  if model.kind == 'resnet':
-    normalizer = training.normalizer_of(model.kind, inputs[:len(photos.train)])  # of the real photos
-  else:
-    inputs, labels = training.augmented_features(train, copies, augmentation, keys['views'])
-    normalizer = training.normalizer_of(model.kind, inputs)
-  params = jax.device_get(model.init(keys['params']))
-  trainer = training.trainer_of(model, normalizer, augmentation, keys['train'], params, **optimizer)
-  stopping = _early_stopping(model, normalizer, photos.validation, patience, params)
-  members, counts = batches.members_of(labels)
-  draw = functools.partial(batches.balanced, members=members, counts=counts)
-  result = fit.fit(workdir, schedule, trainer, trainer.init(params), {'image': inputs, 'label': labels}, digest, batch,
-                   keys['order'], stopping, gather=batches.gather_columns, draw=draw)
-  step, loss, params = next(((best.step, best.loss, best.params) for best in stopping), (
-      None, None, result.state.result))
-  return jax.device_get(params), normalizer, result.speed | {'best_step': step, 'validation_loss': loss}
+def _loss_of(logits, labels):
+  """The loss on held-out photos, each class counting the same, and metrics."""
+  loss = classification.log_loss(logits, labels, classification.balanced_weights(labels))
+  figures = classification.figures(labels, special.softmax(logits, -1))
+  return loss, {'eval/loss': loss, 'eval/balanced_accuracy': figures['balanced_accuracy']}
 
 
-def _early_stopping(model, normalizer, validation, patience, params):
-  """By the loss on held-out photos, each class counting the same; none where nothing is held out."""
-  if not len(validation):
-    return []
-  inputs, labels = training.inputs_of(model.kind, validation.images()), validation.labels
-  logits_of = jax.jit(lambda params, inputs: model.logits(params, normalizer, inputs))
-
-  def measure(params):
-    logits = np.asarray(logits_of(params, inputs))
-    loss = classification.log_loss(logits, labels, classification.balanced_weights(labels))
-    figures = classification.figures(labels, special.softmax(logits, -1))
-    return loss, {'eval/loss': loss, 'eval/balanced_accuracy': figures['balanced_accuracy']}
-
-  return [callbacks.EarlyStopping(measure, params, patience)]
-
-
-def _calibrated(predictor, validation):
+def _calibrated(predictor, logits, labels):
   """The predictor with the temperature of held-out photos, where these are enough."""
-  if not len(validation) or np.bincount(validation.labels, minlength=len(predictor.classes)).min() < _CALIBRATING:
+  if np.bincount(labels, minlength=len(predictor.classes)).min() < _CALIBRATING:
     return predictor
-  logits = predictor.logits(validation.images())
-  return dataclasses.replace(predictor, temperature=classification.temperature(logits, validation.labels))
-
-
-def _looked_at(predictor: ClassifierPredictor, photos: splits.Splits, probabilities: Float[np.ndarray, 'n k'], seed: int
-               ) -> dict[str, list[report.Looked]]:
-  """Photos on the page, with words and saliency: the surest mistakes, and defective ones drawn by the seed."""
-  test, names = photos.test, photos.classes
-  images, wrong = test.images(), np.flatnonzero(probabilities.argmax(1) != test.labels)
-  wrong = wrong[np.argsort(probabilities[wrong, test.labels[wrong]])][:_WRONG]
-  defective = np.random.default_rng(seed).permutation(np.flatnonzero(np.asarray(test.labels) > 0))[:_LOOKED_AT]
-
-  def looked(index, saliency):
-    row = probabilities[index]
-    return (f'{names[test.labels[index]]}, taken for {names[row.argmax()]} ({row.max():.2f}): {test.files[index]}',
-            images[index], saliency)
-
-  return {purpose: [looked(*pair) for pair in zip(indices, predictor.saliency(images[indices]), strict=True)]
-          if len(indices) else [] for purpose, indices in (('wrong', wrong), ('looked_at', defective))}
+  return dataclasses.replace(predictor, temperature=classification.temperature(logits, labels))

@@ -44,6 +44,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       'class': ' '.join(used.defects), 'source_part': parts.ALL if used.split in ('none', 'kfold') else used.part,
       'model': model, 'sampler': settings.name}, settings.candidates, _selector(vae, photos, settings.candidates))
   workdir.open()
+  manifest.write_known(root, photos.sha256, vae.config.data.region)
   print(f'{count} images by the sampler {settings.name} of {config.vae}, step {vae.step}, {vae.vae.size} px; '
         f'{parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   _, summary = production.run(workdir, root, count, batch, make, own, lambda: make(np.arange(batch, dtype=np.uint32)))

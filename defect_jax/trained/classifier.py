@@ -58,7 +58,11 @@ class ClassifierPredictor:
 
   def probabilities(self, images: Float[np.ndarray, 'n s s c'], at_once: int | None = None) -> Float[np.ndarray, 'n k']:
     """Calibrated probabilities for classes as frequent as `prior`; they were trained as equally frequent."""
-    return special.softmax(self.logits(images, at_once) / self.temperature + np.log(self.prior), -1)
+    return self.of_logits(self.logits(images, at_once))
+
+  def of_logits(self, logits: Float[np.ndarray, 'n k']) -> Float[np.ndarray, 'n k']:
+    """`probabilities` of photos whose logits are known."""
+    return special.softmax(logits / self.temperature + np.log(self.prior), -1)
 
   def saliency(self, images: Float[np.ndarray, 'n s s c']) -> Float[np.ndarray, 'n s s']:
     """Mean magnitude, at least 0, of the gradient of the log-odds of being defective over noisy copies (Smilkov et al.

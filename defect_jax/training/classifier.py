@@ -28,9 +28,9 @@ _pooled_features = jax.jit(features.pooled_features)
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
-  """A trainer.Model of a classifier; augmentation: keywords of augment.augment, for images."""
+  """A trainer.Model of a classifier, whose state's `frozen` has {'normalizer'}; augmentation: keywords of
+  augment.augment, for images."""
   model: Classifier
-  normalizer: Normalizer
   augmentation: Mapping[str, Any]
 
   def inputs(self, batch: Batch, keys: Key[Array, 'b'], slots: Int[Array, 'b']) -> Batch:
@@ -40,17 +40,17 @@ class Classification:
     return {'image': image, 'label': batch['label'], 'keys': for_dropout}
 
   def outputs(self, params: Params, state: TrainState, batch: Batch) -> losses.Outputs:
-    return {'logits': self.model.logits(params, self.normalizer, batch['image'], batch['keys'])}
+    return {'logits': self.model.logits(params, state.frozen['normalizer'], batch['image'], batch['keys'])}
 
 
-def trainer_of(model: Classifier, normalizer: Normalizer, augmentation: Mapping[str, Any], key: Key[Array, ''],
+def trainer_of(model: Classifier, augmentation: Mapping[str, Any], key: Key[Array, ''],
                params: Params, *, lr: float, weight_decay: float, average: float) -> Trainer:
   """Trainer of the cross entropy by AdamW; weight decay is for matrices and kernels alone."""
   optimizer = optax.adamw(lr, weight_decay=weight_decay,
                           mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params))
   accuracy = losses.Loss(('logits', 'label'), lambda outputs: (
       jnp.argmax(outputs['logits'], -1) == outputs['label']).astype(jnp.float32))
-  return Trainer(Classification(model, normalizer, augmentation), {'loss': losses.CROSS_ENTROPY, 'accuracy': accuracy},
+  return Trainer(Classification(model, augmentation), {'loss': losses.CROSS_ENTROPY, 'accuracy': accuracy},
                  routing.whole('loss', params, optimizer), key, decay=average, warm=True)
 
 

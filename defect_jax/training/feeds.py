@@ -17,7 +17,7 @@ from defect_jax.training.trainer import Trainer, TrainState
 
 Images = Dataset | Mapping[str, np.ndarray]
 Gather = Callable[[Any, Int[Array, 'b'], Float[Array, 'b']], Mapping[str, Array]]
-Draw = Callable[[Key[Array, ''], Int[Array, ''], int], tuple[Int[Array, 'b'], Float[Array, 'b']]]
+Draw = Callable[[Any, Key[Array, ''], Int[Array, ''], int], tuple[Int[Array, 'b'], Float[Array, 'b']]]
 _FUSED = 10  # steps per call on accelerators
 
 
@@ -79,7 +79,7 @@ class ResidentFeed(Feed):
   def __init__(self, trainer: Trainer, images: Float[np.ndarray, 'n s s c'] | Mapping[str, np.ndarray], batch: int,
                key: Key[Array, ''], fused: int, gather: Gather = batches.gather, draw: Draw | None = None):
     """batch: slots per step. key: of their order. fused: steps per call. gather: (images, indices `[b]`, weights `[b]`)
-    to a batch. draw: (key, step, batch) to indices and weights `[batch]`, by default batches.slots.
+    to a batch. draw: (images, key, step, batch) to indices and weights `[batch]`, by default batches.slots.
 
     `fused` above 1 saves calls on accelerators. On the CPU weight gradients of convolutions inside a loop are many
     times slower, so there it has to be 1.
@@ -92,7 +92,7 @@ class ResidentFeed(Feed):
 
     def one(state, images):
       slots = parallel.own_slots(batch)
-      drawn = draw(key, state.step, batch) if draw else batches.slots(key, state.step, batch, count)
+      drawn = draw(images, key, state.step, batch) if draw else batches.slots(key, state.step, batch, count)
       indices, weights = (jnp.pad(array, (0, missing)) for array in drawn)
       return trainer.step(state, gather(images, indices[slots], weights[slots]), slots)
 

@@ -2,6 +2,7 @@
 
 from ml_collections import ConfigDict
 
+from defect_jax.errors import UserError
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
 from defect_jax.tasks.keys import common, settling
@@ -29,7 +30,9 @@ def table() -> Table:
               'contrast': Key(0.2, Number(0, below=1), text='Largest change, as a factor.')}},
       'made': {
           'sets': Key((), Names(least=0), text='Folders of made images, such as runs/generate/set.', path=True),
-          'ratio': Key(1.0, Number(0), text='Made images per real photo of their class, of all sets together.')},
+          'ratio': Key(1.0, Number(0), text='Made images per real photo of their class, of all sets together.'),
+          'per_fold': Key(False, Boolean(), added=True, text='Of data.split=kfold: whether the figures are with made '
+                          'images too. Each fold is then trained with the sets that know nothing of its photos.')},
       'model': {
           'kind': Key('resnet', Choice('resnet', 'vgg16'), text='vgg16: a head on its frozen features.'),
           'widths': Key((16, 32, 64, 128), Tuple(Integer(1, 4096)),
@@ -62,6 +65,8 @@ def check(config: ConfigDict) -> None:
   """Raises UserError for what is not named."""
   if config.mode == 'predict':
     common.check_named(config, 'classifier', 'photos')
+  if config.measure.part == 'final' and config.data.split not in (None, 'hash'):
+    raise UserError(f'measure.part = final: there is such a part by data.split=hash alone, not by {config.data.split}')
 
 
 def fixed_steps(config: ConfigDict) -> tuple[str, ...]:
