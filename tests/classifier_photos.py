@@ -10,7 +10,7 @@ from defect_jax.data import dataset, splits
 def config_of(root):
   """The config of a small classifier of a folder, as far as its photos go."""
   config = load('configs/classifier.py:tiny')
-  config.data.update(source='folder', path=str(root), few_shot=0, good=0, defects=())
+  config.data.update(source='folder', path=str(root), few_shot=0, good=0, defects=(), split='hash', fit='crop', bits=16)
   return config
 
 

@@ -124,7 +124,8 @@ def _measure(config, workdir, predictor, test, logits, photos, made_images, summ
       'calibration_error': classification.calibration_error(test.labels, probabilities, predictor.prior)
   } if len(test) else nothing
   summary = summary | figures | {
-      'seconds': workdir.seconds_spent() + sum(summary.get('fold_seconds', ())), 'classes': names, 'temperature': predictor.temperature,
+      'seconds': workdir.seconds_spent() + sum(summary.get('fold_seconds', ())), 'classes': names,
+      'temperature': predictor.temperature,
       'config_hash': config_hash(config, made_sets=[] if config.classifier else [
           *map(manifest.digest, config.made.sets)]),
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}

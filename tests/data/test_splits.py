@@ -69,7 +69,7 @@ def test_a_copy_of_a_photo_of_another_part_is_not_trained_on(dents, tmp_path, pa
   shutil.copyfile(folder / tested, folder / name)
   config.data.path = str(folder)
   found = open_photos(config)
-  assert found.lines == ['1 photos of the pool are of dev or final too, under another name, so are not trained on; '
+  assert found.lines == ['1 photos of the pool are held out too, under another name, so are not trained on; '
                          f'such as {name}, which is {tested}']
   assert name not in found.real.files + found.validation.files
   assert sorted(found.real.files + found.validation.files) == sorted(before.real.files + before.validation.files)

@@ -23,9 +23,9 @@ from defect_jax.imagesets import manifest
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import classifier as trained
 
-SMALL = ('--config.model.widths=4,8', '--config.data.few_shot=0', '--config.data.good=0', '--config.data.defects=()',
-         '--config.optimizer.lr=0.02', '--config.optimizer.average=0.8', '--config.steps.total=40',
-         '--config.steps.eval=10', '--config.steps.checkpoint=10', '--config.model.dropout=0.0')
+SMALL = ('--config.model.widths=4,8', '--config.data.split=hash', '--config.data.fit=crop',
+         '--config.data.good=0', '--config.optimizer.lr=0.02', '--config.optimizer.average=0.8',
+         '--config.steps.total=40', '--config.steps.eval=10', '--config.steps.checkpoint=10', '--config.model.dropout=0.0')
 
 
 @pytest.fixture(scope='module')
@@ -69,7 +69,8 @@ def test_figures_are_those_of_the_rows(evaluated, dents, check_outputs):
   config = Workdir(evaluated).read_config()
   made_sets = [manifest.digest(config.made.sets[0])]
   assert summary['config_hash'] == config_hash(config, made_sets=made_sets) != config_hash(config)
-  photos_of = summary['photos']
+  photos_of = summary['counts']
+  assert summary['photos'] == sum(photos_of['real'].values())
   assert photos_of['made']['dent'] == round(0.5 * photos_of['real']['dent']) and photos_of['made']['good'] == 0
   page = (evaluated / 'report.html').read_text()
   assert 'Confusion' in page and 'Made images' in page and 'Precision and recall' in page
@@ -99,7 +100,7 @@ def test_an_opened_classifier_is_measured_without_training(evaluated, job, tmp_p
   assert job(tmp_path / 'final', f'--config.classifier={evaluated}', '--config.measure.part=final',
              '--config.validation.share=0.4') == 0
   assert summary_of(tmp_path / 'final')['part'] == 'final'
-  trained, opened = (summary_of(of)['photos'] for of in (evaluated, tmp_path / 'final'))
+  trained, opened = (summary_of(of)['counts'] for of in (evaluated, tmp_path / 'final'))
   assert opened == trained | {'test': opened['test']} != trained
   assert not rows_of(tmp_path / 'final').keys() & rows_of(evaluated).keys()
 
@@ -187,7 +188,7 @@ def test_what_counts_as_defective_before_it_is_looked_at_is_told(evaluated, job,
   assert job(tmp_path / 'two', *arguments, '--config.heatmaps=False') == 0
   assert job(tmp_path / 'three', *arguments, '--config.threshold=0.4', '--config.prevalence=0.4',
              '--config.heatmaps=False') == 0
-  assert 'note:' not in capsys.readouterr().out
+  assert 'count as' not in capsys.readouterr().out
 
 
 def test_a_classifier_of_other_shapes_is_refused(evaluated, job, tmp_path, assert_refused):
@@ -235,7 +236,7 @@ def test_without_held_out_photos_there_is_no_temperature(job, tmp_path):
   assert job(tmp_path / 'run', '--config.validation.share=0.0', '--config.data.few_shot=6') == 0
   summary = summary_of(tmp_path / 'run')
   assert (summary['temperature'], summary['best_step'], summary['steps']) == (1, None, 40)
-  assert summary['photos']['real']['dent'] == 6 and sum(summary['photos']['validation'].values()) == 0
+  assert summary['counts']['real']['dent'] == 6 and sum(summary['counts']['validation'].values()) == 0
 
 
 def test_a_made_image_of_a_tested_photo_is_refused(job, dents, made, tmp_path, capsys):
