@@ -23,9 +23,9 @@ from defect_jax.imagesets import manifest
 from defect_jax.runs.folder import Workdir
 from defect_jax.trained import classifier as trained
 
-SMALL = ('--config.model.widths=4,8', '--config.data.split=hash', '--config.data.fit=crop',
-         '--config.data.good=0', '--config.optimizer.lr=0.02', '--config.optimizer.average=0.8',
-         '--config.steps.total=40', '--config.steps.eval=10', '--config.steps.checkpoint=10', '--config.model.dropout=0.0')
+SMALL = ('--config.model.widths=4,8', '--config.data.split=hash', '--config.data.fit=crop', '--config.data.good=0',
+         '--config.optimizer.lr=0.02', '--config.optimizer.average=0.8', '--config.steps.total=40',
+         '--config.steps.eval=10', '--config.steps.checkpoint=10', '--config.model.dropout=0.0')
 
 
 @pytest.fixture(scope='module')
@@ -67,10 +67,9 @@ def test_figures_are_those_of_the_rows(evaluated, dents, check_outputs):
   # White squares: even this little training finds most of them.
   assert summary['auroc'] > 0.85
   config = Workdir(evaluated).read_config()
-  made_sets = [manifest.digest(config.made.sets[0])]
-  assert summary['config_hash'] == config_hash(config, made_sets=made_sets) != config_hash(config)
-  photos_of = summary['counts']
-  assert summary['photos'] == sum(photos_of['real'].values())
+  assert config_hash(config) != summary['config_hash'] == config_hash(
+      config, made_sets=[manifest.digest(config.made.sets[0])])
+  assert summary['photos'] == sum((photos_of := summary['counts'])['real'].values())
   assert photos_of['made']['dent'] == round(0.5 * photos_of['real']['dent']) and photos_of['made']['good'] == 0
   page = (evaluated / 'report.html').read_text()
   assert 'Confusion' in page and 'Made images' in page and 'Precision and recall' in page
