@@ -1,7 +1,6 @@
 """configs/classifier.py:vgg16 for as many photos of defects as there are, hundreds rather than 25.
 
-  python -m defect_jax.main --config=configs/classifier_many.py --config.data.source=folder --config.data.path=PHOTOS \
-      --config.data.defects=crack
+  python -m defect_jax.main --config=configs/classifier_many.py --config.data.path=PHOTOS
 
 All photos are trained on, with none held back for early stopping; a strong weight decay takes its place. Copies are
 mirrored and turned only, and what is predicted is the mean over mirrored ones.

@@ -15,7 +15,7 @@ from configs import inpaint_train
 def get_config(arg: str | None = None) -> ConfigDict:
   """As configs/inpaint_train.py, `tiny` too."""
   config = inpaint_train.get_config(arg)
-  config.data.source = 'folder'
+  config.data.source, config.data.split = 'folder', 'hash'
   config.data.classes = ('pitting', 'good')
   config.data.flip_vertical = False  # light falls from above
   config.model.autoencoder.latent = 8  # colours take more than grey

@@ -2,8 +2,7 @@
 
   python -m defect_jax.main --config=configs/inpaint_train.py
   python -m defect_jax.main --config=configs/inpaint_train.py:tiny      seconds: to see that it works
-  python -m defect_jax.main --config=configs/inpaint_train.py --config.data.source=folder --config.data.path=PHOTOS \
-      --config.data.classes=scratch,dent,good --workdir=runs/mine
+  python -m defect_jax.main --config=configs/inpaint_train.py --config.data.path=PHOTOS --workdir=runs/mine
 
 It is saved as diffusers saves pipelines, in the run's folder pipeline/, and
 `--config=configs/inpaint.py:masked --config.weights=runs/mine/pipeline` makes defects by it.

@@ -2,8 +2,7 @@
 
   python -m defect_jax.main --config=configs/vae_split.py
   python -m defect_jax.main --config=configs/vae_split.py:tiny        seconds: 16 photos of 32 px, 60 steps
-  python -m defect_jax.main --config=configs/vae_split.py --config.data.source=folder --config.data.path=PHOTOS \
-      --config.data.defects=crack,hole
+  python -m defect_jax.main --config=configs/vae_split.py --config.data.path=PHOTOS
 
 The targets. A set of N photos holds log N nats of information on which photo it is: 3.2 for 25. A KLD below that cannot
 tell them apart; what is above it is distance between the aggregated posterior and the prior, so holes from which prior

@@ -24,7 +24,7 @@ from defect_jax.config import UserError, from_command_line, table_of
 from defect_jax.runs import start
 from defect_jax.runs.atomic import DiskFull, disk_full_named
 from defect_jax.runs.folder import Diverged, Stopped, Workdir, one_line
-from defect_jax.schema import describe
+from defect_jax.schema import describe, flatten
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string('workdir', None, "Folder of the run; by default runs/ and the config file's name.")
@@ -36,7 +36,8 @@ def parse(arguments: Sequence[str]) -> tuple[ConfigDict, str]:
   try:
     stray = FLAGS(['defect_jax', *rest])[1:]
   except flags.Error as error:
-    raise UserError(str(error)) from error
+    known = next((key for argument in rest if (key := argument.lstrip('-').partition('=')[0]) in flatten(config)), '')
+    raise UserError(f'--{known}: write --config.{known}=' if known else str(error)) from error
   if stray:
     raise UserError(f'{stray[0]}: stray argument; values are given as --config.key=value')
   return config, os.path.expanduser(FLAGS.workdir or os.path.join('runs', name))

@@ -89,6 +89,7 @@ def test_workdir_flag_and_overrides(command, tmp_path):
   (['--config.steps.total=0'], 'steps.total = 0'),
   (['stray'], 'stray: stray argument'),
   (['--', 'stray'], 'stray: stray argument'),
+  (['--seed=3'], '--seed: write --config.seed='),
   (['--workdri=x'], "Unknown command line flag 'workdri'. Did you mean: workdir"),
   (['--workdir'], 'workdir'),
 ])
