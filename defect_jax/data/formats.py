@@ -111,8 +111,6 @@ def _avif(data, bits):
 
 
 def _jpeg2000(data, bits):
-  if data.rfind(b'\xff\xd9') < data.rfind(b'\xff\x93'):  # of the end and of the last tile's start, as in JPEG
-    raise FormatError('is truncated (the JPEG 2000 has no end)')
   depth = headers.read(io.BytesIO(data)).bits
   return _of_depth(_without_alpha(imagecodecs.jpeg2k_decode(data)), depth, bits)
 

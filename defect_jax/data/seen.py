@@ -15,7 +15,7 @@ from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
 
 PHOTOS = Artefact('photos.json')
-_LOOKED_AT = 200  # photos that the traits are taken of, at most
+_LOOKED_AT = 64  # photos that the traits are taken of, at most
 # Beyond the range trained on: of the range's own width, of all levels, and as a ratio.
 _WIDER, _LEVELS, _DARKER = 0.5, 0.03, 1.25
 _MORE_PIXELS, _OTHER_ASPECT = 2.0, math.log(1.15)
@@ -30,7 +30,7 @@ class Seen:
 
   @classmethod
   def of(cls, records: Sequence[parts.Record], sha256: Iterable[str]) -> 'Seen':
-    """Of the photos of `records`, whose files' SHA-256 are known; decodes up to 200 of them."""
+    """Of the photos of `records`, whose files' SHA-256 are known; decodes up to 64 of them."""
     looked_at = records[::-(-len(records) // _LOOKED_AT) or 1]
     traits = [found for found in samples.traits(looked_at) if found]
     return cls(frozenset(sha256), records[0].bits if records else 16, traits)

@@ -93,6 +93,14 @@ def test_avif_is_near_and_of_its_depth():
   assert grey.shape == (24, 40) and abs(grey.mean() - 77) < 2
 
 
+def test_jpeg_of_12_bits_is_of_its_depth(tmp_path):
+  ramp = np.tile(np.linspace(0, 4095, 256).astype(np.uint16), (64, 1))
+  (tmp_path / 'x.jpg').write_bytes(imagecodecs.jpeg_encode(ramp, bitspersample=12, level=95))
+  decoded, header = photos.decode(tmp_path / 'x.jpg', 'x'), photos.header(tmp_path / 'x.jpg')
+  np.testing.assert_allclose(decoded / 65535, ramp / 4095, atol=0.002)
+  assert (header.size, header.bits, header.channels) == ((64, 256), 12, 1)
+
+
 def test_bits_of_a_camera_fill_the_range_and_go_back():
   for data in (png_16(GREY12), pnm(GREY12, 65535, 5), imagecodecs.jpegxl_encode(GREY12, lossless=True)):
     decoded = photos.decode(data, 'x', bits=12)

@@ -33,6 +33,12 @@ def test_what_differs_is_named(size, depth, level, note):
   assert KNOWN.note(Traits(size, depth, level)) == note
 
 
+def test_little_light_more_or_less_is_no_difference():
+  dark = seen.Seen(frozenset(), 16, [Traits((9, 9), 8, level) for level in (0.04, 0.05)])
+  assert dark.note(Traits((9, 9), 8, 0.02)) == dark.note(Traits((9, 9), 8, 0.075)) == ''
+  assert dark.note(Traits((9, 9), 8, 0.1)) == '2 times brighter than any trained on'
+
+
 def test_what_is_kept_is_read_again(tmp_path):
   sides = [(60, 80)] * 5 + [(60, 200)] * 4
   for number, size in enumerate(sides):
