@@ -8,11 +8,12 @@ from concurrent import futures
 
 import numpy as np
 from jaxtyping import Float16
+from PIL import Image
 
 from defect_jax.data import cache, parts, photos
 
 SIDE = 128  # px
-_FORMAT = 2  # raise it with any change of what a thumbnail is
+_FORMAT = 3  # raise it with any change of what a thumbnail is
 _THREADS = 4  # large photos decoded at a time: bounds memory
 
 Thumbnail = Float16[np.ndarray, 'SIDE SIDE']
@@ -20,6 +21,9 @@ Thumbnail = Float16[np.ndarray, 'SIDE SIDE']
 
 def of(photo: photos.Photo) -> Thumbnail:
   """All of a decoded photo scaled to SIDE x SIDE px by means of areas, grey, in [0, 1]."""
+  if photo.dtype == np.uint8:  # first by whole pixels, which Pillow does in a tenth of the time
+    rows, columns = (max(side // (2 * SIDE), 1) for side in photo.shape[:2])
+    photo = np.asarray(Image.fromarray(photo).reduce((columns, rows)))
   rows, columns = (max(side // (8 * SIDE), 1) for side in photo.shape[:2])  # of large photos some pixels will do
   return photos.scale(photos.to_channels(photo[::rows, ::columns], 1), SIDE)[..., 0].astype(np.float16)
 
