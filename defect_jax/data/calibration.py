@@ -71,8 +71,9 @@ def split(records: Sequence[parts.Record], *, by: str = 'hash', folds: int = 5, 
     calibrate, half = _halves(calibrate) if measured == 'synthetic' else (calibrate, [])
     cut: tuple[Split, ...] = ()
   else:
-    pooled = {'synthetic': train, 'dev': train + defective if by == 'kfold' else []}
-    half, cut = [], _folds(train, pooled.get(measured or '', []), folds)
+    beside = defective if by == 'kfold' else []
+    tested = {'synthetic': train, 'dev': train + beside if by == 'kfold' else []}
+    half, cut = [], _folds(train, beside, tested.get(measured or '', []), folds)
   test = [record for record in good + defective if record.part == parts.TEST] if measured == 'dev' else half
   return Split(train, _sorted(calibrate), _sorted(test), cut)
 
@@ -87,13 +88,13 @@ def _by_hash(train, calibrate, good, defective, measured):
   return Split(train, calibrate, _sorted(test))
 
 
-def _folds(good, tested, count):
-  """Splits of good photos; those of `tested` are tested by the one that holds them out. Where all good photos are of
-  one group, each is its own."""
+def _folds(good, beside, tested, count):
+  """Splits of good photos and those `beside` them; those of `tested`, among these, are tested by the one that holds
+  them out. Where all good photos are of one group, each is its own."""
   if len(good) < 3:
     raise UserError(f'data: {len(good)} good photos to train on; at least 3 are needed, so that each is scored by a '
                     'detector of others')
-  cut, taken = [], {record.file: record for record in good + tested}
+  cut, taken = [], {record.file: record for record in good + beside}
   if len({record.group for record in good}) == 1:
     logging.warning('all good photos belong to one group, so that photos of it are on both sides of the folds: the '
                     'threshold may be too low for others')

@@ -12,12 +12,9 @@ from PIL import Image
 from sklearn import metrics
 from workdirs import rows_of, summary_of
 
-from configs import anomaly
 from defect_jax.data import folds, parts
 from defect_jax.detectors import threshold
 from defect_jax.trained.detector import open_detector
-
-pytestmark = pytest.mark.skipif('split' not in anomaly.get_config().data, reason='there is no key data.split')
 
 # Scores that can be worked out by hand: the largest distance of a pixel from the mean of the photos trained on.
 MEAN = ('--config.detector=mean_image', '--config.score.map=mean_image', '--config.score.reduce=max',
@@ -63,7 +60,7 @@ def by_hand(root):
 
 def test_every_photo_is_scored_by_a_detector_that_has_not_seen_its_group(job, root, tmp_path, capsys, check_outputs):
   run = tmp_path / 'run'
-  assert job(run, '--config.data.split=kfold', *MEAN) == 0
+  assert job(run, *MEAN) == 0  # by itself kfold
   check_outputs(run)
   out, summary, expected = capsys.readouterr().out, summary_of(run), by_hand(root)
   good = [score for file, score in expected.items() if file.startswith('ok')]
@@ -145,7 +142,7 @@ def folders(path, val):
 
 def test_folders_train_on_train_and_measure_test_by_what_stays(job, tmp_path):
   path = folders(tmp_path / 'photos', False)
-  assert job(tmp_path / 'run', '--config.data.split=folders', *MEAN, path=path) == 0
+  assert job(tmp_path / 'run', *MEAN, path=path) == 0  # by itself, since train/good holds all that is trained on
   summary = summary_of(tmp_path / 'run')
   mean = np.mean([image(path, f'train/good/{number:02d}.png') for number in range(12)], 0)
   scores = [np.abs(image(path, f'test/{label}/{number:02d}.png') - mean).max()
