@@ -172,8 +172,10 @@ def label_studio(made, result=None):
 
 
 def brush(mask):
-  return {'type': 'brushlabels', 'value': {'format': 'rle', 'rle': pack(np.repeat(np.uint8(mask) * 255, 4)),
-                                           'brushlabels': [LABEL]}}
+  levels = np.zeros((*mask.shape, 4), np.uint8)
+  levels[mask] = 250, 50, 0, 128
+  levels[0, :, :3] = 9  # of what is transparent, the colour says nothing
+  return {'type': 'brushlabels', 'value': {'format': 'rle', 'rle': pack(levels.reshape(-1)), 'brushlabels': [LABEL]}}
 
 
 def rectangle(mask):
@@ -189,11 +191,16 @@ def pack(levels):
   kinds = (3, 4, 8, 16)  # bits of the four kinds of lengths
   bits = [f'{len(levels):032b}', f'{7:05b}', *(f'{kind - 1:04b}' for kind in kinds)]
   edges = np.flatnonzero(np.diff(levels.astype(int))) + 1
-  for number, run in enumerate(np.split(levels, edges)):
+  parts = []  # (whether one level repeats, levels)
+  for run in np.split(levels, edges):
+    if len(run) < 5 and parts and not parts[-1][0]:
+      parts[-1][1].extend(run.tolist())
+    else:
+      parts.append((len(run) > 4, run.tolist()))
+  for repeats, run in parts:
     for start in range(0, len(run), 2**16):
       part = run[start:start + 2**16]
       kind = next(at for at, size in enumerate(kinds) if len(part) <= 2**size)
-      repeats = number % 2 or len(part) > 40
       bits.append(f'{int(repeats)}{kind:02b}{len(part) - 1:0{kinds[kind]}b}')
       bits += [f'{level:08b}' for level in (part[:1] if repeats else part)]
   text = ''.join(bits)

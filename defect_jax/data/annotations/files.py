@@ -59,16 +59,16 @@ def read_files(root: pathlib.Path, of: Mapping[str, pathlib.Path]) -> tuple[dict
       problems.append(Problem(marks.photo, kind, f'{message} ({name})'))
     else:
       message = f'is annotated in {name}, which may mean {files[1]}; give them names of their own'
-      problems += [Problem(file, 'annotation_of_several', f'{message}; it is left out') for file in files]
+      problems += [Problem(file, 'annotation_of_several', message) for file in files]
   read, several, unclear = {}, [], []
   for file, found in by_photo.items():
     names = [name for name, _ in found]
     wrong = next((marks.wrong for _, marks in found if marks.wrong), None)
     if len(found) > 1:
-      message = f'is left out, since {names[0]} and {names[1]} both annotate it; keep one'
+      message = f'has annotations in {names[0]} and in {names[1]}; keep one'
       problems.append(Problem(file, 'two_annotations', message))
     elif wrong:
-      problems.append(Problem(file, wrong[0], f'{wrong[1]}; it is left out ({names[0]})'))
+      problems.append(Problem(file, wrong[0], f'{wrong[1]} ({names[0]})'))
     elif (one := _understand(file, of[file], found[0][1], names[0], problems)) is not None:
       read[file], labels, certain = one
       several += [file] if labels > 1 else []
@@ -169,7 +169,7 @@ def _understand(file, path, marks, name, problems):
   for label, shape in marks.shapes:
     labels.setdefault(re.sub(r'[\\/]', '_', label).strip(), []).append(shape)
   if '' in labels:
-    problems.append(Problem(file, 'unknown_class', f'has a shape without a class; it is left out ({name})'))
+    problems.append(Problem(file, 'unknown_class', f'has a shape without a class ({name})'))
     return None
   try:
     header = photos.header(path, file)
@@ -178,7 +178,7 @@ def _understand(file, path, marks, name, problems):
   size = marks.size or (header.size if marks.stored else header.upright)
   if size not in (header.size, header.upright):
     height, width = header.upright
-    message = f'is {width} x {height} px, as annotated {size[1]} x {size[0]} px; it is left out ({name})'
+    message = f'is {width} x {height} px, as annotated {size[1]} x {size[0]} px ({name})'
     problems.append(Problem(file, 'wrong_size', message))
     return None
   if not labels:
@@ -193,7 +193,7 @@ def _understand(file, path, marks, name, problems):
     area = {label: dataclasses.replace(every, shapes=tuple(shapes), turn=1).read(size).sum() if len(labels) > 1 else 1
             for label, shapes in labels.items()}
   except photos.PhotoError as error:
-    problems.append(Problem(file, 'broken_annotation', f'{error.reason}; it is left out ({name})'))
+    problems.append(Problem(file, 'broken_annotation', f'{error.reason} ({name})'))
     return None
   label = max(sorted(area), key=area.__getitem__)
   return Read(GOOD if words.is_good(label) else label, every), len(labels), told or header.orientation == 1
@@ -206,7 +206,7 @@ def _is_inside(file, shapes, sides, size, name, problems):
   cut = 0
   for left, top, right, bottom in (bounds([shape]) for shape in shapes):
     if not (left < width and top < height and right >= 0 and bottom >= 0):  # not a number, too
-      problems.append(Problem(file, 'outside_photo', f'has a shape that lies outside it; it is left out ({name})'))
+      problems.append(Problem(file, 'outside_photo', f'has a shape that lies outside it ({name})'))
       return False
     cut += min(left + across, top + down) < 0 or right > width + across or bottom > height + down
   if cut:
@@ -241,9 +241,10 @@ def _read_cvat(root, find):
     try:
       areas = cvat.areas(path, names)
     except photos.PhotoError as error:
-      problems.append(Problem(file, 'broken_annotation', f'is left out, since its mask {error.reason} ({name})'))
+      problems.append(Problem(file, 'broken_annotation', f'has a mask that {error.reason} ({name})'))
     except KeyError as error:
-      problems.append(Problem(file, 'unknown_class', f'is left out, since {cvat.TABLE} has no colour {error} ({name})'))
+      message = f'has the colour {error} in its mask, which {cvat.TABLE} does not name ({name})'
+      problems.append(Problem(file, 'unknown_class', message))
     else:
       annotation = cvat.ColourMask(path, file, background=background) if areas else None
       read[file] = Read(max(sorted(areas), key=areas.__getitem__, default=GOOD), annotation)

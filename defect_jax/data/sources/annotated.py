@@ -6,6 +6,7 @@ files beside the photos or above them).
 """
 
 import builtins
+import dataclasses
 import os
 import pathlib
 import re
@@ -42,6 +43,9 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
   root = tree.root_of(path, key, _WANTED)
   of = {photo.relative_to(root).as_posix(): photo for photo in tree.photos_below(root, _is_marks)}
   read, problems, notes = annotations.read_files(root, of)
+  left_out = of.keys() - read.keys()
+  problems = [dataclasses.replace(one, message=f'{one.message}; it is left out') if one.file in left_out else one
+              for one in problems]
   told = {problem.file for problem in problems}
   found, unknown = [], []
   for file, photo in of.items():

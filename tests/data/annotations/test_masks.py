@@ -54,6 +54,22 @@ def test_masks_are_found_under_the_names_people_give_them(tmp_path, bad, name):
   assert problems == []
 
 
+def test_masks_of_parts_belong_to_photos_of_theirs(tmp_path, bad):
+  for part, (photo, mask) in zip(('train', 'test'), bad, strict=False):
+    save(tmp_path / f'images/{part}/7.png', photo)
+    save(tmp_path / f'masks/{part}/7.png', mask)
+  save(tmp_path / 'images/val/7.png', bad[0][0])
+  of = {path.relative_to(tmp_path).as_posix(): path for path in tmp_path.glob('images/*/*')}
+  masks, problems = annotations.find_masks(tmp_path, of)
+  assert problems == [] and masks.keys() == {'images/train/7.png', 'images/test/7.png'}
+  np.testing.assert_array_equal(masks['images/test/7.png'].read(bad[1][1].shape), bad[1][1])
+  (tmp_path / 'masks/train/7.png').unlink()
+  assert annotations.find_masks(tmp_path, of)[0].keys() == {'images/test/7.png'}
+  of.pop('images/test/7.png')
+  masks, (problem,) = annotations.find_masks(tmp_path, of)
+  assert masks == {} and problem.kind == 'masks_without_photo'
+
+
 def alpha(mask):
   white = Image.new('L', mask.shape[::-1], 255)
   return Image.merge('RGBA', (white, white, white, Image.fromarray(np.uint8(mask) * 255)))
