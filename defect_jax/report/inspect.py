@@ -27,12 +27,12 @@ _KINDS = {
     'copy_in_another_class': ('Copies in two classes', 'Remove the wrong ones; a training on them is refused.'),
     'copy_in_another_part': ('Copies in train and test', 'Remove one of each.'),
     'alike_in_another_class': ('Photos of two classes that show the same', 'See whether one is in the wrong class.'),
-    'mask_inverted': ('Masks that mark more than half', 'Perhaps black and white are exchanged: turn them round.'),
+    'mask_inverted': ('Masks that mark more than half', 'To see them the other way round, set masks=inverted here.'),
+    'mask_not_turned': ('Masks of turned photos', 'To see them the other way round, set masks=as_stored here.'),
     'mask_empty': ('Masks that mark nothing', 'Mark the defect, or move the photo to the good ones.'),
     'mask_unusable': ('Masks that cannot be used', 'Put the right ones there, or remove them.'),
-    'mask_missing': ('Photos whose mask is not found', 'Name it as one of the places that the line names.'),
+    'masks_without_photo': ('Masks that are not found', ''),
     'good_marked': ('Good photos with a mark', 'Move them to a class of defects, or remove their masks.'),
-    'turned': ('Photos that are turned by EXIF', 'They are read upright; see that their masks are upright too.'),
     'mixed_kinds': ('Two kinds of photos in a class', 'Keep two products or cameras in folders of their own.')}
 
 
@@ -40,8 +40,8 @@ def write(path: Path, title: str, config: str, found: Inspection, commands: Sequ
           shown: int) -> None:
   """Writes the page. commands: (what, why, command). shown: photos of each class with pictures."""
   sections = [
-      page.Section('What to do with them', [page.Commands(commands)], 'commands'),
       page.Section('What to mend first', [page.Lines([*in_short(found.problems)])], 'problems'),
+      page.Section('What to do with them', [page.Commands(commands)], 'commands'),
       *map(_kinds_section, found.kinds),
       page.Section('Classes', [page.Table([*_class_rows(found)], (
           'Class', 'Photos', 'With a mask', 'Groups', 'Size', 'Marked (median)'))], 'classes'),
