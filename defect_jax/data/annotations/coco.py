@@ -35,7 +35,7 @@ def _marks(file, entries, classes, size):
       shapes += [(classes[kind], shape) for shape in _shapes(entry, size)]
     except _SizeError as error:
       return Marks(file, (), size, wrong=('wrong_size', str(error)))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
       return Marks(file, (), size, wrong=('broken_annotation', f'has a broken annotation ({error})'))
   return Marks(file, tuple(shapes), size)
 

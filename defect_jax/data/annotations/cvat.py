@@ -54,4 +54,4 @@ def areas(path: pathlib.Path, names: dict[tuple[int, int, int], str]) -> dict[st
 def listed(root: pathlib.Path) -> Iterator[str]:
   """The names, without their ending, of the photos that ImageSets/ lists, also those in which nothing is marked."""
   for path in sorted((root / 'ImageSets').glob('**/*.txt')):
-    yield from (line.split()[0] for line in path.read_text('utf-8').splitlines() if line.strip())
+    yield from (line.split()[0] for line in path.read_text('utf-8', 'replace').splitlines() if line.strip())

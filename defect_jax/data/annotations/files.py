@@ -7,11 +7,14 @@ import collections
 import dataclasses
 import functools
 import json
+import math
 import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
+
+import yaml
 
 from defect_jax.data import photos
 from defect_jax.data.annotations import coco, cvat, doubts, label_studio, labelme, voc, yolo
@@ -20,7 +23,8 @@ from defect_jax.data.annotations.shapes import Marks, Shapes, bounds
 from defect_jax.data.parts import GOOD, Problem
 from defect_jax.data.sources import words
 
-_BROKEN = (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RecursionError, MemoryError)
+_BROKEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, RecursionError, MemoryError,
+           yaml.YAMLError)
 _OUTSIDE = 1  # px by which a shape may leave its photo without a word, since files round
 _NOT_YOLO = ('classes.txt', cvat.TABLE, 'readme.txt', 'requirements.txt')
 
@@ -205,7 +209,8 @@ def _is_inside(file, shapes, sides, size, name, problems):
   across, down = _OUTSIDE * width / size[1], _OUTSIDE * height / size[0]
   cut = 0
   for left, top, right, bottom in (bounds([shape]) for shape in shapes):
-    if not (left < width and top < height and right >= 0 and bottom >= 0):  # not a number, too
+    finite = math.isfinite(left + top + right + bottom)
+    if not finite or left >= width or top >= height or right < 0 or bottom < 0:
       problems.append(Problem(file, 'outside_photo', f'has a shape that lies outside it ({name})'))
       return False
     cut += min(left + across, top + down) < 0 or right > width + across or bottom > height + down
@@ -222,7 +227,7 @@ def _read_cvat(root, find):
   read, problems = {}, []
   try:
     names = cvat.colour_names(root / cvat.TABLE)
-  except ValueError as error:
+  except (ValueError, OSError) as error:
     return {}, [Problem(cvat.TABLE, 'broken_annotation', f'cannot be read ({error})')]
   background = next((colour for colour, name in names.items() if name == 'background'), (0, 0, 0))
   names.setdefault(background, 'background')

@@ -26,7 +26,7 @@ def read(content: Any, name: str) -> Iterator[Marks]:
     elif done:
       try:
         yield _marks(photo, done[0]['result'])
-      except (ValueError, KeyError, TypeError, IndexError) as error:
+      except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         yield Marks(photo, (), wrong=('broken_annotation', f'has a broken annotation ({error})'))
 
 

@@ -51,7 +51,7 @@ class Shapes:
       raise photos.PhotoError(self.photo, f'is {shape[1]} x {shape[0]} px, as annotated {size[1]} x {size[0]} px')
     try:
       return formats.upright(np.logical_or.reduce([self._draw(one) for one in self.shapes]), self.turn)
-    except (ValueError, OSError, TypeError, KeyError) as error:
+    except (ValueError, OSError, TypeError, LookupError, ArithmeticError) as error:
       raise photos.PhotoError(self.photo, f'has an annotation that is damaged ({error})') from error
 
   def digest(self) -> str:
