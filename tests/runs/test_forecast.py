@@ -28,13 +28,17 @@ def test_it_is_said_by_the_first_rate_of_a_training_and_mended_by_a_whole_part(t
   inner.close('finished')
   assert [line for line in capsys.readouterr().out.splitlines() if line.startswith('forecast')] == [
       'forecast: about 6 min in all: 5 folds and the detector that stays']
-  whole.of_part(90.)  # a quarter more than a minute or above
-  whole.of_part(900.)  # the first part has told
-  assert capsys.readouterr().out == 'forecast: about 9 min in all: 5 folds and the detector that stays\n'
+  whole.of_part(120.)  # twice as long as was said
+  whole.of_part(60.)  # without what is compiled once: 2 minutes and 5 of one
+  whole.of_part(900.)  # two parts have told
+  assert capsys.readouterr().out.splitlines() == [
+      'forecast: about 12 min in all: 5 folds and the detector that stays',
+      'forecast: about 7 min in all: 5 folds and the detector that stays']
 
 
-def test_a_first_part_that_took_as_long_as_was_said_is_not_told_of(capsys):
-  whole = forecast.Forecast(2, 'both')
+def test_a_part_that_took_as_long_as_was_said_is_not_told_of(capsys):
+  whole = forecast.Forecast(3, 'all')
   whole.of_training(60.)
   whole.of_part(74.)  # less than a quarter more
-  assert capsys.readouterr().out == 'forecast: about 2 min in all: both\n'
+  whole.of_part(74.)
+  assert capsys.readouterr().out == 'forecast: about 3 min in all: all\n'
