@@ -19,6 +19,7 @@ from defect_jax.evaluation import generation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import generate as report
 from defect_jax.runs.folder import Workdir
+from defect_jax.runs.forecast import Forecast
 from defect_jax.trained.vae import VaePredictor, open_vae
 
 Images = Float[np.ndarray, 'n s s c']
@@ -44,6 +45,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       'class': ' '.join(used.defects), 'source_part': parts.ALL if used.split in ('none', 'kfold') else used.part,
       'model': model, 'sampler': settings.name}, settings.candidates, _selector(vae, photos, settings.candidates))
   workdir.open()
+  workdir.forecast = Forecast(1, f'{count} images')
   manifest.write_known(root, photos.sha256, vae.config.data.region)
   print(f'{count} images by the sampler {settings.name} of {config.vae}, step {vae.step}, {vae.vae.size} px; '
         f'{parallel.devices()} {jax.default_backend()} device(s)', flush=True)

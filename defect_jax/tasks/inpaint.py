@@ -19,6 +19,7 @@ from defect_jax.evaluation import inpainting as evaluation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import inpaint as report
 from defect_jax.runs.folder import Workdir
+from defect_jax.runs.forecast import Forecast
 from defect_jax.trained import inpainter
 
 
@@ -46,6 +47,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   workdir.open()
   for line in skipped:
     logging.warning('%s', line)
+  workdir.forecast = Forecast(1, f'{config.count} images')
   print(f'{config.count} images of {len(chosen)} photos by {model.model}, {sampling.name}, {sampling.steps} steps, '
         f'{sampler.canvas[0]} x {sampler.canvas[1]} px; {parallel.devices()} {jax.default_backend()} device(s)',
         flush=True)

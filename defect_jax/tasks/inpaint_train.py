@@ -24,6 +24,7 @@ from defect_jax.report import grids
 from defect_jax.report import inpaint_train as report
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
+from defect_jax.runs.forecast import Forecast
 from defect_jax.training import fit, loop, routing
 from defect_jax.training.callbacks import Evaluation
 from defect_jax.training.trainer import Trainer, TrainState
@@ -53,6 +54,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   fit.check_finished(workdir, came_from)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
+  workdir.forecast = Forecast(1, 'the training')
   counts = ', '.join(f'{train.labels.count(name)} {name}' for name in data.classes)
   print(*(f'note: {line}' for line in dataset.lines(train)),
         f'{len(train)} areas of {data.size} px ({counts}), part {data.part}; {len(dev) if dev else 0} held out; '

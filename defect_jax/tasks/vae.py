@@ -22,6 +22,7 @@ from defect_jax.report import grids, latent, verdict
 from defect_jax.report import vae as report
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
+from defect_jax.runs.forecast import Forecast
 from defect_jax.trained.vae import model_of, photos_of
 from defect_jax.training import callbacks, control, fit, loop, routing, targets
 from defect_jax.training.autoencoder import Autoencoder, normalizer_of
@@ -35,6 +36,8 @@ def run(config: ConfigDict, workdir: Workdir) -> Summary:
   """Trains as `config` says, in `workdir`. Raises UserError, Stopped, Diverged or DiskFull."""
   model_of(config)  # before the photos are read
   by_folds = config.data.split == 'kfold' and config.data.fold is None
+  trainings = config.data.folds + 1 if by_folds else 1
+  workdir.forecast = Forecast(trainings, f'{trainings} trainings' if by_folds else 'the training')
   return train(config, workdir, photos_of(config), _open_dev(config), _cross_validated if by_folds else None)
 
 
