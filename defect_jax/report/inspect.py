@@ -13,9 +13,11 @@ from scipy import ndimage
 from defect_jax.data import inspection, parts, photos
 from defect_jax.data.inspection import Inspection, Kinds, Look
 from defect_jax.report import page
+from defect_jax.report.verdict import percent
 
 _MARK = np.uint8([0, 220, 60])
 _WIDTHS = ((2.5, 150), (6, 320), (np.inf, 700))  # px of a picture, by how much longer than wide a photo is at most
+_MOST_SIZES = 10  # in the table of files, the most frequent first
 _OF_A_KIND = 6  # pictures of each of two kinds of photos
 # Kind of problem -> what it is called, and what to do about it.
 _KINDS = {
@@ -31,6 +33,7 @@ _KINDS = {
     'mask_not_turned': ('Masks of turned photos', 'To see them the other way round, set masks=as_stored here.'),
     'mask_empty': ('Masks that mark nothing', 'Mark the defect, or move the photo to the good ones.'),
     'mask_unusable': ('Masks that cannot be used', 'Put the right ones there, or remove them.'),
+    'mask_beside': ('Masks beside their photos', ''),
     'masks_without_photo': ('Masks that are not found', ''),
     'good_marked': ('Good photos with a mark', 'Move them to a class of defects, or remove their masks.'),
     'mixed_kinds': ('Two kinds of photos in a class', 'Keep two products or cameras in folders of their own.')}
@@ -46,9 +49,7 @@ def write(path: Path, title: str, config: str, found: Inspection, commands: Sequ
       page.Section('Classes', [page.Table([*_class_rows(found)], (
           'Class', 'Photos', 'With a mask', 'Groups', 'Size', 'Marked (median)'))], 'classes'),
       *(_class_section(label, looks, shown) for label, looks in found.by_class().items()),
-      page.Section('Files', [page.Table([(what, words, str(count)) for what, counts in (
-          ('Size', found.sizes), ('Bits per value', found.bit_depths), ('Channels', found.channels))
-          for words, count in counts.items()][:60], ('', 'Value', 'Photos'), wide=False)], 'files'),
+      page.Section('Files', [page.Table([*_file_rows(found)], ('', 'Value', 'Photos'), wide=False)], 'files'),
       page.Section('Groups by name', [page.Sentences(found.group_sentences())], 'groups'),
       *(page.Section(_named(kind)[0], [page.Lines([*map(str, problems)])], kind)
         for kind, problems in _by_kind(found.problems).items() if len(problems) > 1)]
@@ -78,7 +79,16 @@ def _class_rows(found: Inspection) -> Iterator[tuple[str, ...]]:
     counts = found.classes[label]
     marked = [look.marked for look in looks if look.marked]
     yield (label, str(counts['photos']), str(counts['masks'] or '-'), str(counts['groups']),
-           inspection.size_words(looks), f'{100 * float(np.median(marked)):.2g} %' if marked else '-')
+           inspection.size_words(looks), percent(float(np.median(marked))) if marked else '-')
+
+
+def _file_rows(found: Inspection) -> Iterator[tuple[str, ...]]:
+  for what, counts in (('Size', found.sizes), ('Bits per value', found.bit_depths), ('Channels', found.channels)):
+    rows = [*counts.items()]
+    for words, count in rows[:_MOST_SIZES]:
+      yield what, words, str(count)
+    if rest := rows[_MOST_SIZES:]:
+      yield what, f'{len(rest)} others', str(sum(count for _, count in rest))
 
 
 def _class_section(label: str, looks: Sequence[Look], shown: int) -> page.Section:
@@ -95,7 +105,7 @@ def _kinds_section(kinds: Kinds) -> page.Section:
 
 
 def _tiles(looks: Sequence[Look]) -> page.Tiles:
-  longest = max((max(look.size) / min(look.size) for look in looks), default=1)
+  longest = np.median([max(look.size) / min(look.size) for look in looks] or [1])
   width = next(width for most, width in _WIDTHS if longest <= most)
   drawn = [(picture, look.record.file) for look in looks if (picture := _picture(look.record, 2 * width)) is not None]
   return page.Tiles([page.thumbnail(picture, 2 * width) for picture, _ in drawn], 'photo {}', width=width,

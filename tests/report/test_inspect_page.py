@@ -67,6 +67,14 @@ def test_problems_are_summed_up_and_listed(written, tmp_path):
   assert page.count('is black all over') == 4  # in short, and each
 
 
+def test_of_many_sizes_the_most_frequent_are_named_and_the_others_counted(written, tmp_path):
+  for number in range(15):
+    write(tmp_path / f'photos/ok/{number:02d}.png', bumps(number, 20 + max(0, number - 1)))
+  page = written(tmp_path / 'photos')
+  assert '<tr><td>Size</td><td>20 x 20</td><td>2</td></tr>' in page
+  assert '<tr><td>Size</td><td>4 others</td><td>4</td></tr>' in page
+
+
 def test_two_kinds_of_photos_are_shown_side_by_side(written, tmp_path):
   for number in range(12):
     write(tmp_path / f'photos/ok/{number:02d}.png', bumps(number, 32 if number < 10 else 48))
