@@ -1,4 +1,4 @@
-"""KolektorSDD2: train/10000.png with train/10000_GT.png, and test/ likewise.
+"""KolektorSDD2: train/10000.png with train/10000_GT.png, and test/ likewise; or one such folder alone.
 
 Bozic et al. 2021, "Mixed supervision for surface-defect detection: from weakly to fully supervised learning", Computers
 in Industry.
@@ -12,7 +12,7 @@ from defect_jax.data import parts
 from defect_jax.data.sources import kolektor, tree
 
 TITLE = 'KolektorSDD2'
-_TOPS = ('train', 'test')
+_TOPS = {'train': 'train', 'test': 'test', '.': ''}
 _WANTED = 'train/10000.png with train/10000_GT.png'
 
 
@@ -27,5 +27,5 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
   Photos whose mask is empty are good, the others of the class `defect`.
   """
   root = tree.root_of(path, key, _WANTED)
-  found = [tree.Found(photo, '', top, '', top) for top in _TOPS for photo in tree.photos_in(root / top)]
+  found = [tree.Found(photo, '', part, '', top) for top, part in _TOPS.items() for photo in tree.photos_in(root / top)]
   return kolektor.by_mask(root, found, '_GT', key)

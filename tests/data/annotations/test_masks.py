@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from defect_jax.data import annotations, photos
-from defect_jax.data.sources import mvtec_ad
+from defect_jax.data import annotations, layouts, photos
+from defect_jax.data.sources import kolektor2, mvtec_ad
 from defect_jax.data.sources import photos as plain
 
 
@@ -174,5 +174,8 @@ def test_masks_beside_photos_are_no_photos(tmp_path, bad):
   listed = plain.list(tmp_path)
   assert [record.file for record in listed] == [f'{number}.png' for number in range(10000, 10000 + len(bad))]
   assert all(record.annotation for record in listed)
+  assert layouts.recognise(tmp_path, 'data.path') == 'kolektor2'  # so that empty masks tell good photos
+  save(tmp_path / '10000_GT.png', np.zeros(bad[0][1].shape, np.uint8))
+  assert [record.label for record in kolektor2.list(tmp_path)] == ['good'] + ['defect'] * (len(bad) - 1)
   problem, = listed.problems
   assert problem.file.endswith('_GT.png') and f'as {len(bad)} files are' in problem.message
