@@ -1,15 +1,22 @@
 """Tells defective photos from good ones: a CNN trained on few real photos of a defect, and on made ones beside them.
 
   python -m defect_jax.main --config=configs/classifier.py
+  python -m defect_jax.main --config=configs/classifier.py --config.data.path=PHOTOS     your own
   python -m defect_jax.main --config=configs/classifier.py:vgg16 --workdir=runs/on_vgg16
   python -m defect_jax.main --config=configs/classifier.py:tiny                  seconds: to see that it works
   python -m defect_jax.main --config=configs/classifier.py --config.made.sets=runs/generate/set --workdir=runs/with_made
   python -m defect_jax.main --config=configs/classifier.py --config.mode=predict --config.classifier=runs/classifier \
       --config.photos=PHOTOS --workdir=runs/predicted
 
-Trained on photos of the pool, good ones and `data.few_shot` defective ones, each class as often as the others, and
-measured on all photos of `measure.part` that are of these classes. Made sets, of any number, are refused where an image
-comes from a photo of another part, or from random weights.
+Of your own photos all are trained on, each class as often as the others. What it is worth comes from cross-validation
+(data.split=kfold): each photo is tested once, by one of data.folds classifiers that was trained without it and the
+other photos of its group. Where the folder has train/ and test/ of all classes, test/ is measured instead
+(data.split=folders). ELPV, and data.split=hash, train on photos of the pool, good ones and `data.few_shot` defective
+ones, and measure on `measure.part`.
+
+Made sets, of any number, are refused where an image comes from a photo that is held out, or from random weights. The
+figures of cross-validation are without them, unless made.per_fold=True names sets that were made without each fold
+(--config.data.split=kfold --config.data.fold=K of configs/vae_split.py).
 """
 
 from ml_collections import ConfigDict

@@ -45,15 +45,18 @@ def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int,
   return _read(chosen, max_broken, data, notes)
 
 
-def for_fold(sets: Sequence[str], photos: splits.Splits, number: int) -> list[str]:
-  """The sets that know of no photo that is tested in a fold, nor of its groups; UserError where there is none."""
+def for_fold(sets: Sequence[str], photos: splits.Splits, number: int, path: str | None) -> list[str]:
+  """The sets that know of no photo that is tested in a fold, nor of its groups; UserError where there is none, with the
+  commands that make one of the photos in `path`."""
   found = [root for root in sets if (known := manifest.read_known(root)) and known.sha256.isdisjoint(photos.apart)]
   if not found:
+    fold, start = number + 1, 'python -m defect_jax.main --config=configs/'
     raise UserError(
-        f'made.per_fold: no set of made.sets is made without the photos of fold {number + 1}; train a VAE without them '
-        f'(configs/vae_split.py, --config.data.split=kfold --config.data.folds={photos.folds} --config.data.fold='
-        f'{number + 1} --workdir=runs/vae_fold{number + 1}), make a set of it (configs/generate.py, --config.vae=runs/'
-        f'vae_fold{number + 1} --workdir=runs/generate_fold{number + 1}) and name runs/generate_fold{number + 1}/set')
+        f'made.per_fold: no set of made.sets is made without the photos of fold {fold} of {photos.folds}; make one by: '
+        f'{start}vae_split.py --config.data.path={path} --config.data.split=kfold --config.data.folds={photos.folds} '
+        f'--config.data.fold={fold} --workdir=runs/vae_fold{fold} && {start}generate.py '
+        f'--config.vae=runs/vae_fold{fold} --workdir=runs/generate_fold{fold}; then add runs/generate_fold{fold}/set '
+        'to made.sets')
   return found
 
 

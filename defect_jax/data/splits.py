@@ -81,7 +81,7 @@ class Splits:
     return dataclasses.replace(self, notes=(*self.notes, *notes))
 
   def _held(self, validation: InMemory) -> 'Splits':
-    mates = [mate for group in set(validation.groups) for mate in self.mates[group]]
+    mates = [mate for group in set(validation.groups) for mate in self.mates.get(group, ())]
     return dataclasses.replace(
         self, validation=validation, held_files=frozenset((*validation.files, *(file for _, file in mates))),
         held_sha256=frozenset((*validation.sha256, *(sha256 for sha256, _ in mates))))

@@ -57,7 +57,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
     model = model_of(len(photos.classes), size=config.data.size, channels=config.data.channels, dtype=config.dtype,
                      **config.model)
     for number in range(photos.folds if is_per_fold else 0):
-      made.for_fold(sets, photos.fold(number, 0, config.seed), number)
+      made.for_fold(sets, photos.fold(number, 0, config.seed), number, data['path'])
   counts = _counts(photos, made_images, predictor)
   parallel.keep_compiled(prepared.cache_folder() / 'compiled')
   workdir.open()
@@ -75,7 +75,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
         'steps': 0, 'compile_seconds': None, 'images_per_second': len(photos.test) / seconds})
 
   def made_of(fold, number):
-    return images_of(sets=made.for_fold(sets, fold, number) if is_per_fold else (), photos=fold)
+    return images_of(sets=made.for_fold(sets, fold, number, data['path']) if is_per_fold else (), photos=fold)
 
   predictor, tested, logits, trained = _train(config, workdir, model, photos, made_images, made_of, digest)
   predictor.save(workdir)

@@ -1,6 +1,8 @@
 """New defect photos by inpainting: an image set with manifest and differences, measured against real defects."""
 
+import contextlib
 import functools
+import os
 import pathlib
 from typing import Any
 
@@ -11,8 +13,9 @@ from ml_collections import ConfigDict
 from defect_jax import parallel
 from defect_jax.augmentation import inpainting, production, selection
 from defect_jax.config import config_hash
-from defect_jax.data import listing, prepared
-from defect_jax.diffusion import geometry, sources, templates
+from defect_jax.data import listing, photos, prepared
+from defect_jax.data.seen import Seen
+from defect_jax.diffusion import geometry, sources, templates, weights
 from defect_jax.diffusion.placement import Placer
 from defect_jax.evaluation import generation
 from defect_jax.evaluation import inpainting as evaluation
@@ -59,6 +62,9 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   photo_folder = pathlib.Path(photo_folder or '')
   own, share = config_hash(config), config.share
   production.refuse_others(root, own, make.origin)
+  looked_at = kind == 'real' or config.filter.candidates * config.filter.places > 1
+  if (known := _known(config.lora or config.weights, chosen, listing.of_part(records, part) if looked_at else [])):
+    manifest.write_known(root, known)
   make.check_masks(root, [image for image in production.recorded(root).values() if image.config_hash == own])
   progress, summary = production.run(workdir, root, config.count, config.batch, make, own, make.compile, share.process,
                                      share.processes, functools.partial(inpainting.inspect, photo_folder))
@@ -73,3 +79,16 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   summary['changed_outside_mask'] = max((image.changed_outside_mask or 0 for image in made), default=None)
   report.write(workdir.report_html, workdir.root.name, workdir.config_text, summary, root, photo_folder, made)
   return summary
+
+
+def _known(trained, chosen, looked_at):
+  """SHA-256 of the photos that images know of: those that `trained` weights come from, `chosen` ones and those that
+  masks or the filter come from; None where a folder of weights does not say it."""
+  before = Seen.read(Workdir(trained)) if os.path.isdir(trained) else None
+  if trained not in (weights.DEFAULT, weights.RANDOM) and os.path.exists(trained) and before is None:
+    return None
+  sha256 = {source.sha256 for source in chosen} | (set(before.sha256) if before else set())
+  for record in looked_at:
+    with contextlib.suppress(photos.PhotoError):
+      sha256.add(prepared.photo_sha256(record))
+  return sha256
