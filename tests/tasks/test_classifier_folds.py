@@ -182,7 +182,7 @@ def test_made_images_of_all_photos_are_for_the_one_that_stays(few, tmp_path):
   assert 'The figures are without made images' in (workdir.root / 'report.html').read_text()
   images = manifest.read(root)
   soundness.refuse_unsound(root, images, {}, {}, splits.TRAINED_ON)
-  with pytest.raises(UserError, match='do not say that their source is of the part pool'):
+  with pytest.raises(UserError, match='of its model, all'):
     soundness.refuse_unsound(root, images, {}, {})
 
 
