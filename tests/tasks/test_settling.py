@@ -44,6 +44,8 @@ def open_keys(config):
     ('classifier', PARTS_OF_CLASSES, {'source': 'classes', 'defects': ('crack',), 'split': 'folders', 'fit': 'pad'}),
     ('vae_split', PARTS_OF_CLASSES, {'source': 'classes', 'defects': ('crack',), 'split': 'folders', 'fit': 'crop'}),
     ('anomaly', MVTEC, {'source': 'mvtec_ad', 'defects': (), 'split': 'folders', 'fit': 'pad'}),
+    ('vae_split', {'train/good': 3, 'train/crack': 3},
+     {'source': 'classes', 'defects': ('crack',), 'split': 'none', 'fit': 'crop'}),
     # Defects that lie in test/ alone are all used.
     ('vae_split', MVTEC, {'source': 'mvtec_ad', 'defects': ('crack',), 'split': 'none', 'fit': 'crop'}),
     ('classifier', MVTEC, {'source': 'mvtec_ad', 'defects': ('crack',), 'split': 'kfold', 'fit': 'pad'})])

@@ -78,11 +78,12 @@ def _named(data, classes):
 
 
 def _has_folders(listed: parts.Listing, named: Collection[str], otherwise: str) -> bool:
-  """Whether train/ holds all that a task trains on, and, if it is to be measured, another folder what is tested."""
+  """Whether train/ holds all that a task trains on and others hold more, all that is tested if it is to be measured."""
   def labels(*folders):
     return {record.label for record in listed if record.folder in folders}
+  held_out = labels('val', 'test')
   return bool(named) and labels('train').issuperset(named) and (
-      otherwise == 'none' or labels('val', 'test').issuperset(named))
+      bool(held_out) if otherwise == 'none' else held_out.issuperset(named))
 
 
 def _taken(data: ConfigDict, listed: parts.Listing, path: Any, key: str) -> Iterator[str]:
