@@ -35,11 +35,11 @@ def write_photos(root):
     write(root / f'ground_truth/dent/{number:03d}_mask.png', mask)
 
 
-def run(workdir, *arguments, path, config='configs/anomaly.py:tiny', small=SMALL):
+def run(workdir, *arguments, path, config='configs/anomaly.py:tiny', small=SMALL, split=('--config.data.split=hash',)):
   """Exit status of the job."""
   flags.FLAGS.unparse_flags()
   flags.FLAGS['workdir'].value = None
-  data = ('--config.data.source=folder', f'--config.data.path={path}') if path else ()
+  data = ('--config.data.source=folder', f'--config.data.path={path}', *split) if path else ()
   return main.main([f'--config={config}', f'--workdir={workdir}', *data, *small, *arguments])
 
 

@@ -40,7 +40,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope='module')
 def job(root):
   with anomaly_jobs.handlers_kept():
-    yield functools.partial(anomaly_jobs.run, path=root)
+    yield functools.partial(anomaly_jobs.run, path=root, split=())
 
 
 def image(root, file):
