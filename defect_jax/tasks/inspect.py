@@ -22,7 +22,7 @@ from defect_jax.runs.folder import Workdir
 from defect_jax.runs.progress import ProgressBar
 
 INSPECTION = Artefact('inspect.json')
-_LEAST = 2  # photos that anything can be learned from
+_LEAST, _LEAST_GOOD = 2, 3  # photos that anything can be learned from, and good ones for thresholds by folds
 
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _commands(config: ConfigDict, found: inspection.Inspection) -> Iterator[tupl
     return f'runs/{name}_{job}'
 
   data = f'--config.data.path={path}', *said
-  if good >= _LEAST:
+  if good >= _LEAST_GOOD:
     yield ('Find defects without examples', f'Learns what the {good} good photos have in common; marks what differs.',
            command('anomaly', *data))
     yield ('Score photos', 'By what was learned from the good ones; of these photos, or of any other folder.',
