@@ -24,7 +24,7 @@ class Forecast:
     """Takes how long a part took; says so if the job will take a quarter more or less than was said."""
     self._done.append(seconds)
     whole = sum(self._done) + (self._parts - len(self._done)) * seconds
-    if len(self._done) <= 2 and abs(whole - self._said) > self._said / 4:
+    if len(self._done) <= min(2, self._parts - 1) and abs(whole - self._said) > self._said / 4:
       self._say(whole)
 
   def _say(self, seconds):
