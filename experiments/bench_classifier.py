@@ -61,10 +61,10 @@ class Ours:
   def __init__(self, config: ConfigDict, model: cnn.Classifier, params: dict, normalizer: Normalizer, images: Images,
                labels: Labels, augment: bool = False):
     light = config.data.augment.to_dict() if augment else {}
-    trainer = training.trainer_of(model, normalizer, light, jax.random.key(0), params, **config.optimizer)
+    trainer = training.trainer_of(model, light, jax.random.key(0), params, **config.optimizer)
     self._feed = ResidentFeed(trainer, {'image': images, 'label': labels}, config.batch, jax.random.key(1), 1,
                               batches.gather_columns, in_turn(config.batch, len(labels)))
-    self._state, self.losses = parallel.replicate(trainer.init(params)), []
+    self._state, self.losses = parallel.replicate(trainer.init(params, frozen={'normalizer': normalizer})), []
     self._inputs = jnp.asarray(images[:config.batch])
     self._logits = parallel.compiled(jax.jit(lambda of: model.logits(params, normalizer, of)).lower(self._inputs))
 

@@ -26,6 +26,7 @@ def test_a_promise_is_kept_if_the_interval_of_the_difference_holds_nothing(promi
 def photos(tmp_path):
   """24 good photos of 12 groups and 4 bright ones of two more."""
   config = anomaly.get_config('tiny')
+  config.data.fit = 'crop'
   config.detector, config.score.map, config.score.reduce = 'mean_image', 'mean_image', 'max'
   config.score.blur = 0.
   records = [parts.Record(f'good/{number}', 'good', f'good {number // 2}', tmp_path) for number in range(24)] + [
