@@ -49,8 +49,8 @@ def photos(config: ConfigDict) -> tuple[Images, Labels]:
 
 def in_turn(batch: int, count: int) -> Callable:
   """`draw` of feeds.ResidentFeed that both sides can follow: rows one after the other."""
-  def draw(key, step, size):
-    del key
+  def draw(images, key, step, size):
+    del images, key
     return (step * batch + jnp.arange(size)) % count, jnp.ones(size, jnp.float32)
   return draw
 

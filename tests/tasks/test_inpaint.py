@@ -17,7 +17,7 @@ from PIL import Image
 
 from defect_jax import main
 from defect_jax.augmentation import selection
-from defect_jax.data import parts
+from defect_jax.data import listing, parts
 from defect_jax.evaluation import inpainting as evaluation
 from defect_jax.imagesets import manifest
 from defect_jax.report import inpaint as report
@@ -69,7 +69,7 @@ def test_photos_of_every_kind_are_augmented_and_broken_ones_listed(inpaint, mixe
   assert 'is longer than the model reads; cut off:' in caplog.text
   made, root = manifest.read_manifest(tmp_path / 'run/set'), tmp_path / 'run/set'
   assert [image.label for image in made] == ['dent', 'scratch'] * 4 + ['dent']
-  assert len({image.source for image in made}) == 4 and {image.source_part for image in made} == {'pool'}
+  assert len({image.source for image in made}) == 6 and {image.source_part for image in made} == {'all'}
   assert {Path(image.file).suffix for image in made} == {'.png', '.tif'}
   assert {(image.method, image.model, image.sampler, image.steps) for image in made} == {
     ('inpaint', 'random', 'dpmsolver++', 1)}
@@ -188,7 +188,7 @@ def test_a_defect_without_photos_does_not_hide_the_others(tmp_path, caplog):
     Image.fromarray(mask // 2).save(tmp_path / f'test/dent/{number}.png')
     Image.fromarray(mask).save(tmp_path / f'ground_truth/dent/{number}_mask.png')
   for defects, wanted in ((('dent',), 2), (('dent', 'scratch'), 2), (('scratch',), 0)):
-    found = evaluation.measure([], tmp_path, tmp_path, defects, 'pool', 'dev', 64, 0)
+    found = evaluation.measure([], tmp_path, listing.list_photos('folder', tmp_path), defects, 'pool', 'dev', 64, 0)
     assert found['measured_against'] == f'{wanted} real defects of the part dev'
   assert caplog.text.count('against real defects of dent alone') == 1
 
