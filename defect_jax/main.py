@@ -60,8 +60,7 @@ def run(config: ConfigDict, workdir: Workdir) -> None:
     more = '; a higher --config.steps.total goes on' if start.takes_more_steps(config) else ''
     print(f'{workdir.root}: finished already, see summary.json{more}')
     return
-  for line in lines:
-    print(line, flush=True)
+  workdir.first_lines = lines
   workdir.finish(start.run(config, workdir))
 
 

@@ -100,7 +100,8 @@ def job(photos, run_env):
   """Starts the small job as a process: (workdir, further arguments) -> Popen with text pipes."""
   def start(workdir, *arguments, config='configs/vae_split.py:tiny'):
     command = [sys.executable, '-m', 'defect_jax.main', f'--config={config}', f'--workdir={workdir}',
-               '--config.data.source=folder', f'--config.data.path={photos}', '--config.data.defects=dent', *SMALL,
+               '--config.data.source=folder', f'--config.data.path={photos}', '--config.data.defects=dent',
+               '--config.data.split=hash', *SMALL,
                *arguments]
     return subprocess.Popen(command, cwd=workdir.parent, env=run_env, text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE)

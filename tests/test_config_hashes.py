@@ -3,6 +3,7 @@
 import pytest
 
 from defect_jax.config import config_hash, load
+from defect_jax.registry import KEYS
 
 HASHES = {
     ('anomaly', ''): '50e25c25737f3ba6d7a179a045f1966755fde3fbe90d53fb79c836aecb26ea55',
@@ -43,4 +44,7 @@ HASHES = {
 
 @pytest.mark.parametrize(('name', 'arg'), HASHES)
 def test_a_config_has_the_hash_it_had_before(name, arg):
-  assert config_hash(load(f'configs/{name}.py:{arg}')) == HASHES[name, arg]
+  config = load(f'configs/{name}.py:{arg}')
+  if config.task != 'generate' and name != 'inpaint_default':  # which leaves nothing open, but needs a path
+    KEYS[config.task].settle(config)
+  assert config_hash(config) == HASHES[name, arg]

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Workdir:
     """`outer`: the workdir of the run that this one is a part of; what stops that one stops this. `forecast`: is given
     the time that the training in here will take."""
     self.root, self.forecast = Path(root), forecast
+    self.first_lines: Sequence[str] = ()  # printed once the run has begun, so that a refusal stays one line
     self._status: Status | None = None
     self._lock, self.read_request = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS)).read
     self._config, self._fixed, self._anew = ConfigDict(), tuple[str, ...](), False
@@ -95,7 +96,7 @@ class Workdir:
   def _saved(self) -> ConfigDict | None:
     try:
       return from_json(self.config_json.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter is refused by `check`
       return None
     except (OSError, ValueError) as error:
       raise UserError(f'{self.config_json}: not readable as a config ({error}); choose another --workdir') from error
@@ -161,6 +162,8 @@ class Workdir:
       if isinstance(error, OSError) and not isinstance(error, DiskFull):
         raise self._unwritable(error) from error
       raise
+    for line in self.first_lines:
+      print(line, flush=True)
     self._status = Status(self.status_json)
 
   @contextlib.contextmanager

@@ -44,7 +44,8 @@ def command(photos, monkeypatch, tmp_path):
   def call(*arguments, config='configs/vae_split.py:tiny', path=photos):
     flags.FLAGS.unparse_flags()
     flags.FLAGS['workdir'].value = None
-    data = ['--config.data.source=folder', f'--config.data.path={path}', '--config.data.defects=dent']
+    data = ['--config.data.source=folder', f'--config.data.path={path}', '--config.data.defects=dent',
+            '--config.data.split=hash']
     return main.main([f'--config={config}', *data, *SMALL, *arguments])
 
   yield call

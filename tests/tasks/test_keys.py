@@ -7,7 +7,7 @@ import pytest
 
 from defect_jax import detectors, schema
 from defect_jax.augmentation import samplers
-from defect_jax.data import regions
+from defect_jax.data import annotations, regions
 from defect_jax.data.sources import elpv
 from defect_jax.diffusion import finetune, geometry, masks, schedulers
 from defect_jax.models import cnn, vae
@@ -17,7 +17,8 @@ from defect_jax.training import control, routing
 
 @pytest.mark.parametrize(('task', 'key', 'names'), [
     ('vae', 'data.cell_type', elpv.CELL_TYPES), ('vae', 'data.region', regions.REGIONS),
-    ('vae', 'data.fit', regions.FITS), ('vae', 'model.activation', vae.ACTIVATIONS),
+    ('vae', 'data.fit', regions.FITS), ('vae', 'data.masks', annotations.HOW),
+    ('vae', 'model.activation', vae.ACTIVATIONS),
     ('vae', 'streams.E.optimizer', routing.OPTIMIZERS), ('vae', 'control.policy', control.POLICIES),
     ('generate', 'sampler.name', samplers.NAMES),
     ('classifier', 'model.kind', cnn.KINDS),
@@ -26,7 +27,8 @@ from defect_jax.training import control, routing
 ])
 def test_choices_are_the_names_that_the_code_has(task, key, names):
   keys = schema.flat_keys(KEYS[task].table(), {'streams': {'E': {}}})
-  assert keys[key].rule.values == tuple(names)
+  rule = keys[key].rule
+  assert getattr(rule, 'rule', rule).values == tuple(names)
 
 
 def test_the_maps_of_a_detector_are_those_that_it_makes():

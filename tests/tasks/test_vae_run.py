@@ -103,7 +103,7 @@ def test_the_summary_is_made_of_the_rows_and_the_photos(finished):
 def test_what_a_run_says_before_and_while_it_trains(finished):
   _, out = finished
   assert 'note: data.few_shot asks for 16; part pool has 13, all are used\n' in out
-  assert '13 photos of dent, part pool, 32 px; 3 held out; log N = 2.56 nats\n' in out
+  assert '13 photos of dent, part pool, split by hash, 32 px; 3 held out; log N = 2.56 nats\n' in out
   assert 'targets: KLD 16 nats, MSE ' in out and '= 2.00% of the variance' in out
   assert re.search(r'stream E1: kld moves 6 arrays by adam_shared, lr 0\.002\n', out)
   assert re.search(r'step 40/40  .*KLD \d+\.\d\d \(target 16\)  MSE \d\.\d+e-0\d \(target ', out)

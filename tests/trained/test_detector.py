@@ -13,7 +13,7 @@ from defect_jax.trained.detector import DetectorPredictor, Setup
 @pytest.mark.parametrize('kind', ['mean_image', 'pca'])
 def test_the_function_gives_the_maps_of_the_predictions(kind):
   config = anomaly.get_config('tiny')
-  config.detector = kind
+  config.detector, config.data.fit = kind, 'crop'
   config.score.update(map=kind, reduce='max', blur=0.)
   setup, rng = Setup.of(config), np.random.default_rng(0)
   tiles = rng.random((5, 32, 32, 1)).astype(np.float32)

@@ -3,11 +3,10 @@
 from ml_collections import ConfigDict
 
 from defect_jax import detectors
-from defect_jax.data.parts import GOOD
 from defect_jax.registry import DETECTORS
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text
 from defect_jax.schema import Key, Table
-from defect_jax.tasks.keys import common, settling, vae
+from defect_jax.tasks.keys import common, vae
 
 _TRAINING = ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')
 
@@ -68,5 +67,6 @@ def check(config: ConfigDict) -> None:
 
 def settle(config: ConfigDict) -> list[str]:
   """See settling.settle."""
+  from defect_jax.tasks.keys import settling  # which takes as long as all else before a mistake is refused
   return settling.settle(config, config.data, elpv={'fit': 'crop'}, own={'fit': 'pad'}, otherwise='kfold',
-                         taken=(GOOD,), tiles=config.tiles)
+                         taken=(settling.GOOD,), tiles=config.tiles)

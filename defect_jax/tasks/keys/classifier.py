@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from defect_jax.errors import UserError
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
-from defect_jax.tasks.keys import common, settling
+from defect_jax.tasks.keys import common
 
 
 def table() -> Table:
@@ -76,5 +76,6 @@ def fixed_steps(config: ConfigDict) -> tuple[str, ...]:
 
 def settle(config: ConfigDict) -> list[str]:
   """See settling.settle."""
+  from defect_jax.tasks.keys import settling  # which takes as long as all else before a mistake is refused
   return settling.settle(config, config.data, elpv={'defects': ('defective',), 'few_shot': 25, 'fit': 'crop'},
                          own={'defects': settling.only_defects, 'few_shot': 0, 'fit': 'pad'}, otherwise='kfold')

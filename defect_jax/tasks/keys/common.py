@@ -4,8 +4,6 @@ from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
-from defect_jax.data import annotations
-from defect_jax.data.listing import AUTO
 from defect_jax.diffusion import templates
 from defect_jax.errors import UserError
 from defect_jax.registry import SOURCES
@@ -32,9 +30,9 @@ IMAGES: Table = {  # how a photo becomes the image that a network sees
 PHOTOS = Key(None, Optional(Text()), text='Of predict: the folder.', path=True)
 MODE = Key('evaluate', Choice('evaluate', 'predict'),
            text='evaluate: on photos of known classes. predict: on a folder of any photos.')
-
-MASKS = Key(annotations.AS_IS, Choice(*annotations.HOW), added=True, text='How masks of defects are read. inverted: '
-            'what is not marked is the defect. as_stored: masks of photos that EXIF data turn are not turned.')
+MASKS = Key('as_is', Choice('as_is', 'inverted', 'as_stored', 'inverted_as_stored'), added=True,
+            text='How masks of defects are read. inverted: what is not marked is the defect. as_stored: those of '
+                 'photos that EXIF data turn are not turned.')
 
 
 def head(task: str, batch: int, meaning: str, most: int = 65536, least: int = 1) -> Table:
@@ -59,8 +57,8 @@ def steps(total: int, log: int, evaluate: int, checkpoint: int) -> Table:
 def source() -> Table:
   """Where the photos are."""
   return {
-      'source': Key(AUTO, Choice(AUTO, *SOURCES), text='The layout of the photos. auto: as path is, and without one '
-                    'elpv, solar cells.', open=True),
+      'source': Key('auto', Choice('auto', *SOURCES), text='The layout of the photos. auto: as path is, and without '
+                    'one elpv, solar cells.', open=True),
       'path': Key(None, Optional(Text()), text='The folder of your photos.', path=True),
       'cell_type': Key('mono', Choice('mono', 'poly', 'all'), text='Of elpv: the type of the solar cells.'),
       'masks': MASKS,

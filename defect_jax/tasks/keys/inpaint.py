@@ -2,12 +2,11 @@
 
 from ml_collections import ConfigDict
 
-from defect_jax.data.listing import AUTO
 from defect_jax.errors import UserError
 from defect_jax.registry import SOURCES
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
-from defect_jax.tasks.keys import common, settling
+from defect_jax.tasks.keys import common
 
 
 def table() -> Table:
@@ -20,7 +19,7 @@ def table() -> Table:
       'variants': Key(1, Integer(1), text='Images of a photo in a row; with one mask for all, it is encoded once.'),
       'photos': Key('default', Optional(Text()), path=True, text='Those that are changed: a folder in MVTec AD layout, '
                     'with ok/ and ng/, or of photos alone; default, for the default weights: metal surfaces.'),
-      'source': Key(AUTO, Choice(AUTO, *SOURCES), text='The layout of the photos. auto: as their folder is.',
+      'source': Key('auto', Choice('auto', *SOURCES), text='The layout of the photos. auto: as their folder is.',
                     added=True, before='folder', open=True),
       **common.split(),
       'bits': common.IMAGES['bits'],
@@ -109,6 +108,7 @@ def _check_unmoved(kind: str, geometry: ConfigDict) -> None:
 
 def settle(config: ConfigDict) -> list[str]:
   """See settling.settle; the photos that come with the package have fixed parts."""
+  from defect_jax.tasks.keys import settling  # which takes as long as all else before a mistake is refused
   if config.photos in (None, 'default'):
     for name, value in (('source', 'folder'), ('split', 'hash'), ('classes', ('good',)), ('bits', 16)):
       config[name] = value

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from defect_jax.errors import UserError
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Table
-from defect_jax.tasks.keys import common, settling
+from defect_jax.tasks.keys import common
 
 _RATE = Number(above=0, high=1000)
 _WIDTHS = Tuple(Integer(8, 4096))
@@ -107,5 +107,6 @@ def fixed_steps(_: ConfigDict) -> tuple[str, ...]:
 
 def settle(config: ConfigDict) -> list[str]:
   """See settling.settle."""
+  from defect_jax.tasks.keys import settling  # which takes as long as all else before a mistake is refused
   return settling.settle(config, config.data, elpv={'classes': ('defective', 'good')},
                          own={'classes': tuple}, otherwise='none')

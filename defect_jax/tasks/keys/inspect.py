@@ -2,7 +2,6 @@
 
 from ml_collections import ConfigDict
 
-from defect_jax.data.listing import AUTO
 from defect_jax.registry import SOURCES
 from defect_jax.rules import Choice, Integer, Optional, Text
 from defect_jax.schema import Key, Table
@@ -15,7 +14,7 @@ def table() -> Table:
   head = common.head('inspect', 1, '')
   return {name: head[name] for name in ('task', 'plugins')} | {
       'photos': Key(None, Optional(Text()), text='The folder of your photos.', path=True),
-      'source': Key(AUTO, Choice(AUTO, *SOURCES), text='Their layout. auto: as their folder is.'),
+      'source': Key('auto', Choice('auto', *SOURCES), text='Their layout. auto: as their folder is.'),
       'masks': common.MASKS,
       'shown': Key(12, Integer(1, 200), 'photos', 'Of each class, on the page.')}
 

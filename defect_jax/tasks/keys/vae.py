@@ -6,7 +6,7 @@ from defect_jax.errors import UserError
 from defect_jax.registry import LOSSES
 from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, Text, Tuple
 from defect_jax.schema import Key, Named, Table
-from defect_jax.tasks.keys import common, settling
+from defect_jax.tasks.keys import common
 
 _SPEED = {'kld': 12.0}
 _TARGETS: Table = {
@@ -98,6 +98,7 @@ def check(config: ConfigDict) -> None:
 
 def settle(config: ConfigDict) -> list[str]:
   """See settling.settle."""
+  from defect_jax.tasks.keys import settling  # which takes as long as all else before a mistake is refused
   return settling.settle(config, config.data, elpv={'defects': ('defective',), 'few_shot': 25, 'fit': 'crop'},
                          own={'defects': settling.defects_of, 'few_shot': 0, 'fit': 'crop'}, otherwise='none',
                          alone='defect')
