@@ -26,6 +26,8 @@ def recognise(path: str | os.PathLike, key: str) -> str:
   if not root.is_dir():
     raise UserError(f'{key}: {root} {"is a file" if root.is_file() else "does not exist"}; name a folder of photos, '
                     'or a CSV file with the column path')
+  if (root / 'manifest.jsonl').is_file():
+    raise UserError(f'{key}: {root} is a set of made images; name a folder of real photos, and the set in made.sets')
   lacking = {}
   for name in _ORDER:
     if not (lacks := SOURCES[name].missing(root)):

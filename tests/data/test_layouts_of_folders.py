@@ -38,8 +38,10 @@ def test_solar_cells(tmp_path):
 
 def test_what_is_not_known_is_told_with_what_it_lacks(tmp_path):
   (tmp_path / 'notes.txt').write_text('')
-  with pytest.raises(UserError, match=r'data.path: .* of no known layout\. .*class folders: a folder'):
+  with pytest.raises(UserError, match=r'data.path: .* of no known layout\. .*class folders: folders named'):
     layouts.recognise(tmp_path, 'data.path')
-  for name, reason in (('notes.txt', 'is a file'), ('gone', 'does not exist')):
+  (tmp_path / 'made').mkdir()
+  (tmp_path / 'made/manifest.jsonl').touch()
+  for name, reason in (('notes.txt', 'is a file'), ('gone', 'does not exist'), ('made', 'is a set of made images')):
     with pytest.raises(UserError, match=f'photos: .*{name} {reason}'):
       layouts.recognise(tmp_path / name, 'photos')

@@ -16,7 +16,7 @@ from defect_jax.data.parts import GOOD
 from defect_jax.data.sources import tree, words
 
 TITLE = 'class folders'
-_WANTED = 'a folder a class, such as good/ and defective/, with photos'
+_WANTED = 'folders named for their class, such as good/ and defective/, with photos'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path') -> parts.Listin
   places = understand(by_folder)
   labelled = {folder: place for folder, place in places.items() if place.label}
   if not labelled:
-    raise UserError(f'{key}: {root} has no {_WANTED} ({tree.TYPES})')
+    raise UserError(f'{key}: {root} has no {_WANTED} ({tree.TYPES}) in them')
   if len({bool(place.folder) for place in labelled.values()}) > 1:
     some, other = (next(place.name for place in labelled.values() if bool(place.folder) == inside)
                    for inside in (True, False))

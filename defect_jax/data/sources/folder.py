@@ -21,7 +21,7 @@ def list(path: str | os.PathLike | None, key: str = 'data.path', plain: bool = F
   """Lists the photos of a folder that the config's `key` names, sorted by file; opens none of them.
 
   plain: whether a folder without these layouts may hold photos, all of class `good`.
-  Classes: `good` for train/good, test/good and ok/; else the folder's name below train/, test/ or ng/, and `ng` for
+  Classes: `good` for folders good/ and ok/; else the folder's name below train/, test/ or ng/, and `ng` for
   photos directly in ng/. Masks: ground_truth/<class>/<stem>_mask.png. Groups: index.csv (columns path, group; in the
   folder or the one above it), else each photo is its own group.
   """
@@ -42,7 +42,8 @@ def _class_folders(root, key, plain):
   if mvtec and simple:
     raise UserError(f'{key}: {root} has both {mvtec[0].name}/ and {simple[0].name}/; keep one layout')
   if mvtec:
-    return [(folder.name, top.name, folder) for top in mvtec for folder in tree.subfolders(top)]
+    return [(parts.GOOD if folder.name == 'ok' else folder.name, top.name, folder)
+            for top in mvtec for folder in tree.subfolders(top)]
   if simple:
     classes = [(folder.name, '', folder) for folder in tree.subfolders(root / 'ng')]
     return [(parts.GOOD, '', root / 'ok'), *classes, ('ng', '', root / 'ng')]

@@ -17,6 +17,7 @@ from defect_jax.data.parts import GOOD, Listing, Problem, Record
 from defect_jax.data.sources import words
 
 TYPES = 'PNG, JPEG, BMP, TIFF, WebP, JPEG 2000, PNM, AVIF, JPEG XL'
+_HIDDEN = ('.', '@')  # the latter are of network drives
 _FOLDERS = ('', 'train', 'val', 'test')
 _NAMED, _PLACES = 12, 4  # classes that are named one by one, and folders of each
 
@@ -54,7 +55,7 @@ def of_tops(root: pathlib.Path, tops: Mapping[str, str]) -> list[Found]:
 
 def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
   """The folders in a folder that are not hidden, sorted."""
-  return sorted(child for child in folder.glob('*/') if not child.name.startswith('.'))
+  return sorted(child for child in folder.glob('*/') if not child.name.startswith(_HIDDEN))
 
 
 def photos_in(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -66,8 +67,8 @@ def photos_below(folder: pathlib.Path, leave_out: Callable[[str], bool] = lambda
                  suffixes: Container[str] = photos.SUFFIXES) -> list[pathlib.Path]:
   """Paths of the photos in a folder and those below it, linked ones too, but not below folders of names to `leave_out`.
 
-  Hidden files (as macOS leaves them) are no photos. What has a name that no manifest or table could hold is left out,
-  with a warning.
+  Hidden files (as macOS leaves them) and what lies in hidden folders are no photos. What has a name that no manifest or
+  table could hold is left out, with a warning.
   """
   paths, seen = [], set()
   for top, folders, files in os.walk(folder, followlinks=True):
@@ -76,7 +77,7 @@ def photos_below(folder: pathlib.Path, leave_out: Callable[[str], bool] = lambda
       continue
     seen.add(real)
     # Sorted, so that of two links to one folder the first counts on every machine.
-    folders[:] = sorted(name for name in folders if not leave_out(name))
+    folders[:] = sorted(name for name in folders if not name.startswith(_HIDDEN) and not leave_out(name))
     paths += [path for name in files if _is_photo(path := pathlib.Path(top, name), suffixes)]
   return paths
 

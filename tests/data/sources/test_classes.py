@@ -76,7 +76,7 @@ def test_what_is_ambiguous_is_asked_for(tmp_path):
   touch(tmp_path, 'both/train/good/1.png', 'both/ok/1.png', 'either/Positive/1.png', 'either/Negative/1.png',
         'flat/1.png')
   for name, reason in (('both', 'has both train/good/ and ok/; keep one layout'), ('either', 'may mean either'),
-                       ('flat', 'has no a folder a class')):
+                       ('flat', 'has no folders named for their class')):
     with pytest.raises(UserError, match=f'data.path: .*{name} {reason}' if name != 'either' else reason):
       classes.list(tmp_path / name)
 
@@ -101,3 +101,8 @@ def test_ten_thousand_photos_are_listed_without_opening_them(tmp_path):
     for number in range(5000):
       os.close(os.open(tmp_path / kind / f'{number}.png', os.O_CREAT))
   assert len(classes.list(tmp_path)) == 10000
+
+
+def test_thumbnails_and_hidden_folders_hold_no_photos(tmp_path):
+  touch(tmp_path, 'ok/1.png', 'ok/.ipynb_checkpoints/1.png', 'ok/@eaDir/1.png/thumb.jpg', '.trash/crack/1.png')
+  assert listed(tmp_path) == {'ok/1.png': 'good'}

@@ -22,6 +22,11 @@ def test_mvtec_layout(tmp_path):
       'test/good/1.png': ('good', None), 'train/good/1.png': ('good', None)}
 
 
+def test_ok_is_good_in_train_and_test_too(tmp_path):
+  touch(tmp_path, 'train/ok/1.png', 'test/ko/1.png')
+  assert listed(tmp_path) == {'train/ok/1.png': ('good', None), 'test/ko/1.png': ('ko', None)}
+
+
 def test_ok_ng_layout(tmp_path):
   touch(tmp_path, 'ok/1.png', 'ok/line2/1.png', 'ng/1.bmp', 'ng/dent/1.png', 'ground_truth/ng/1_mask.png',
         'ground_truth/dent/1_mask.png')

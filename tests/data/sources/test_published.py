@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from defect_jax.data import layouts, photos
-from defect_jax.data.sources import mvtec_ad2, severstal
+from defect_jax.data.sources import kolektor2, mvtec_ad2, severstal
 from defect_jax.errors import UserError
 from defect_jax.registry import SOURCES
 
@@ -32,6 +32,24 @@ def test_a_folder_of_sets_names_them(tmp_path, photo_sets, name):
   holds = f'holds 2 sets in the layout of {SOURCES[name].TITLE}.*; name one, such as {root}$'
   with pytest.raises(UserError, match=holds):
     layouts.recognise(tmp_path / 'all', 'data.path')
+
+
+def test_masks_beside_photos_of_one_folder_tell_the_class(tmp_path, photo_sets):
+  root, right = laid_out.make('kolektor2', tmp_path, photo_sets)
+  assert layouts.recognise(root / 'test', 'data.path') == 'kolektor2'
+  assert {one.file: one.label for one in kolektor2.list(root / 'test')} == {
+      file.removeprefix('test/'): label for file, (label, _, folder, _) in right.items() if folder == 'test'}
+
+
+def test_photos_whose_mask_is_not_there_are_not_good(tmp_path, photo_sets):
+  root, right = laid_out.make('kolektor2', tmp_path, photo_sets)
+  (root / 'train/10000_GT.png').unlink()
+  (root / 'test/10001_GT.png').write_bytes(b'')
+  found = kolektor2.list(root)
+  assert {one.file for one in found} == right.keys() - {'train/10000.png', 'test/10001.png'}
+  assert [str(problem) for problem in found.problems] == [
+      'train/10000.png: has no mask 10000_GT beside it and is left out',
+      'test/10001.png: is left out, since its mask is empty (0 bytes)']
 
 
 def test_what_ad2_leaves_out_is_told(tmp_path, photo_sets):
