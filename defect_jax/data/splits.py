@@ -305,6 +305,8 @@ def missing_of(photos: InMemory, classes: Sequence[str]) -> list[str]:
 
 
 def _check_each(photos, classes, part):
-  if missing := missing_of(photos, classes):
+  if GOOD in (missing := missing_of(photos, classes)) and part == 'pool':
+    raise UserError('data: there are no good photos to tell defects from; add some, in a folder such as ok/')
+  if missing:
     raise UserError(f'data: the part {part} has no photos of {", ".join(missing)}; leave the class out of data.defects '
                     'or add photos')

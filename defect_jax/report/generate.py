@@ -32,11 +32,11 @@ def write(path: Path, title: str, config: str, summary: Mapping[str, Any], made:
       page.Section('Real photos', [
           page.Text('Photos that were not trained on, to compare with.'),
           page.Tiles([page.png(grids.grid([[image]])) for image in real[:len(shown) // 2]], 'real photo {}')])],
-      config, verdict=verdict(summary))
+      config, verdict=verdict(summary, len(real) > 1))
 
 
-def verdict(summary: Mapping[str, Any]) -> Iterator[str]:
-  """Sentences on realism, copies and novelty."""
+def verdict(summary: Mapping[str, Any], held_out: bool = True) -> Iterator[str]:
+  """Sentences on realism, copies and novelty; held_out: whether there are photos that were not trained on."""
   yield f'{summary["images"]} images, {number(summary["images_per_second"])} per second.'
   if summary['kid'] is None:
     yield 'Realism was not measured: it takes 100 real photos that were not trained on.'
@@ -46,3 +46,6 @@ def verdict(summary: Mapping[str, Any]) -> Iterator[str]:
            'to the real photos as other real photos are, 0.25 is good for these small images, above 1 is poor. The '
            f'training photos themselves reach {summary["kid_of_training"]:.2f}.')
   yield from copies(summary, 'training photo', 'photos')
+  if not held_out and summary['novelty'] is not None:
+    yield ('All photos were trained on, so new and copied are said by how far these are from one another, those of one '
+           'part left out, where held-out photos would be the measure.')
