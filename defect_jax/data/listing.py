@@ -30,6 +30,9 @@ def list_photos(source: str, path: str | os.PathLike | None = None, split: str =
   listed = found if isinstance(found, parts.Listing) else parts.Listing(tuple(found))
   if bits != 16 or masks != annotations.AS_IS:
     listed = _changed(listed, (dataclasses.replace(record, bits=bits) for record in annotations.read_as(listed, masks)))
+  if masks != annotations.AS_IS:
+    listed = dataclasses.replace(listed, problems=tuple(one for one in listed.problems
+                                                        if one.kind not in annotations.DOUBTS))
   if split == 'hash':
     return listed
   if split == 'folders':

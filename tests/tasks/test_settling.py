@@ -106,3 +106,15 @@ def test_home_is_expanded(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   make(tmp_path / 'photos', {'ok': 2, 'ng': 2})
   assert settled(tmp_path, 'vae_split', '~/photos')[0].data.path == str(tmp_path / 'photos')
+
+
+def test_a_doubt_that_is_answered_is_not_told_again(tmp_path):
+  photos = make(tmp_path / 'photos', {'ok': 3, 'ng': 3})
+  (photos / 'ground_truth/ng').mkdir(parents=True)
+  mask = np.full((16, 16), 255, np.uint8)
+  mask[6:9, 6:9] = 0
+  for photo in (photos / 'ng').iterdir():
+    Image.fromarray(mask).save(photos / 'ground_truth/ng' / f'{photo.stem}_mask.png')
+  assert any('data.masks=inverted' in line for line in settled(tmp_path, 'vae_split', photos)[1])
+  lines = settled(tmp_path, 'vae_split', photos, '--config.data.masks=inverted')[1]
+  assert not any('inverted' in line for line in lines)

@@ -13,6 +13,7 @@ from defect_jax.data.annotations.shapes import Shapes
 from defect_jax.data.parts import Problem, Record
 
 AS_IS, INVERTED, AS_STORED, BOTH = HOW = ('as_is', 'inverted', 'as_stored', 'inverted_as_stored')  # see read_as
+DOUBTS = _INVERTED, _NOT_TURNED = 'mask_inverted', 'mask_not_turned'  # kinds of problems that read_as answers
 _LOOKED_AT = 32  # masks that are opened to see whether they are inverted
 _MOST, _MOST_OF_BORDER = 0.5, 0.9  # shares of a photo that no defect covers
 
@@ -75,7 +76,7 @@ def not_turned(files: Sequence[str]) -> list[Problem]:
     return []
   message = (f'is turned by EXIF data, as {len(files)} photos are, and its mask is not: masks are taken as drawn on '
              f'upright photos; if they were drawn on the pixels as stored, set data.masks={AS_STORED}')
-  return [Problem(min(files), 'mask_not_turned', message)]
+  return [Problem(min(files), _NOT_TURNED, message)]
 
 
 def inverted(masks: Mapping[str, Annotation]) -> Iterator[Problem]:
@@ -95,7 +96,7 @@ def inverted(masks: Mapping[str, Annotation]) -> Iterator[Problem]:
     some = f'{len(shares)} of {len(looked_at)}'
     message = (f'its mask marks {100 * share:.0f} % of it, its border too, as {some} masks do; '
                f'if the defect is what they leave out, set data.masks={INVERTED}')
-    yield Problem(file, 'mask_inverted', message)
+    yield Problem(file, _INVERTED, message)
 
 
 def looks_inverted(mask: Bool[np.ndarray, 'h w']) -> bool:

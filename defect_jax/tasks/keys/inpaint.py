@@ -114,4 +114,4 @@ def settle(config: ConfigDict) -> list[str]:
       config[name] = value
     return []
   return settling.settle(config, config, elpv={}, own={'classes': settling.good_or_all}, otherwise='none', key='photos',
-                         path=config.photos, plain=True)
+                         path=config.photos, plain=True, masks=config.masks.read)

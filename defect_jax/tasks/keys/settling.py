@@ -41,7 +41,7 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
   if data.source == 'photos' and alone != GOOD:
     _fill(data, {'defects': (alone,)})
     asked['defects'] = data.defects
-  listed = listing.list_photos(data.source, path, key=key, **asked)
+  listed = listing.list_photos(data.source, path, key=key, **{'masks': data.get('masks', 'as_is')} | asked)
   classes = listing.labels_of(listed)
   _fill(data, {name: value(classes) if callable(value) else value for name, value in own.items()})
   about_bits = ''
