@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from defect_jax.data import parts
+from defect_jax.data import parts, splits
 from defect_jax.data.dataset import InMemory
 from defect_jax.report import anomaly, grids, heatmaps, page, plots, reasons
 from defect_jax.report.verdict import number, percent
@@ -57,7 +57,7 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
           page.Text(f'The first {min(_MADE, len(made))} of {len(made)} that were trained on beside the real photos, '
                     'not chosen.'),
           page.Tiles([page.png(grids.grid([[image]])) for image in made[:_MADE]], 'made image {}')]),
-      *tested, page.Section('Notes', [page.Lines(notes)])], config, verdict=_verdict(summary))
+      *tested, page.Section('Notes', [page.Lines(notes)])], config, verdict=_verdict(summary, test))
 
 
 class _Rows:
@@ -98,7 +98,7 @@ class _Rows:
     return f'{self._classes[self._probabilities[row].argmax()]} ({self._probabilities[row].max():.2f})'
 
 
-def _verdict(summary):
+def _verdict(summary, test):
   counts = summary['counts']
   if summary['ci'] is None:
     yield ('Nothing is measured: all photos are trained on, and none were held out. data.split=kfold measures by '
@@ -108,6 +108,7 @@ def _verdict(summary):
     yield (f'Balanced accuracy {percent(summary["balanced_accuracy"])} ({percent(low)} to {percent(high)}, 95 %) on '
            f'{sum(map(sum, summary["confusion"]))} photos of the part {summary["part"]}; 50 % would be chance for two '
            'classes.')
+    yield from (f'{line[0].upper()}{line[1:]}.' for line in splits.few_workpieces(test, summary['classes']))
   made = sum(counts['made'].values())
   yield ('Trained on ' + ' and '.join(f'{count} {name}' for name, count in counts['real'].items()) + ' photos'
          + (f', with {made} made images' if made else '') + _stopping(summary))

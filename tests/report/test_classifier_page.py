@@ -17,12 +17,12 @@ IMAGE = np.full((16, 16, 1), 0.5, np.float32)
 FILES = [f'{number}.png' for number in range(11)] + ['<b>.png']
 
 
-def write(path, summary=None, metrics=(), notes=(), made=(), found=12):
+def write(path, summary=None, metrics=(), notes=(), made=(), found=12, groups=FILES):
   """A page of 6 good and 6 defective photos, of which the first `found` are taken for what they are, surely."""
   labels = np.repeat([0, 1], 6)
   right = np.where(np.arange(12) < found, 0.75, 0.1)
   probabilities = np.where(np.arange(2) == labels[:, None], right[:, None], 1 - right[:, None])
-  test = InMemory(np.stack([IMAGE] * 12), labels, FILES, FILES, ['0' * 64] * 12)
+  test = InMemory(np.stack([IMAGE] * 12), labels, FILES, groups, ['0' * 64] * 12)
   report.write_evaluation(path, title='run', config='{"task": "classifier"}', summary=SUMMARY | (summary or {}),
                           metrics=list(metrics), notes=list(notes), test=test, probabilities=probabilities,
                           threshold=0.5, made=made, saliency=lambda images: images[..., 0], seed=0)
@@ -51,7 +51,13 @@ def test_a_page_without_training_made_images_and_mistakes_leaves_them_out(tmp_pa
 def test_the_page_says_that_figures_are_of_folds_and_without_made_images(tmp_path):
   page = write(tmp_path / 'a.html', {'folds': 5, 'split': 'kfold', 'part': 'all', 'per_fold': False})
   assert 'by 5-fold cross-validation' in page and 'on all for 20 steps, the median of the folds' in page
+  assert 'intervals are too narrow' not in page
   assert 'The figures are without made images' in page and ', which are all; none are held out.' in page
+
+
+def test_an_interval_over_few_workpieces_is_said_to_be_too_narrow(tmp_path):
+  page = write(tmp_path / 'a.html', groups=['monday', 'tuesday'] * 6)
+  assert 'The tested photos of crack show 2 workpieces: intervals are too narrow.' in page
 
 
 def test_intervals_are_drawn_from_top_to_bottom():
