@@ -12,11 +12,12 @@ from defect_jax.schema import flatten
 
 _FIGURES = (('KLD', 'kld'), ('MSE', 'mse'), ('At both targets from step', 'steps_to_targets'),
             ('KLD ripple', 'kld_ripple'), ('Active units', 'active_units'), ('Collapsed', 'collapsed'),
-            ('Fine detail kept', 'detail_kept'), ('MSE on dev photos', 'dev_mse'),
+            ('Fine detail kept', 'detail_kept'), ('MSE on held-out photos', 'dev_mse'),
             ('Mutual information', 'mutual_information'), ('KL(q(z) || p(z))', 'marginal_kl'), ('Seconds', 'seconds'))
 # Title, key of metrics.jsonl, label, whether the axis is logarithmic.
 _CURVES = (('KLD', 'train/kld', 'KLD, nats per image', False), ('MSE', 'train/mse', 'MSE', True),
-           ('MSE on dev photos', 'eval/mse', 'MSE', True), ('Active units', 'latent/active_units', 'dimensions', False),
+           ('MSE on held-out photos', 'eval/mse', 'MSE', True),
+           ('Active units', 'latent/active_units', 'dimensions', False),
            ('Mutual information', 'latent/mutual_information', 'nats', False))
 
 

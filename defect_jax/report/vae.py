@@ -115,7 +115,7 @@ def _facts(summary):
      _met(None if None in (active, latent_dim) else active >= latent_dim / 2)),
     ('Collapsed', number(summary['collapsed']), 'no', _met(not summary['collapsed'])),
     ('Fine detail kept', number(kept), f'≥ {DETAIL}', _met(None if kept is None else kept >= DETAIL)),
-    ('MSE on dev photos', number(summary['dev_mse']), '', ''),
+    ('MSE on held-out photos', number(summary['dev_mse']), '', ''),
     *(_at_most(name.upper(), summary[name], most, number(most)) for name in _further(summary)
       for most in [summary[f'{name}_target'] * (1 + BAND)]),
     ('log N, nats', number(summary['log_n']), '', ''),
