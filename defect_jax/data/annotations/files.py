@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import json
 import math
-import os
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 import yaml
 
-from defect_jax.data import photos
+from defect_jax.data import photos, walk
 from defect_jax.data.annotations import coco, cvat, doubts, label_studio, labelme, voc, yolo
 from defect_jax.data.annotations.base import Annotation
 from defect_jax.data.annotations.shapes import Marks, Shapes, bounds
@@ -123,11 +122,10 @@ def _read_all(root: pathlib.Path, problems: list[Problem]) -> Iterator[tuple[pat
 
 
 def _files(root):
-  for top, folders, files in os.walk(root):
-    folders[:] = sorted(name for name in folders if not name.startswith('.') and name != 'ImageSets')
-    for name in sorted(files):
+  for top, files in walk.folders(root, 'ImageSets'.__eq__):
+    for name in files:
       if not name.startswith('.') and name.lower().endswith(('.json', '.xml', '.txt')):
-        yield pathlib.Path(top, name)
+        yield top / name
 
 
 def _read_one(path, classes):

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from defect_jax.data import photos
+from defect_jax.data import photos, walk
 from defect_jax.data.annotations import doubts
 from defect_jax.data.annotations.base import Annotation, MaskFile, Union, Unusable
 from defect_jax.data.parts import Problem
@@ -74,17 +74,10 @@ def _mask_files(root, of):
 
 def _images(root, beside):
   """Paths of images in folders for masks, and in those `beside` of images whose names end as masks' do."""
-  seen = set()
-  for top, folders, files in os.walk(root, followlinks=True):
-    if (real := os.path.realpath(top)) in seen:
-      folders.clear()
-      continue
-    seen.add(real)
-    folders[:] = sorted(name for name in folders if not name.startswith('.'))
-    here = pathlib.Path(top)
+  for here, files in walk.folders(root):
     in_marks = any(map(words.is_marks, here.relative_to(root).parts))
     if in_marks or here in beside:
-      for name in sorted(files):
+      for name in files:
         stem, suffix = os.path.splitext(name)
         if suffix.lower() in photos.SUFFIXES and name[0] != '.' and (in_marks or _ENDING.fullmatch(stem)):
           yield here / name

@@ -11,13 +11,12 @@ from typing import NamedTuple
 from absl import logging
 
 from defect_jax.config import UserError
-from defect_jax.data import annotations, photos
+from defect_jax.data import annotations, photos, walk
 from defect_jax.data.annotations import Annotation
 from defect_jax.data.parts import GOOD, Listing, Problem, Record
 from defect_jax.data.sources import words
 
 TYPES = 'PNG, JPEG, BMP, TIFF, WebP, JPEG 2000, PNM, AVIF, JPEG XL'
-_HIDDEN = ('.', '@')  # the latter are of network drives
 _FOLDERS = ('', 'train', 'val', 'test')
 _NAMED, _PLACES = 12, 4  # classes that are named one by one, and folders of each
 
@@ -55,7 +54,7 @@ def of_tops(root: pathlib.Path, tops: Mapping[str, str]) -> list[Found]:
 
 def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
   """The folders in a folder that are not hidden, sorted."""
-  return sorted(child for child in folder.glob('*/') if not child.name.startswith(_HIDDEN))
+  return sorted(child for child in folder.glob('*/') if not child.name.startswith(walk.HIDDEN))
 
 
 def photos_in(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -70,16 +69,8 @@ def photos_below(folder: pathlib.Path, leave_out: Callable[[str], bool] = lambda
   Hidden files (as macOS leaves them) and what lies in hidden folders are no photos. What has a name that no manifest or
   table could hold is left out, with a warning.
   """
-  paths, seen = [], set()
-  for top, folders, files in os.walk(folder, followlinks=True):
-    if (real := os.path.realpath(top)) in seen:  # a link back to where it lies
-      folders.clear()
-      continue
-    seen.add(real)
-    # Sorted, so that of two links to one folder the first counts on every machine.
-    folders[:] = sorted(name for name in folders if not name.startswith(_HIDDEN) and not leave_out(name))
-    paths += [path for name in files if _is_photo(path := pathlib.Path(top, name), suffixes)]
-  return paths
+  return [path for top, files in walk.folders(folder, leave_out)
+          for name in files if _is_photo(path := top / name, suffixes)]
 
 
 def unread(root: pathlib.Path) -> list[Problem]:
