@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from defect_jax.augmentation import cutpaste, production
-from defect_jax.data import listing, parts, prepared, regions, samples, tiles
+from defect_jax.data import listing, parts, regions, samples, tiles
 from defect_jax.sweeps.job import Job
 
 # Arm: the image sets that it adds to real photos with classic augmentation.
@@ -152,7 +152,7 @@ class Cell:
     size = 32 if self.tiny else self.data.get('size', 64)
     view = tiles.Tiling(regions.Geometry(size, self.data.get('channels', 1), fit=self.data.get('fit', 'crop')))
     good, defective = ([cutpaste.Photo(shown.image, shown.mask, shown.record.file, shown.record.label,
-                                       prepared.photo_sha256(shown.record))
+                                       shown.record.sha256())
                         for shown in samples.read_all(records, view) if not shown.reason]
                        for records in self._records())
     asked = json.dumps(['cutpaste', self.seed, self.count, self.tiny, [photo.sha256 for photo in good + defective]])

@@ -10,8 +10,6 @@ from defect_jax.data import folds as cross_validation
 from defect_jax.data import listing, parts
 from defect_jax.data.parts import GOOD
 
-MEASURED = {'kfold': parts.ALL, 'folders': parts.TEST}  # the part that is tested where groups are not split by hash
-
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -53,7 +51,7 @@ def split(records: Sequence[parts.Record], *, by: str = 'hash', folds: int = 5, 
   listing.check_classes(defects, defective)
   defective = [record for record in defective if not defects or record.label in defects]
   good = [record for record in records if record.label == GOOD]
-  train, calibrate = ([record for record in good if record.part in of] for of in (('pool', parts.ALL), ('dev',)))
+  train, calibrate = ([record for record in good if record.part in of] for of in (parts.TRAINED_ON, ('dev',)))
   if by == 'none':
     raise UserError('data.split = none: would leave no photos for the threshold; set it to kfold')
   if by != 'hash' and measured == 'final':

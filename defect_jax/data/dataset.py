@@ -217,7 +217,7 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
 
   defects: classes to take; None: all. few_shot: how many photos to draw by `seed`; None or 0: all. max_broken: share of
   the chosen photos that may be unusable; they are skipped. records: what the source lists. cache: see
-  prepared.cache_folder. others: the geometry's values, what the source itself takes, and any others.
+  cache.cache_folder. others: the geometry's values, what the source itself takes, and any others.
   """
   if part not in (*parts.PARTS, parts.TEST):
     raise UserError(f'data.part: {part!r} is none of {", ".join(parts.PARTS)}')

@@ -29,7 +29,7 @@ def list_photos(source: str, path: str | os.PathLike | None = None, split: str =
   found = list_of(path, **{name: own[name] for name in inspect.signature(list_of).parameters if name in own})
   listed = found if isinstance(found, parts.Listing) else parts.Listing(tuple(found))
   if bits != 16 or masks != annotations.AS_IS:
-    listed = _changed(listed, (dataclasses.replace(record, bits=bits) for record in annotations.read_as(listed, masks)))
+    listed = _changed(listed, parts.with_bits(annotations.read_as(listed, masks), bits))
   if masks != annotations.AS_IS:
     listed = dataclasses.replace(listed, problems=tuple(one for one in listed.problems
                                                         if one.kind not in annotations.DOUBTS))
@@ -69,7 +69,7 @@ def source_of(path: str | os.PathLike | None, key: str) -> str:
 
 def of_part(records: Iterable[parts.Record], part: str) -> list[parts.Record]:
   """The records of a part; those of all parts are of the pool too."""
-  wanted = (part, parts.ALL) if part == 'pool' else (part,)
+  wanted = parts.TRAINED_ON if part == 'pool' else (part,)
   return [record for record in records if record.part in wanted]
 
 

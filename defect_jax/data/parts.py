@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # annotations name parts, too
 PARTS = ('pool', 'dev', 'final')
 ALL = 'all'  # the part of photos that are all trained on
 TEST = 'test'  # the part of photos that a layout's own test folder holds
+TRAINED_ON = ('pool', ALL)
+MEASURED = {'folders': TEST, 'none': ALL, 'kfold': ALL}  # the part that is tested, by data.split but hash
 GOOD = 'good'  # the class of photos without a defect
 
 
@@ -42,6 +44,10 @@ class Record:
   def read(self) -> bytes:
     """The photo's file; raises PhotoError when it can't be read."""
     return photos.read(self.photo, self.file)
+
+  def sha256(self) -> str:
+    """SHA-256 of the photo's file, hex; raises PhotoError when it can't be read."""
+    return hashlib.sha256(self.read()).hexdigest()
 
   def decode(self, data: bytes | None = None) -> photos.Photo:
     """The photo, of the file's bytes where these were read already; errors as of photos.decode."""
@@ -80,6 +86,11 @@ class Listing(Sequence[Record]):
 
   def __len__(self) -> int:
     return len(self.records)
+
+
+def with_bits(records: Iterable[Record], bits: int) -> list[Record]:
+  """The records of photos whose camera uses so many bits of 16-bit files."""
+  return [dataclasses.replace(record, bits=bits) for record in records]
 
 
 def part_of(group: str) -> str:

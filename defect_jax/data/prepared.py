@@ -90,14 +90,9 @@ class Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: 
         yield from enumerate(pool.map(_example, chunk, itertools.repeat(config.geometry)), start)
 
 
-def photo_sha256(record: parts.Record) -> str:
-  """SHA-256 of a photo's file, hex; raises PhotoError when it can't be read."""
-  return _sha256(record.read())
-
-
 def fingerprint(record: parts.Record) -> Source:
   """Reads a photo and its annotation for their digests; raises PhotoError when they can't be read."""
-  return Source(record, photo_sha256(record), record.annotation.digest() if record.annotation else '')
+  return Source(record, record.sha256(), record.annotation.digest() if record.annotation else '')
 
 
 def prepare(sources: Sequence[Source], geometry: regions.Geometry, cache: str | os.PathLike | None = None,

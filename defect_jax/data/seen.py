@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from defect_jax.data import inspection, parts, photos, samples
+from defect_jax.data import depth, inspection, parts, photos, samples
 from defect_jax.data.samples import Traits
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import write_atomic
@@ -102,14 +101,11 @@ def keep(workdir: Workdir, records: Sequence[parts.Record], sha256: Iterable[str
 def _sha256(records):
   for record in records:
     with contextlib.suppress(photos.PhotoError):
-      yield hashlib.sha256(record.read()).hexdigest()
+      yield record.sha256()
 
 
 def _mixed(records):
   """Lines about photos of a class that are of two kinds, by headers."""
-  looks = []
-  for record in records:
-    with contextlib.suppress(photos.PhotoError):
-      header = photos.header(record.photo, record.file)
-      looks.append(inspection.Look(record, header.upright[::-1], header.bits, header.channels))
+  looks = [inspection.Look(record, header.upright[::-1], header.bits, header.channels)
+           for record, header in zip(records, depth.headers_of(records), strict=True) if header]
   return [f'{kind.problem().message}; they are trained on as one' for kind in inspection.kinds(looks)]

@@ -1,26 +1,22 @@
 """The photos of a classifier: by class, for training, for early stopping and for testing, no group in two of them."""
 
-import contextlib
 import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from defect_jax.data import dataset, listing, parts, prepared
-from defect_jax.data import folds as cross_validation
-from defect_jax.data.dataset import InMemory, Prepared, Skipped
+from defect_jax.data import dataset, listing, parts
+from defect_jax.data.dataset import InMemory, Skipped
 from defect_jax.data.parts import GOOD
-from defect_jax.data.photos import PhotoError
+from defect_jax.data.photo_set import PhotoSet
 from defect_jax.errors import UserError
 
-TRAINED_ON = ('pool', parts.ALL)
 DEFECT = 'defect'  # the class that all defects are merged to
-MEASURED = {'folders': parts.TEST, 'none': parts.ALL, 'kfold': parts.ALL}  # what is tested where `hash` does not say
 _FEW = 5  # workpieces of a class in a measured part, below which a note says so
 
 
@@ -58,7 +54,7 @@ class Splits:
   @property
   def trained_on(self) -> Sequence[str]:
     """The parts that made images may come from."""
-    return TRAINED_ON if self.part == parts.ALL else TRAINED_ON[:1]
+    return parts.TRAINED_ON if self.part == parts.ALL else parts.TRAINED_ON[:1]
 
   def fold(self, number: int, share: float, seed: int) -> 'Splits':
     """The photos of a fold, from 0 on, are tested, the others trained on but for the `share` that is held out."""
@@ -99,9 +95,9 @@ def split(*, part: str, share: float, seed: int, test_only: bool, source: str, p
   `seed` of those that each set has to train on; 0: all. data: see dataset.load. Raises UserError for what cannot be
   trained on or tested.
   """
-  part, is_whole = MEASURED.get(split, part), split in ('none', 'kfold')
+  part, is_whole = parts.MEASURED.get(split, part), split in ('none', 'kfold')
   paths = (source, path), *(('elpv', None) if name == 'elpv' else (listing.AUTO, name) for name in more)
-  sets = [_Set(number, *where, seed, data | {'split': split}) for number, where in enumerate(paths)]
+  sets = [PhotoSet(number, *where, seed, data | {'split': split}) for number, where in enumerate(paths)]
   records = [record for photo_set in sets for record in photo_set.records]
   names = _defects(defects, records)
   classes, every = [GOOD, DEFECT] if merge else [GOOD, *names], (GOOD, *names)
@@ -130,7 +126,7 @@ def split(*, part: str, share: float, seed: int, test_only: bool, source: str, p
   _check_each(pool, classes, 'pool')
   notes += repeats + copies
   # Of two sets with a file of one name the held-out one counts: better a refusal than a leak.
-  part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part in TRAINED_ON)}
+  part_of = {record.file: record.part for record in sorted(records, key=lambda record: record.part in parts.TRAINED_ON)}
   mates: dict[str, list[tuple[str, str]]] = {}
   for group, mate in itertools.chain.from_iterable(photo_set.mates({*pool.groups}) for photo_set in sets):
     mates.setdefault(group, []).append(mate)
@@ -229,51 +225,6 @@ def check_resident(datasets: Iterable[dataset.Dataset], resident_mb: float) -> N
                     'fewer photos (data.good) or a smaller data.size')
 
 
-class _Set:
-  """The records of one set of photos, and how they are opened."""
-
-  def __init__(self, number: int, source: str, path: str | os.PathLike | None, seed: int, data: Mapping[str, Any]):
-    """number: of the set among all."""
-    self._data = {**data, 'source': source, 'path': path, 'seed': seed}
-    self._name = f'{source} {number}' if number else source
-    listed = listing.list_photos(**self._data)
-    self.records, self.notes = listed.records, listed.notes
-    self._sha256 = {}  # of files that were opened
-
-  def open(self, classes: Sequence[str], part: str, count: int) -> Iterator[tuple['_Set', Prepared]]:
-    """The pair of this set and its photos of some classes in a part, `count` of them, if there are any."""
-    there = listing.of_part([record for record in self.records if record.label in classes], part)
-    if there:
-      photos = dataset.load(records=self.records, part=part, few_shot=count, **self._data,
-                            defects=[name for name in classes if name in listing.labels_of(self.records)])
-      self._sha256 |= zip(photos.files, photos.sha256, strict=True)
-      yield self, photos
-
-  def digests(self) -> Iterator[tuple[str, str]]:
-    """Pairs (SHA-256, file) of all photos that are held out."""
-    return (mate for _, mate in self._digests(record for record in self.records if record.part not in TRAINED_ON))
-
-  def mates(self, groups: Collection[str]) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(group, (SHA-256, file)) of all photos of some groups that may be trained on, drawn or not."""
-    return self._digests(record for record in self.records
-                         if record.part in TRAINED_ON and self.group(record.group) in groups)
-
-  def _digests(self, records):
-    """A photo that cannot be read can be no copy of one that is trained on."""
-    for record in records:
-      with contextlib.suppress(PhotoError):
-        yield self.group(record.group), (self._sha256.get(record.file) or prepared.photo_sha256(record), record.file)
-
-  def folds(self, count: int) -> Iterator[tuple[str, int]]:
-    """(group, fold) of all groups, the same for a VAE of this set."""
-    fold_of = cross_validation.assign(self.records, count)
-    return ((self.group(record.group), fold_of[record.file]) for record in self.records)
-
-  def group(self, name):
-    """The name of a group among those of all sets; groups of two sets are two, wherever the sets lie."""
-    return f'{self._name}: {name}'
-
-
 def _defects(wanted, records):
   """Names of the wanted classes of defects, all of them where none are named."""
   defective = [record for record in records if record.label != GOOD]
@@ -284,7 +235,7 @@ def _defects(wanted, records):
 
 
 def _numbered(opened, classes):
-  """The photos of pairs of _Set and Dataset as one, with numbered classes."""
+  """The photos of pairs of PhotoSet and Dataset as one, with numbered classes."""
   return InMemory.joined([
       InMemory(photos.images(), np.int32([number_of(name, classes) for name in photos.labels]), photos.files,
                [*map(photo_set.group, photos.groups)], photos.sha256,

@@ -106,10 +106,11 @@ def how(folds: int, counts: Mapping[str, int], part: str | None) -> Iterator[str
 def _called(ranked, scale, summary):
   for place, (sample, score, anomaly_map) in enumerate(ranked):
     picture = page.thumbnail(heatmaps.overlay(sample.image, anomaly_map, scale)) if place < PICTURES else ''
-    label, threshold = sample.record.label, summary['threshold']
+    threshold = summary['threshold']
     why = reasons.why(score, threshold, anomaly_map)
-    yield reasons.called(sample.record, score, score > threshold, why, truth=label, picture=picture,
-                         made=summary['part'] == 'synthetic' and label != parts.GOOD)
+    # A copy with a made defect has no digest, since there is no file of it.
+    yield reasons.called(sample.record.file, score, score > threshold, why, sha256=sample.sha256,
+                         truth=sample.record.label, picture=picture)
 
 
 def _table(summary):

@@ -91,8 +91,8 @@ class _Rows:
       why = f'{self._taken_for(row)}; {reasons.why(score, threshold, saliency)}'
       picture = '' if saliency is None else page.thumbnail(heatmaps.overlay(
           self._images[row], saliency, trained.scale_of(saliency)))
-      yield page.Called(self._test.files[row], 'ng' if score > threshold else 'ok', why, score, self._test.sha256[row],
-                        self._classes[self._labels[row]], picture, (score > threshold) == bool(self._labels[row]))
+      yield reasons.called(self._test.files[row], score, score > threshold, why, sha256=self._test.sha256[row],
+                           truth=self._classes[self._labels[row]], picture=picture)
 
   def _taken_for(self, row):
     return f'{self._classes[self._probabilities[row].argmax()]} ({self._probabilities[row].max():.2f})'

@@ -2,6 +2,7 @@
 all of them."""
 
 import collections
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from defect_jax.data import parts
+from defect_jax.data.photos import PhotoError
 from defect_jax.report import anomaly, page, plots, reasons
 from defect_jax.runs.predictions import Row
 from defect_jax.trained.base import Prediction
@@ -61,4 +63,8 @@ def _called(record: parts.Record, row: Row, folder: Path | None) -> page.Called:
     with Image.open(folder / row['heatmap']) as heatmap:
       picture = page.thumbnail(np.asarray(heatmap.convert('RGB')))
   reason = '; '.join(filter(None, (row['reason'], row.get('note'))))
-  return reasons.called(record, float(row['score']), row['verdict'] == 'ng', reason, picture=picture)
+  sha256 = ''
+  with contextlib.suppress(PhotoError):  # a photo that was there when it was scored may be gone
+    sha256 = record.sha256()
+  return reasons.called(record.file, float(row['score']), row['verdict'] == 'ng', reason, sha256=sha256,
+                        picture=picture)

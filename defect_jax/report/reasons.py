@@ -1,13 +1,10 @@
 """Why a photo was called what it was, in words."""
 
-import contextlib
-
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
-from defect_jax.data import parts, prepared
-from defect_jax.data.photos import PhotoError
+from defect_jax.data.parts import GOOD
 from defect_jax.report import page
 from defect_jax.report.verdict import number
 
@@ -35,12 +32,9 @@ def place(anomaly_map: Float[np.ndarray, 'h w']) -> str:
           f'{rows.stop - rows.start} of {width} x {height} px')
 
 
-def called(record: parts.Record, score: float, defective: bool, why: str, *, truth: str = '', picture: str = '',
-           made: bool = False) -> page.Called:
-  """A photo in the list of a page. truth: its class where that is known, which says whether the verdict is right.
-  made: whether the record is of a copy with a made defect, of which there is no file."""
-  sha256 = ''
-  with contextlib.suppress(PhotoError):  # a photo that was there when it was scored may be gone
-    sha256 = '' if made else prepared.photo_sha256(record)
-  return page.Called(record.file, 'ng' if defective else 'ok', why, score, sha256, truth, picture,
-                     defective == (truth != parts.GOOD) if truth else None)
+def called(file: str, score: float, defective: bool, why: str, *, sha256: str = '', truth: str = '', picture: str = ''
+           ) -> page.Called:
+  """A photo in the list of a page. sha256: of its file, '' where there is none. truth: its class where that is known,
+  which says whether the verdict is right."""
+  return page.Called(file, 'ng' if defective else 'ok', why, score, sha256, truth, picture,
+                     defective == (truth != GOOD) if truth else None)

@@ -143,7 +143,7 @@ class _Scoring:
                maps: Sequence[str], part: str | None):
     """maps: that the detectors make. part: that is measured, None where none is."""
     self.split, self.workdir = split, workdir
-    self.part = calibration.MEASURED.get(setup.split, part) if part == 'dev' else part
+    self.part = parts.MEASURED.get(setup.split, part) if part == 'dev' else part
     self._setup, self._max_broken, self._made = setup, config.data.max_broken, part == 'synthetic'
     self.wanted = scores.all_scores(maps) if part else [setup.score]
     marked = self._made or any(record.annotation for record in split.tested())

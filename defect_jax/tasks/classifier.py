@@ -14,7 +14,7 @@ from scipy import special
 from defect_jax import parallel
 from defect_jax.augmentation import made
 from defect_jax.config import config_hash
-from defect_jax.data import dataset, prepared, seen, splits
+from defect_jax.data import cache, dataset, seen, splits
 from defect_jax.data.parts import ALL
 from defect_jax.errors import UserError
 from defect_jax.evaluation import classification
@@ -59,7 +59,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
     for number in range(photos.folds if is_per_fold else 0):
       made.for_fold(sets, photos.fold(number, 0, config.seed), number, data['path'])
   counts = _counts(photos, made_images, predictor)
-  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  parallel.keep_compiled(cache.cache_folder() / 'compiled')
   workdir.open()
   kept = [] if predictor else seen.keep(workdir, photos.train.records, [*photos.train.sha256, *made_images.sha256])
   _print_opening(dataset.lines(photos, made_images) + kept, counts, photos, bool(predictor))

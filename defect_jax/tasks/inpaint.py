@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from defect_jax import parallel
 from defect_jax.augmentation import inpainting, production, selection
 from defect_jax.config import config_hash
-from defect_jax.data import listing, photos, prepared
+from defect_jax.data import cache, listing, photos
 from defect_jax.data.seen import Seen
 from defect_jax.diffusion import geometry, sources, templates, weights
 from defect_jax.diffusion.placement import Placer
@@ -39,7 +39,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   real = sources.real_masks(records, part, config.defects) if kind == 'real' else {}
   select = selection.by_real_defects(records, part, config.defects, **config.filter, size=config.measure.size,
                                      seed=seed, features_of=generation.features_of)
-  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  parallel.keep_compiled(cache.cache_folder() / 'compiled')
   model = inpainter.load(config.weights, config.dtype, config.lora)
   place = Placer(settings, kind, fixed, real, drawn.size, drawn.scale, drawn.moved, model.native, model.multiple)
   sampler = model.sampler(place.canvas_size, config.batch, **sampling)
@@ -90,5 +90,5 @@ def _known(trained, chosen, looked_at):
   sha256 = {source.sha256 for source in chosen} | (set(before.sha256) if before else set())
   for record in looked_at:
     with contextlib.suppress(photos.PhotoError):
-      sha256.add(prepared.photo_sha256(record))
+      sha256.add(record.sha256())
   return sha256

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
-from defect_jax.data import batches, dataset, listing, prepared
+from defect_jax.data import batches, cache, dataset, listing
 from defect_jax.diffusion import examples, finetune, finetuner, pipeline
 from defect_jax.diffusion.places import Inpainter, Places
 from defect_jax.diffusion.vocabulary import Texts
@@ -52,7 +52,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   dev = _held_out(load, (measure.part,) if data.split == 'hash' else listing.held_out(data.split))
   came_from = digest(train, dev, given.model.digest if given else '')
   fit.check_finished(workdir, came_from)
-  parallel.keep_compiled(prepared.cache_folder() / 'compiled')
+  parallel.keep_compiled(cache.cache_folder() / 'compiled')
   workdir.open()
   workdir.forecast = Forecast(1, 'the training')
   counts = ', '.join(f'{train.labels.count(name)} {name}' for name in data.classes)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from defect_jax.data import annotations, depth, inspection, listing
+from defect_jax.data import annotations, depth, inspection, listing, parts
 from defect_jax.data.parts import GOOD
 from defect_jax.registry import SOURCES
 from defect_jax.report import inspect as report
@@ -30,7 +30,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   layout = listing.source_of(config.photos, 'photos') if config.source == listing.AUTO else config.source
   listed = listing.list_photos(layout, config.photos, key='photos', masks=config.masks)
   bits, about_bits = depth.bits_of(listed)
-  listed = dataclasses.replace(listed, records=tuple(dataclasses.replace(one, bits=bits) for one in listed))
+  listed = dataclasses.replace(listed, records=tuple(parts.with_bits(listed, bits)))
   workdir.open()
   workdir.cut_back(0)  # of an earlier look
   began, progress = time.monotonic(), ProgressBar(workdir, 'photo')
@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
 
 def _commands(config: ConfigDict, found: inspection.Inspection) -> Iterator[tuple[str, str, str]]:
   """(what, why, command) for each job that the photos suffice for, in an order in which they can be run."""
-  path = os.path.abspath(os.path.expanduser(config.photos))
+  path = os.path.abspath(config.photos)
   name = re.sub(r'\W+', '_', Path(path).name)
   defects = found.classes
   good = defects.pop(GOOD, {'photos': 0})['photos']

@@ -1,7 +1,6 @@
 """Scores photos by anything that was trained: rows in predictions.csv, heat maps, and a page of the highest scores."""
 
 import collections
-import dataclasses
 import os
 import pathlib
 import time
@@ -79,7 +78,7 @@ def list_photos(root: str | None, workdir: Workdir) -> list[parts.Record]:
   """
   if not root:
     raise UserError('photos: is not set; name a folder of photos, or one photo')
-  path = pathlib.Path(root).expanduser()
+  path = pathlib.Path(root)
   if path.is_file():
     return [parts.Record(path.name, '', path.name, path)]
   if not path.is_dir():
@@ -101,7 +100,7 @@ def as_trained(records: Sequence[parts.Record], known: seen.Seen | None) -> tupl
   bits, line = depth.bits_of(records, None)
   if known and 8 < known.bits < 16 and bits < known.bits:  # dark photos look as if of fewer bits
     bits, line = known.bits, f'{known.bits} of the 16 bits of a value are used, as of the photos trained on'
-  return [dataclasses.replace(record, bits=bits) for record in records], [line] if line else []
+  return parts.with_bits(records, bits), [line] if line else []
 
 
 def score(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts.Record], threshold: float,

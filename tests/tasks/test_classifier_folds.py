@@ -12,7 +12,7 @@ from workdirs import rows_of, summary_of
 
 from defect_jax.augmentation import made
 from defect_jax.config import load
-from defect_jax.data import dataset, folds, listing, splits
+from defect_jax.data import dataset, folds, listing, parts, splits
 from defect_jax.errors import UserError
 from defect_jax.imagesets import manifest, soundness
 from defect_jax.runs.folder import Workdir
@@ -181,7 +181,7 @@ def test_made_images_of_all_photos_are_for_the_one_that_stays(few, tmp_path):
   assert [summary_of(workdir.root / f'folds/{number}')['made'] for number in (1, 2, 3)] == [0, 0, 0]
   assert 'The figures are without made images' in (workdir.root / 'report.html').read_text()
   images = manifest.read(root)
-  soundness.refuse_unsound(root, images, {}, {}, splits.TRAINED_ON)
+  soundness.refuse_unsound(root, images, {}, {}, parts.TRAINED_ON)
   with pytest.raises(UserError, match='of its model, all'):
     soundness.refuse_unsound(root, images, {}, {})
 
