@@ -224,6 +224,7 @@ def load(*, source: str, part: str, path: str | os.PathLike | None = None, defec
   geometry = regions.Geometry.of(others)
   listed = listing.list_photos(source, path, defects=defects or (), **others) if records is None else records
   chosen, notes = listing.choose(listed, part, defects, few_shot, seed)
+  notes = [*(listed.notes if isinstance(listed, parts.Listing) else ()), *notes]
   fingerprints, unreadable = [], []
   for record in chosen:
     try:

@@ -3,14 +3,15 @@
 import dataclasses
 import inspect
 import os
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, TypeVar
 
 from defect_jax.config import UserError, nearest
 from defect_jax.data import annotations, layouts, parts
 from defect_jax.data import folds as cross_validation
 from defect_jax.registry import SOURCES
 
+T = TypeVar('T')
 AUTO = 'auto'  # the source that follows from the path
 _OF_FOLDERS = {'val': 'dev', 'test': parts.TEST}
 
@@ -73,9 +74,21 @@ def of_part(records: Iterable[parts.Record], part: str) -> list[parts.Record]:
   return [record for record in records if record.part in wanted]
 
 
-def held_out(split: str, fold: int | None = None) -> Sequence[str]:
-  """The parts of photos that nothing is trained on, the first that has photos of a class is taken."""
-  return {'hash': ('dev',), 'folders': ('dev', parts.TEST)}.get(split, () if fold is None else ('dev',))
+def held_out(split: str, fold: int | None = None, part: str = 'dev') -> Sequence[str]:
+  """The parts of photos that nothing is trained on; `part`: the one that is wanted of those that are split by hash."""
+  return {'hash': (part,), 'folders': ('dev', parts.TEST)}.get(split, () if fold is None else ('dev',))
+
+
+def first_of(names: Iterable[str], load: Callable[[str], T]) -> tuple[T | None, str]:
+  """What `load` makes of the first of some parts that it does not refuse with a UserError; None, and why, if there is
+  none: '' without any part."""
+  reason = ''
+  for name in names:
+    try:
+      return load(name), ''
+    except UserError as error:
+      reason = reason or str(error)
+  return None, reason
 
 
 def choose(listed: Collection[parts.Record], part: str, classes: Sequence[str] | None, few_shot: int | None, seed: int,

@@ -49,6 +49,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   samples.check_masks(split.tested())
   maps = setup.maps() if part else {setup.detector: [setup.score.map]}
   scoring = _Scoring(config, workdir, setup, split, [*itertools.chain(*maps.values())], part)
+  workdir.first_lines = [*workdir.first_lines, *(f'note: {line}' for line in listed.notes)]
   for each, fitted in _fitted(config, workdir, setup, maps, split, scoring):
     scoring.score(each, fitted)
   calibrate, score = scoring.calibrate, setup.score
@@ -102,7 +103,7 @@ def _vae_of(config, maps, split):
       print(f'note: vae = {vae} is not used, since no detector needs one', flush=True)
     return lambda *_: None
   if vae and split.folds:
-    raise UserError(f'vae: {vae} has seen photos that give the threshold, by data.split={trained.split_of(data)}; '
+    raise UserError(f'vae: {vae} has seen photos that give the threshold, by data.split={data.split}; '
                     'leave it out, so that each fold trains its own, or train it with data.split=hash and set it here')
   if vae:
     network = trained.open_network(vae, data, config.tiles)

@@ -71,15 +71,12 @@ def real_photos(vae: VaePredictor, part: str, **changes: Any) -> Images:
 
   part: of those that are split by hash; a folder's own test photos, or a fold, take its place.
   """
-  data, reasons = vae.config.data, []
-  for name in (part,) if data.split == 'hash' else listing.held_out(data.split, data.fold):
-    try:
-      return vae.photos(part=name, few_shot=0, max_broken=1., **changes).images()
-    except UserError as error:
-      reasons.append(str(error))
-  if reasons:
-    logging.warning('no real photos to measure against: %s', reasons[0])
-  return np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)
+  data = vae.config.data
+  photos, reason = listing.first_of(listing.held_out(data.split, data.fold, part), lambda name: vae.photos(
+      part=name, few_shot=0, max_broken=1., **changes))
+  if reason:
+    logging.warning('no real photos to measure against: %s', reason)
+  return photos.images() if photos else np.zeros((0, vae.vae.size, vae.vae.size, vae.vae.channels), np.float32)
 
 
 def _selector(vae: VaePredictor, photos: dataset.Dataset, candidates: int) -> Select | None:

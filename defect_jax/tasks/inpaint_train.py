@@ -49,7 +49,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   scratch = None if given else finetuner.Scratch.of(workdir.root.name, texts, data.size, dtype, seed, **networks)
   load = functools.partial(examples.load, data.to_dict(), config.masks.to_dict(), seed, generation.LEAST_REAL)
   train = load(part=data.part, few_shot=data.few_shot, count=data.areas, flip=True)
-  dev = _held_out(load, (measure.part,) if data.split == 'hash' else listing.held_out(data.split))
+  dev = _held_out(load, listing.held_out(data.split, part=measure.part))
   came_from = digest(train, dev, given.model.digest if given else '')
   fit.check_finished(workdir, came_from)
   parallel.keep_compiled(cache.cache_folder() / 'compiled')
@@ -117,14 +117,11 @@ def digest(train: dataset.InMemory, dev: dataset.InMemory | None, weights: str) 
 
 def _held_out(load, of_parts):
   """The held-out photos of the first part that has any, an area each, or None if there are too few."""
-  reasons = ['all photos are trained on (data.split)']
-  for part in of_parts:
-    try:
-      return load(part=part, few_shot=0, count=None, flip=False)
-    except UserError as error:
-      reasons[0] = str(error)
-  logging.warning('no held-out photos, so neither dev_loss nor KID: %s', reasons[0])
-  return None
+  dev, reason = listing.first_of(of_parts, lambda part: load(part=part, few_shot=0, count=None, flip=False))
+  if dev is None:
+    logging.warning('no held-out photos, so neither dev_loss nor KID: %s',
+                    reason or 'all photos are trained on (data.split)')
+  return dev
 
 
 def _autoencoder(workdir: Workdir, scratch: finetuner.Scratch, train: dataset.InMemory, lr: float, batch: int,

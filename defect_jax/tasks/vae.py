@@ -15,7 +15,6 @@ from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
 from defect_jax.data import augment, dataset, folds, listing, seen
 from defect_jax.detectors import pca
-from defect_jax.errors import UserError
 from defect_jax.evaluation import autoencoder, forecast
 from defect_jax.registry import LOSSES
 from defect_jax.report import grids, latent, verdict
@@ -38,7 +37,9 @@ def run(config: ConfigDict, workdir: Workdir) -> Summary:
   by_folds = config.data.split == 'kfold' and config.data.fold is None
   trainings = config.data.folds + 1 if by_folds else 1
   workdir.forecast = Forecast(trainings, f'{trainings} trainings' if by_folds else 'the training')
-  return train(config, workdir, photos_of(config), _open_dev(config), _cross_validated if by_folds else None)
+  listed = _listed(config)
+  return train(config, workdir, photos_of(config, records=listed), _open_dev(config, listed),
+               _cross_validated if by_folds else None)
 
 
 def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: dataset.Dataset | None,
@@ -88,32 +89,34 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
   return summary
 
 
-def _open_dev(config):
+def _listed(config):
+  return listing.list_photos(**config.data.to_dict())
+
+
+def _open_dev(config, listed):
   """Photos that were not trained on, of the dev part or a test folder, or None where there are fewer than two."""
-  reasons = []
-  for part in listing.held_out(config.data.split, config.data.fold) if config.data.part != 'dev' else ():
-    try:
-      return photos_of(config, part=part, few_shot=0, max_broken=1.)
-    except UserError as error:
-      reasons.append(str(error))
-  if reasons:
-    logging.warning('no held-out photos, so no dev_mse: %s', reasons[0])
-  return None
+  names = listing.held_out(config.data.split, config.data.fold) if config.data.part != 'dev' else ()
+  dev, reason = listing.first_of(names, lambda part: photos_of(
+      config, records=listed, part=part, few_shot=0, max_broken=1.))
+  if reason:
+    logging.warning('no held-out photos, so no dev_mse: %s', reason)
+  return dev
 
 
 def _cross_validated(config, workdir):
   """The held-out error of VAEs that are trained without one fold each, in folders of the run."""
-  count = max(folds.assign(listing.list_photos(**config.data.to_dict()), config.data.folds).values()) + 1
+  count = max(folds.assign(_listed(config), config.data.folds).values()) + 1
   errors, weights = [], []
   for fold in range(1, count + 1):
     own = ConfigDict(config.to_dict())
     own.data.fold = fold
-    inner, dev = Workdir(workdir.path(_FOLDS) / str(fold), workdir), _open_dev(own)
+    inner, listed = Workdir(workdir.path(_FOLDS) / str(fold), workdir), _listed(own)
+    dev = _open_dev(own, listed)
     inner.check(own)
     if (done := inner.finished()) is None:
       print(f'fold {fold} of {count}: a VAE without its photos, in {inner.root}', flush=True)
       with inner.running():
-        done = train(own, inner, photos_of(own), dev)
+        done = train(own, inner, photos_of(own, records=listed), dev)
         inner.finish(done)
     if dev is not None and done['dev_mse'] is not None:
       errors.append(done['dev_mse'])

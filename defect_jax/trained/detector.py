@@ -46,7 +46,7 @@ class Setup:
   features: bool  # whether maps on VGG16 are compared
   quantile: float  # of the scores of good photos, which is the threshold
   threshold: float | None  # set by hand instead
-  split: str  # see split_of
+  split: str  # how photos come to their parts
 
   @classmethod
   def of(cls, config: ConfigDict) -> Self:
@@ -59,7 +59,7 @@ class Setup:
         score.smooth, score.top, kinds.Settings(
             config.seed, score.blur, score.layers, config.baselines.pca, config.baselines.bank),
         score.features or map_name in detectors.ON_FEATURES, config.threshold.quantile, config.threshold.value,
-        split_of(config.data))
+        config.data.split)
 
   def maps(self) -> dict[str, list[str]]:
     """{kind: names of its maps} of all that is compared, without kinds whose maps are all switched off."""
@@ -198,11 +198,6 @@ def vae_folder(root: Any) -> Path:
   return vae_folder(config.vae) if config.vae else folder.Workdir(root).path(NETWORK)
 
 
-def split_of(data: ConfigDict) -> str:
-  """data.split of a config; hash where it was left open, and as versions had it that did not know it."""
-  return data.get('split') or 'hash'
-
-
 def network_of(vae: VaePredictor) -> kinds.Network:
   """A VAE as detectors take it: it reconstructs from the posterior mean."""
   def reconstruct(params, tiles):
@@ -229,9 +224,9 @@ def open_network(root: str, data: ConfigDict, cut: ConfigDict) -> kinds.Network:
   for key in ('region', 'box', 'fit'):
     if own[key] != data[key]:
       raise UserError(f'data.{key} = {data[key]}: {root} was trained with {own[key]}; set it so')
-  if split_of(own) != split_of(data):
-    raise UserError(f'vae: {root} was trained with data.split={split_of(own)}, so perhaps on photos that the threshold '
-                    f'or the test is about, by data.split={split_of(data)}; set them alike')
+  if own.split != data.split:
+    raise UserError(f'vae: {root} was trained with data.split={own.split}, so perhaps on photos that the threshold '
+                    f'or the test is about, by data.split={data.split}; set them alike')
   if own.part != 'pool':
     raise UserError(f'vae: {root} was trained on photos of the part {own.part}, which the threshold or the test is '
                     'about; train it on pool')

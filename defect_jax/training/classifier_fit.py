@@ -152,11 +152,11 @@ def cross_validated(recipe: Recipe, workdir: Workdir, config: ConfigDict, photos
 
 def _fold(recipe, workdir, fold, photos, examples, made, digest, tta_axes):
   """Trains and tests the classifier of a fold, a run of its own; its summary."""
-  kept = np.isin(photos.train.sha256, fold.train.sha256)
+  kept = None
   if len(made):
-    examples, kept = recipe.examples(fold.train, made), None
+    examples = recipe.examples(fold.train, made)
   else:
-    kept = np.pad(kept, (0, examples.count - examples.real))
+    kept = np.pad(np.isin(photos.train.sha256, fold.train.sha256), (0, examples.count - examples.real))
   with workdir.running():
     workdir.open()
     trained = recipe.train(workdir, examples, fold.validation, digest, kept=kept, at_once=_AT_ONCE)

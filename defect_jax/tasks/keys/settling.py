@@ -31,7 +31,7 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
   that are trained on, if not those that `data` names. tiles: the group that says whether photos are cut into tiles.
   asked: further arguments of list_photos. Raises UserError.
   """
-  path = data.path if path is None else path
+  path, prefix = data.path if path is None else path, key[:key.rfind('.') + 1]
   if data.source == listing.AUTO:
     data.source = listing.source_of(path, key)
   if data.source == 'elpv':
@@ -46,13 +46,13 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
   _fill(data, {name: value(classes) if callable(value) else value for name, value in own.items()})
   about_bits = ''
   if data.bits is None:
-    data.bits, about_bits = depth.bits_of(listed, f'{key.rpartition(".")[0]}.bits'.lstrip('.'))
+    data.bits, about_bits = depth.bits_of(listed, f'{prefix}bits')
   if data.split is None:
     measured = config.get('measure', {}).get('part')
     data.split = 'hash' if measured == 'final' else 'folders' if _has_folders(
         listed, taken or _named(data, classes), otherwise) else otherwise
   about_shape = _shape(data, tiles or {}, listed) if 'fit' in data else []
-  return [*_taken(data, listed, path, key), *filter(None, [about_bits]), *about_shape, *_problems(listed)]
+  return [*_taken(data, listed, path, prefix), *filter(None, [about_bits]), *about_shape, *_problems(listed)]
 
 
 def _shape(data: ConfigDict, tiles: ConfigDict | dict, listed: parts.Listing) -> list[str]:
@@ -86,13 +86,13 @@ def _has_folders(listed: parts.Listing, named: Collection[str], otherwise: str) 
       bool(held_out) if otherwise == 'none' else held_out.issuperset(named))
 
 
-def _taken(data: ConfigDict, listed: parts.Listing, path: Any, key: str) -> Iterator[str]:
-  title, group = getattr(SOURCES[data.source], 'TITLE', data.source), f'--config.{key.rpartition(".")[0]}.'.rstrip('.')
+def _taken(data: ConfigDict, listed: parts.Listing, path: Any, prefix: str) -> Iterator[str]:
+  title, group = getattr(SOURCES[data.source], 'TITLE', data.source), f'--config.{prefix}'
   taken = listed.taken or ', '.join(
       f'{sum(record.label == name for record in listed)} {name}' for name in listing.labels_of(listed))
   yield f'{path}: {title}; {taken}; {_SPLITS[data.split].format(folds=data.folds)}'
   classes = 'classes' if 'classes' in data else 'defects'
-  yield f'to have it otherwise: {group}.source=, {group}.{classes}=, {group}.split='
+  yield f'to have it otherwise: {group}source=, {group}{classes}=, {group}split='
 
 
 def _problems(listed: parts.Listing) -> Iterator[str]:
@@ -115,4 +115,3 @@ def only_defects(classes: Sequence[str]) -> tuple[str, ...]:
 def good_or_all(classes: Sequence[str]) -> tuple[str, ...]:
   """Good if it is among the classes, else all."""
   return (GOOD,) if GOOD in classes else tuple(classes)
-
