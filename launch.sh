@@ -162,6 +162,7 @@ case "$1" in
     config=$1
     shift
     echo "launch: running on ${JAX_PLATFORMS:-$kind}"
+    export DEFECT_JAX_LAUNCHER=$0  # so that commands on pages are as this one was
     exec "$venv/bin/python" -m defect_jax.main --config="$config" "$@"
     ;;
 esac

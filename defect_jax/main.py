@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 from defect_jax.config import UserError, from_command_line, table_of
 from defect_jax.runs import start
 from defect_jax.runs.atomic import DiskFull, disk_full_named
+from defect_jax.runs.command import Command
 from defect_jax.runs.folder import Diverged, Stopped, Workdir, one_line
 from defect_jax.schema import describe, flatten
 
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
   try:
     config, root = parse(arguments)
     workdir = Workdir(root)
+    workdir.command = Command(tuple(arguments))
     stop_on_signals(workdir)
     with workdir.running(), disk_full_named(root):
       run(config, workdir)

@@ -14,6 +14,7 @@ from matplotlib import figure as matplotlib_figure
 from PIL import Image
 
 from defect_jax.report import grids, plots
+from defect_jax.report.answers import Answer, verdict_of
 from defect_jax.report.verdict import number
 from defect_jax.runs.atomic import write_atomic
 
@@ -123,13 +124,16 @@ class Section(NamedTuple):
 
 
 def write(path: Path, title: str, sections: Iterable[Section], config: str = '', *, verdict: Iterable[str] = (),
-          reached: bool = False, about: str = '') -> None:
-  """Writes a page: the title with one line `about` the run, the verdict's sentences, green where the goal is `reached`,
-  the sections, and the text of config.json where there is one."""
+          reached: bool = False, about: str = '', answers: Sequence[Answer] = ()) -> None:
+  """Writes a page: the title with one line `about` the run, the `answers` to whether it can be used, the verdict's
+  sentences, green where the goal is `reached`, the sections, and the text of config.json where there is one."""
   shown = [section for section in sections
            if any(block[0] and not isinstance(block, Text) for block in section.blocks)]
   write_atomic(path, _TEMPLATES.get_template('page.html').render(
       title=title, sections=shown, config=config.strip(), verdict=list(verdict), reached=reached, about=about,
+      answers=answers, usable=verdict_of(answers)['usable'],
+      copied=any(answer.command for answer in answers) or any(
+          isinstance(block, Commands) for section in shown for block in section.blocks),
       kind=lambda block: type(block).__name__))
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from defect_jax.evaluation.latent import BAND, WINDOW
 
 RIPPLE = {'kld': 0.05, 'mse': 0.1}  # std / target up to which a loss counts as steady
-DETAIL = 0.85  # detail_kept at which thin cracks are still there
+DETAIL, BLURRED = 0.85, 0.6  # detail_kept at which thin cracks are still there, and below which dark areas are lost too
 STEADY = 'pi'  # the policy that holds both targets without tuning
 _NAMES = {'kld': 'KLD', 'mse': 'MSE'}
 _UNITS = {'kld': ' nats', 'mse': ''}
@@ -100,7 +100,7 @@ def _end(summary, name):
   ratio = value / target
   if abs(ratio - 1) < 0.01:
     return f'{figure} (target {number(target)})'
-  distance = _times(ratio) if ratio >= 2 else f'{percent(abs(ratio - 1))} {"above" if ratio > 1 else "below"}'
+  distance = times(ratio) if ratio >= 2 else f'{percent(abs(ratio - 1))} {"above" if ratio > 1 else "below"}'
   return f'{figure} ({distance} its target of {number(target)})'
 
 
@@ -141,10 +141,14 @@ def _collapse(summary):
 def _detail(summary):
   if (kept := summary['detail_kept']) is None:
     return None
-  words = ('thin lines such as cracks survive in the reconstructions' if kept >= DETAIL else
-           'dark areas survive, thin lines such as cracks hardly' if kept >= 0.6 else
-           'thin lines such as cracks are smoothed away, and the defects with them')
-  return f'Of the fine detail {percent(kept)} is kept: {words}.'
+  return f'Of the fine detail {percent(kept)} is kept: {detail_words(kept)}.'
+
+
+def detail_words(kept: float) -> str:
+  """What is left at that share of the fine detail, see latent.detail_kept."""
+  return ('thin lines such as cracks survive in the reconstructions' if kept >= DETAIL else
+          'dark areas survive, thin lines such as cracks hardly' if kept >= BLURRED else
+          'thin lines such as cracks are smoothed away, and the defects with them')
 
 
 def _dev(summary):
@@ -155,7 +159,7 @@ def _dev(summary):
   words = ('the reconstructions carry over to photos that were not trained on' if ratio <= 2 else
            'photos that were not trained on are clearly less well reconstructed' if ratio <= 10 else
            'the training photos are known by heart, and photos that were not trained on are not')
-  return f'On dev photos the MSE is {number(dev)}, {_times(ratio)} that of training: {words}.'
+  return f'On dev photos the MSE is {number(dev)}, {times(ratio)} that of training: {words}.'
 
 
 def _log_n(summary):
@@ -165,7 +169,7 @@ def _log_n(summary):
   if kld < log_n:
     return f'KLD is below log N = {number(log_n)} nats, too little to tell all training photos apart.'
   if kld > 2 * log_n:
-    return (f'KLD is {_times(kld / log_n)} log N = {number(log_n)} nats, which would do to tell the photos apart: they '
+    return (f'KLD is {times(kld / log_n)} log N = {number(log_n)} nats, which would do to tell the photos apart: they '
             'fill little of the prior, so its samples look worse than the reconstructions.')
   return f'KLD is not far above log N = {number(log_n)} nats, which tells the training photos apart.'
 
@@ -193,5 +197,6 @@ def _advice(summary, policy):
   return 'nothing needs to change; look at the residuals below for a defect that is missing all the same.'
 
 
-def _times(ratio):
+def times(ratio: float) -> str:
+  """Such as '3.4 times'."""
   return f'{ratio:.2g} times' if ratio < 100 else f'{ratio:.0f} times'

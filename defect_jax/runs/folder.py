@@ -24,6 +24,7 @@ from defect_jax.errors import UserError
 from defect_jax.runs import artefacts, metrics
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import TEMPORARY, DiskFull, disk_full_named, plain, write_atomic
+from defect_jax.runs.command import Command
 from defect_jax.runs.forecast import Forecast
 from defect_jax.runs.lock import Held, Lock
 from defect_jax.runs.requests import Requests
@@ -47,6 +48,7 @@ class Workdir:
     the time that the training in here will take."""
     self.root, self.forecast = Path(root), forecast
     self.first_lines: Sequence[str] = ()  # printed once the run has begun, so that a refusal stays one line
+    self.command: Command = outer.command if outer else Command()  # that began the run
     self._status: Status | None = None
     self._lock, self.read_request = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS)).read
     self._config, self._fixed, self._anew = ConfigDict(), tuple[str, ...](), False

@@ -1,0 +1,103 @@
+"""What the figures of a run mean for a factory and what to do about it: one table of condition, sentence, command."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from defect_jax.report import verdict
+from defect_jax.report.answers import SKIP, Answer, Facts, Rule, State, answers, verdict_of
+from defect_jax.report.verdict import number, percent
+
+SHORTEST = 8.0  # px of the network: shorter defects are lost
+HEART, APART = 10.0, 2.0  # known_ratio: from which on photos are known by heart, up to which others are as good
+FAR = 1.5  # sample_distance above which samples are not like the photos
+LARGEST = 256  # px that are suggested, at most
+
+
+def of(task: str, facts: Facts) -> tuple[list[Answer], dict[str, Any]]:
+  """The answers of a run of a task, and the summary's usable and reasons."""
+  said = answers(task, facts, RULES)
+  return said, verdict_of(said)
+
+
+# What is looked at
+def _long_enough(facts: Facts) -> State:
+  if not (seen := facts['looked_at']):
+    return SKIP
+  return None if seen['defect_seen_px'] is None else seen['defect_seen_px'] >= SHORTEST
+
+
+def _how_long(facts: Facts, state: State) -> str:
+  seen = facts['looked_at']
+  photo = ' x '.join(map(str, seen['photo_px']))
+  if state is None:
+    return (f'Photos of {photo} px are looked at as {seen["seen_px"]} x {seen["seen_px"]} px. How long the defects are '
+            f'is not known, since none are marked: those shorter than {SHORTEST / seen["scale"]:.0f} px of the photo '
+            'are lost.')
+  sizes = (f'Half of the {seen["masks"]} marked defects are shorter than {number(seen["defect_px"])} px in photos of '
+           f'{photo} px, which are {number(seen["defect_seen_px"])} px of the {seen["seen_px"]} px that are looked at')
+  return f'{sizes}: {"long enough to be seen." if state else f"below {SHORTEST:g} px a defect is lost in scaling."}'
+
+
+def _larger(facts: Facts) -> Mapping[str, Any]:
+  """The side at which the defects are long enough, if that is no more than LARGEST; else tiles, where there are any."""
+  seen = facts['looked_at']
+  if seen['defect_seen_px'] is None:
+    return {}
+  side = 2 * seen['seen_px']
+  while side < LARGEST and seen['defect_seen_px'] * side / seen['seen_px'] < SHORTEST:
+    side *= 2
+  if seen['defect_seen_px'] * side / seen['seen_px'] >= SHORTEST and side <= LARGEST:
+    return {'data.size': side}
+  return {'tiles.on': True} if 'tiles.on' in facts.config else {'data.region': 'mask'} if seen['masks'] else {}
+
+
+# A VAE
+def _known(facts: Facts, state: State) -> str:
+  ratio = facts['known_ratio']
+  if state is None:
+    return ('Whether it knows its photos by heart is not known: nothing was held out'
+            + (', and measure.known is off.' if facts.config.get('measure.known') is False else '.'))
+  others = ('photos that were held out' if facts['known_how'] == 'held_out' else
+            'the photos left out by a second VAE, trained on four fifths of them')
+  if not state:
+    return (f'It knows its photos by heart: {others} are rebuilt {verdict.times(ratio)} worse than those trained on. '
+            'It says nothing of photos that it has not seen.')
+  return (f'It has learned more than its photos: {others} are rebuilt with {verdict.times(ratio)} their error'
+          + ('.' if ratio <= APART else ', clearly worse, but still as photos of the product.'))
+
+
+def _samples(facts: Facts, state: State) -> str:
+  distance = facts['sample_distance']
+  if state is None:
+    return 'How near new images are to the photos was not measured: it takes images of at least 32 px.'
+  return (f'New images are {number(distance)} times as far from the photos as these are from one another: '
+          + ('as like them as the photos are among themselves.' if distance <= 1 else
+             'much like the photos.' if state else
+             'they do not look like photos of the product. Make images by configs/generate.py, which stays near '
+             'the photos, rather than from the prior.'))
+
+
+def _detail(facts: Facts) -> State:
+  kept = facts['detail_kept']
+  return SKIP if kept is None or facts['collapsed'] else kept >= verdict.BLURRED
+
+
+def _detail_words(facts: Facts, state: State) -> str:
+  kept, own = facts['detail_kept'], facts['detail_kept_photo']
+  of_photo = '' if own is None else f' (of what the photos show at their own size {percent(own)})'
+  return (f'Of the fine detail that is looked at {percent(kept)} is kept{of_photo}: '
+          f'{verdict.detail_words(kept)}.')
+
+
+RULES: tuple[Rule, ...] = (
+    Rule('lost_in_scaling', ('vae', 'anomaly', 'classifier'), _long_enough, _how_long, _larger),
+    # --- A VAE
+    Rule('known_by_heart', ('vae',), lambda facts: None if facts['known_ratio'] is None else
+         facts['known_ratio'] <= HEART, _known, needed=True),
+    Rule('samples_far_from_photos', ('vae', 'generate'), lambda facts: None if facts['sample_distance'] is None else
+         facts['sample_distance'] <= FAR, _samples),
+    Rule('detail_lost', ('vae',), _detail, _detail_words),
+    # --- Made images
+    # --- Detectors
+    # --- Classifiers
+)
