@@ -75,6 +75,7 @@ class Evaluation:
     tail = slice(-max(1, len(kld) // 10), None)
     posterior = self._posterior(params, self.photos)
     active = latent.active_units(posterior.mean)
+    own, dev = (None if images is None else self._losses(params, images)[1] for images in (self.photos, self.dev))
     final_kld, final_mse = (float(np.mean(values[tail], dtype=np.float64)) for values in (kld, mse))
     return {
         'kld': final_kld, 'mse': final_mse, 'kld_target': float(kld_target[-1]), 'mse_target': float(mse_target[-1]),
@@ -83,15 +84,15 @@ class Evaluation:
         'steps_to_targets': latent.steps_to_targets(kld, mse, kld_target, mse_target),
         'active_units': active, 'latent_dim': self.vae.latent,
         'collapsed': latent.collapsed(active, self.vae.latent, final_mse, self._variance),
-        'dev_mse': None if self.dev is None else self._losses(params, self.dev)[1],
-        'detail_kept': latent.detail_kept(self.photos, self._recon(params, self.photos),
+        'dev_mse': dev, 'known_ratio': known_ratio(dev, own), 'known_how': None if dev is None else 'held_out',
+        'detail_kept': latent.detail_kept(self.photos, self.recon(params, self.photos),
                                           np.asarray(self.normalizer.mean)),
         'log_n': self._log_n, 'variance': self._variance, **aggregate.decomposition(posterior.mean, posterior.logvar)}
 
   def images(self, params: Params) -> dict[str, Images]:
     """{'photos', 'recon', 'prior'}: some photos, their reconstructions, and samples from the prior."""
     shown, prior = self.photos[:SHOWN], np.asarray(self._decode(params, self._prior_z))
-    return {'photos': shown, 'recon': self._recon(params, shown), 'prior': prior}
+    return {'photos': shown, 'recon': self.recon(params, shown), 'prior': prior}
 
   def nearest(self, images: Images) -> Images:
     """The training photo with the least squared difference for each image."""
@@ -113,7 +114,8 @@ class Evaluation:
   def _posterior(self, params: Params, images: Images) -> Posterior:
     return parallel.in_chunks(functools.partial(self._encode, params), images, min(_CHUNK, len(images)))
 
-  def _recon(self, params, images):
+  def recon(self, params: Params, images: Images) -> Images:
+    """Reconstructions from the posterior means."""
     return self._decoded(params, self._posterior(params, images).mean)
 
   def _decoded(self, params, z):
@@ -125,6 +127,12 @@ class Evaluation:
     noise = jax.random.normal(self._noise_key, posterior.mean.shape)
     recon = self._decoded(params, np.asarray(posterior.sample(noise)))
     return float(np.mean(losses.kld(*posterior))), float(np.mean(losses.mse(recon, images)))
+
+
+def known_ratio(held_out: float | None, trained_on: float | None) -> float | None:
+  """How many times the MSE of photos that were trained on that of held-out ones is: many times where they are known by
+  heart. None where one is not known, or where training photos are without error."""
+  return held_out / trained_on if held_out is not None and trained_on else None
 
 
 def _kld_by_dimension(posterior):

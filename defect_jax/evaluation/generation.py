@@ -19,6 +19,7 @@ NAMES = 'kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'di
 LEAST_REAL = 100  # photos KID is measured against
 _CHUNK_PIXELS = 2**17  # of one call of a network
 _BLOCK_PIXELS = 2**24  # of the photos whose embeddings are held at a time, about 0.7 GB
+_MOST_APART = 200  # photos that made ones are compared with by `sample_distance`
 _ROWS = 1024  # of the kernel's matrix at a time
 
 _kid_features = jax.jit(features.kid_features)
@@ -162,6 +163,20 @@ def between_groups(images: Images, groups: Sequence[str]) -> Float[np.ndarray, '
     own = names == name
     distances[own] = nearest_of_images(images[own], images[~own])
   return distances
+
+
+def sample_distance(images: Images, train: Images, groups: Sequence[str]) -> float | None:
+  """How far made images are from the training photos beside how far these are from one another: the median LPIPS to the
+  nearest photo, over the same from each photo to the nearest of another group. Of many photos 200 are taken.
+
+  None below 2 groups, for images too small for the network, and for photos that are all alike.
+  """
+  some = np.unique(np.linspace(0, len(train) - 1, min(len(train), _MOST_APART)).astype(int))
+  train, groups = train[some], [groups[row] for row in some]
+  if len(set(groups)) < 2 or min(images.shape[1:3]) < features.SMALLEST['alexnet']:
+    return None
+  scale = float(np.median(between_groups(train, groups)))
+  return float(np.median(nearest_of_images(images, train))) / scale if scale > 0 else None
 
 
 def nearest_of_images(images: Images, references: Images) -> Float[np.ndarray, 'n']:

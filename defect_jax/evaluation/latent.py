@@ -1,11 +1,13 @@
 """What a VAE's latent space and reconstructions hold, by the definitions of the project's contract."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016
-_BLUR = 2.0  # px
+BLUR = 2.0  # px
 _DETAIL_SHARE = 0.02
 Steps = Float[np.ndarray, 'steps']
 WINDOW = 50  # steps
@@ -37,15 +39,21 @@ def collapse_signs(active: int, latent: int, mse: float, variance: float, inform
   return [words for present, words in signs if present]
 
 
-def detail_kept(photos: Float[np.ndarray, 'n h w c'], recon: Float[np.ndarray, 'n h w c'],
-                center: Float[np.ndarray, 'h w c']) -> float:
+def detail_kept(photos: Iterable[Float[np.ndarray, 'h w c']], recon: Iterable[Float[np.ndarray, 'h w c']],
+                center: Float[np.ndarray, 'h w c'], blur: float = BLUR) -> float:
   """Share of the photos' fine detail that their reconstructions from the posterior means keep: 1 all, 0 none; median
-  over photos. center: the mean training photo."""
-  kept, detail = [], lambda images: images - ndimage.gaussian_filter(images, (0, _BLUR, _BLUR, 0))
-  for photo, image in zip(detail(photos - center), detail(recon - center), strict=True):
-    strong = np.abs(photo) >= np.quantile(np.abs(photo), 1 - _DETAIL_SHARE)
-    kept.append(np.sum(photo[strong] * image[strong]) / np.sum(np.square(photo[strong])))
-  return float(np.median(kept))
+  over photos. center: the mean training photo. blur: px, the sigma of what counts as coarse."""
+  return float(np.median([_kept(_detail(photo - center, blur), _detail(image - center, blur))
+                          for photo, image in zip(photos, recon, strict=True)]))
+
+
+def _detail(image, blur):
+  return image - ndimage.gaussian_filter(image, (blur, blur, 0))
+
+
+def _kept(photo, image):
+  strong = np.abs(photo) >= np.quantile(np.abs(photo), 1 - _DETAIL_SHARE)
+  return np.sum(photo[strong] * image[strong]) / np.sum(np.square(photo[strong]))
 
 
 def steps_to_targets(kld: Steps, mse: Steps, kld_target: Steps | float, mse_target: Steps | float) -> int | None:

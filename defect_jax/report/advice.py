@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from defect_jax.report import verdict
+from defect_jax.report import targets, verdict
 from defect_jax.report.answers import SKIP, Answer, Facts, Rule, State, answers, verdict_of
 from defect_jax.report.verdict import number, percent
 
@@ -58,7 +58,7 @@ def _known(facts: Facts, state: State) -> str:
     return ('Whether it knows its photos by heart is not known: nothing was held out'
             + (', and measure.known is off.' if facts.config.get('measure.known') is False else '.'))
   others = ('photos that were held out' if facts['known_how'] == 'held_out' else
-            'the photos left out by a second VAE, trained on four fifths of them')
+            'the photos left out by a second VAE, trained on four fifths of them,')
   if not state:
     return (f'It knows its photos by heart: {others} are rebuilt {verdict.times(ratio)} worse than those trained on. '
             'It says nothing of photos that it has not seen.')
@@ -79,7 +79,7 @@ def _samples(facts: Facts, state: State) -> str:
 
 def _detail(facts: Facts) -> State:
   kept = facts['detail_kept']
-  return SKIP if kept is None or facts['collapsed'] else kept >= verdict.BLURRED
+  return SKIP if kept is None else kept >= verdict.BLURRED
 
 
 def _detail_words(facts: Facts, state: State) -> str:
@@ -96,7 +96,11 @@ RULES: tuple[Rule, ...] = (
          facts['known_ratio'] <= HEART, _known, needed=True),
     Rule('samples_far_from_photos', ('vae', 'generate'), lambda facts: None if facts['sample_distance'] is None else
          facts['sample_distance'] <= FAR, _samples),
-    Rule('detail_lost', ('vae',), _detail, _detail_words),
+    Rule('detail_lost', ('vae',), _detail, _detail_words, targets.stricter),
+    Rule('targets_unreachable', ('vae',), lambda facts: False if targets.too_low(facts) else SKIP, lambda facts, _: (
+        f'The targets cannot be met together: at a KLD of {number(facts["kld_target"])} nats an MSE of '
+        f'{number(facts["mse_target"])} is out of reach for these photos, which need {targets.least_kld(facts):.2f} '
+        'nats.'), targets.needed),
     # --- Made images
     # --- Detectors
     # --- Classifiers

@@ -27,7 +27,9 @@ class Facts:
   def of(cls, summary: Mapping[str, Any], config: ConfigDict, workdir: Workdir) -> 'Facts':
     """Of a run in a workdir."""
     def command(changes):
-      return workdir.command.changed(changes, f'{workdir.root}_{next(iter(changes)).rpartition(".")[2]}')
+      goes_on = [*changes] == ['steps.total']
+      name = next(iter(changes)).rpartition('.')[2]
+      return workdir.command.changed(changes, workdir.root if goes_on else f'{workdir.root}_{name}')
     return cls(summary, flatten(config), command)
 
 

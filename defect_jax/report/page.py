@@ -124,15 +124,16 @@ class Section(NamedTuple):
 
 
 def write(path: Path, title: str, sections: Iterable[Section], config: str = '', *, verdict: Iterable[str] = (),
-          reached: bool = False, about: str = '', answers: Sequence[Answer] = ()) -> None:
+          reached: bool = False, about: str = '', answers: Sequence[Answer] = (),
+          next_step: Answer | None = None) -> None:
   """Writes a page: the title with one line `about` the run, the `answers` to whether it can be used, the verdict's
   sentences, green where the goal is `reached`, the sections, and the text of config.json where there is one."""
   shown = [section for section in sections
            if any(block[0] and not isinstance(block, Text) for block in section.blocks)]
   write_atomic(path, _TEMPLATES.get_template('page.html').render(
       title=title, sections=shown, config=config.strip(), verdict=list(verdict), reached=reached, about=about,
-      answers=answers, usable=verdict_of(answers)['usable'],
-      copied=any(answer.command for answer in answers) or any(
+      answers=answers, next_step=next_step, usable=verdict_of(answers)['usable'],
+      copied=any(answer.command for answer in (*answers, *filter(None, [next_step]))) or any(
           isinstance(block, Commands) for section in shown for block in section.blocks),
       kind=lambda block: type(block).__name__))
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from defect_jax.evaluation.latent import BAND
 from defect_jax.report import grids, latent, page, plots
+from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import DETAIL, RIPPLE, missed, number, percent
 
 History = Mapping[str, Float[np.ndarray, 'steps']]
@@ -36,7 +37,9 @@ _GRADIENTS = (
 
 def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[str, Any], config: str,
           metrics: page.Metrics, history: History, targets: Mapping[str, float | None], photos: Images, recon: Images,
-          prior: Images, nearest: Images, latents: latent.Latent, forecast: Iterable[str], log_n: float) -> None:
+          prior: Images, nearest: Images, latents: latent.Latent, forecast: Iterable[str], log_n: float,
+          answers: Sequence[Answer] = (),
+          next_step: Answer | None = None) -> None:
   """Writes the page.
 
   metrics: lines of metrics.jsonl. history: of every step 'train/<loss>', and 'target/<loss>' where it changed. targets:
@@ -68,7 +71,7 @@ def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[st
       page.Section('Latent space', _latent_space(latents, metrics, history, log_n), 'latent'),
       page.Section('Control', [page.Figures([*_several(metrics, history, _CONTROL)])], 'control'),
       page.Section('Gradients', [page.Figures([*_several(metrics, history, _GRADIENTS)])], 'gradients')],
-      config, verdict=verdict, about=_about(summary),
+      config, verdict=verdict, about=_about(summary), answers=answers, next_step=next_step,
       reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'))
 
 

@@ -12,7 +12,6 @@ from defect_jax.evaluation.latent import BAND, WINDOW
 
 RIPPLE = {'kld': 0.05, 'mse': 0.1}  # std / target up to which a loss counts as steady
 DETAIL, BLURRED = 0.85, 0.6  # detail_kept at which thin cracks are still there, and below which dark areas are lost too
-STEADY = 'pi'  # the policy that holds both targets without tuning
 _NAMES = {'kld': 'KLD', 'mse': 'MSE'}
 _UNITS = {'kld': ' nats', 'mse': ''}
 
@@ -44,14 +43,14 @@ def copies(summary: Mapping[str, Any], source: str, kind: str) -> Iterator[str]:
   yield f'{percent(summary["memorised_fraction"])} of the images are copies of a {source} by LPIPS; {words}.'
 
 
-def verdict(summary: Mapping[str, Any], history: Mapping[str, Float[np.ndarray, 'steps']], policy: str) -> list[str]:
-  """Judges a VAE run in sentences: targets, ripple, collapse, detail, dev photos, log N, what to change next.
+def verdict(summary: Mapping[str, Any], history: Mapping[str, Float[np.ndarray, 'steps']]) -> list[str]:
+  """Judges a VAE run in sentences: targets, ripple, collapse, detail, dev photos, log N.
 
   Figures of the summary may be None. history: 'train/<loss>' of every step, and 'target/<loss>' where it changed.
   """
   summary = collections.defaultdict(lambda: None, summary)
   return [*filter(None, (_targets(summary, history), _ripple(summary), _collapse(summary), _detail(summary),
-                         _dev(summary), _log_n(summary))), f'Next: {_advice(summary, policy)}']
+                         _dev(summary), _log_n(summary)))]
 
 
 def running_mean(values: Float[np.ndarray, 'steps'], window: int = WINDOW) -> Float[np.ndarray, 'steps']:
@@ -118,13 +117,14 @@ def _ripple(summary):
                          if summary[f'{name}_ripple'] is not None)
   if not figures:
     return None
-  swings = ' and '.join(f'{_NAMES[name]} beyond the {percent(RIPPLE[name])}' for name in _swings(summary))
-  judged = f'{swings} that count as steady' if swings else 'steady'
+  beyond = ' and '.join(f'{_NAMES[name]} beyond the {percent(RIPPLE[name])}' for name in swings(summary))
+  judged = f'{beyond} that count as steady' if beyond else 'steady'
   return f'Over the last tenth of the steps {figures} of the target: {judged}.'
 
 
-def _swings(summary):
-  return [name for name in _NAMES if (summary[f'{name}_ripple'] or 0) > RIPPLE[name]]
+def swings(summary: Mapping[str, Any]) -> list[str]:
+  """Names of the losses whose ripple is more than counts as steady."""
+  return [name for name in _NAMES if (summary.get(f'{name}_ripple') or 0) > RIPPLE[name]]
 
 
 def _collapse(summary):
@@ -172,29 +172,6 @@ def _log_n(summary):
     return (f'KLD is {times(kld / log_n)} log N = {number(log_n)} nats, which would do to tell the photos apart: they '
             'fill little of the prior, so its samples look worse than the reconstructions.')
   return f'KLD is not far above log N = {number(log_n)} nats, which tells the training photos apart.'
-
-
-def _advice(summary, policy):
-  off, swings, kept = missed(summary), _swings(summary), summary['detail_kept']
-  targets = None not in (summary['kld_target'], summary['mse_target'])
-  held = summary['steps_to_targets'] is not None
-  if policy != STEADY and targets and (summary['collapsed'] or not held or swings):
-    return f'set control.policy to {STEADY}, which holds both targets; {policy} does not promise it.'
-  if summary['collapsed']:
-    return 'raise targets.kld and lower targets.mse: the targets leave the latents nothing to say.'
-  if 'mse' in off:
-    return 'train longer (steps.total); if MSE has levelled off, raise targets.kld or give the model more width.'
-  if 'kld' in off:
-    return ('train longer (steps.total); if KLD has levelled off, move targets.kld towards '
-            f'{number(summary["kld"])}, where this MSE puts it.')
-  if swings:
-    return 'lower the lr of the streams, or ask for less: a higher targets.mse.'
-  if targets and not held:
-    return 'train longer (steps.total), so that the targets hold for some time.'
-  if kept is not None and kept < DETAIL:
-    return (f'lower the MSE target, say to {number(summary["mse"] / 2)}, until at least {percent(DETAIL)} of the fine '
-            'detail is kept.')
-  return 'nothing needs to change; look at the residuals below for a defect that is missing all the same.'
 
 
 def times(ratio: float) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +16,12 @@ from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
 from defect_jax.data import augment, dataset, folds, listing, seen
 from defect_jax.detectors import pca
-from defect_jax.evaluation import autoencoder, forecast
+from defect_jax.evaluation import autoencoder, forecast, generation, own_size
 from defect_jax.registry import LOSSES
-from defect_jax.report import grids, latent, verdict
+from defect_jax.report import advice, grids, latent, verdict
+from defect_jax.report import targets as target_advice
 from defect_jax.report import vae as report
+from defect_jax.report.answers import Facts
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
@@ -29,27 +32,38 @@ from defect_jax.training.trainer import Trainer
 
 Summary = dict[str, Any]
 _FOLDS = Artefact('folds')
+_KNOWN = Artefact('known')  # workdir of a VAE of four fifths of the photos, for known_ratio
+_FIFTHS = 5
 
 
 def run(config: ConfigDict, workdir: Workdir) -> Summary:
   """Trains as `config` says, in `workdir`. Raises UserError, Stopped, Diverged or DiskFull."""
   model_of(config)  # before the photos are read
   by_folds = config.data.split == 'kfold' and config.data.fold is None
-  trainings = config.data.folds + 1 if by_folds else 1
-  workdir.forecast = Forecast(trainings, f'{trainings} trainings' if by_folds else 'the training')
   listed = _listed(config)
-  return train(config, workdir, photos_of(config, records=listed), _open_dev(config, listed),
-               _cross_validated if by_folds else None)
+  photos, dev = photos_of(config, records=listed), _open_dev(config, listed)
+  further = _cross_validated if by_folds else None
+  if config.data.split == 'none' and config.measure.known and len(set(photos.groups)) > 1:
+    further = _known_by_heart
+  trainings = config.data.folds + 1 if by_folds else 2 if further else 1
+  workdir.forecast = Forecast(trainings, 'the training' if trainings == 1 else f'{trainings} trainings' + (
+      '' if by_folds else ', one of them to see whether photos are known by heart; --config.measure.known=False leaves '
+      'it out'))
+  return train(config, workdir, photos, dev, further, answered=True)
 
 
 def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: dataset.Dataset | None,
-          further: Callable[[ConfigDict, Workdir], Summary] | None = None) -> Summary:
-  """`run` on photos that are open, and held-out ones where there are any; further: what it adds to the summary."""
+          further: Callable[[ConfigDict, Workdir], Summary] | None = None, answered: bool = False) -> Summary:
+  """`run` on photos that are open, and held-out ones where there are any.
+
+  further: what it adds to the summary. answered: whether the page says if the VAE can be used; not for one that is a
+  part of another run.
+  """
   model, (normalizer, variance) = model_of(config), normalizer_of(photos)
   some, losses = autoencoder.some(photos), {stream.loss for stream in config.streams.values()}
   goals = targets.absolute(config.targets, losses, variance, len(photos))
-  outlook = list(forecast.sentences(forecast.forecast(some, goals['mse'], len(photos)), goals, config.model.latent,
-                                    config.control.beta))
+  outlook = forecast.forecast(some, goals['mse'], len(photos))
+  foretold = list(forecast.sentences(outlook, goals, config.model.latent, config.control.beta))
   for_params, for_order, for_train, for_evaluation = jax.random.split(jax.random.key(config.seed), 4)
   params = model.init(for_params)
   if model.linear:
@@ -65,7 +79,7 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
   fit.check_finished(workdir, digest, begin)
   workdir.open()
   notes = seen.keep(workdir, photos.records, photos.sha256)
-  for line in _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen, outlook):
+  for line in _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen, foretold):
     print(line, flush=True)
   evaluation = autoencoder.Evaluation(model, normalizer, some, autoencoder.some(dev) if dev else None, for_evaluation,
                                       len(photos))
@@ -85,8 +99,28 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
           'photos': len(photos), 'split': config.data.split, 'folds': 0}
   if further:
     summary |= further(config, workdir)
-  _report(workdir, config, evaluation, params, summary, history, outlook)
+  summary['forecast'] = {'least_kld': outlook.least_kld, 'of_half': forecast.forecast(
+      some, goals['mse'] / 2, len(photos)).least_kld}
+  answers = []
+  if answered:
+    summary |= _measured(evaluation, params, photos)
+    answers, usable = advice.of('vae', Facts.of(summary, config, workdir))
+    summary |= usable
+  _report(workdir, config, evaluation, params, summary, history, foretold, answers)
   return summary
+
+
+def _measured(evaluation, params, photos):
+  """What the summary says beside the training, for the answers of the page."""
+  began = time.monotonic()
+  compared = np.stack([dataset.as_float(photos[row]) for row in own_size.rows(photos)])
+  figures = {
+      'detail_kept_photo': own_size.detail_kept(photos, evaluation.recon(params, compared),
+                                                np.asarray(evaluation.normalizer.mean)),
+      'sample_distance': generation.sample_distance(evaluation.images(params)['prior'], photos.images(), photos.groups)}
+  seconds = time.monotonic() - began
+  print(f'measured for the answers: {seconds:.1f} s', flush=True)
+  return figures | {'answers_seconds': seconds}
 
 
 def _listed(config):
@@ -106,22 +140,39 @@ def _open_dev(config, listed):
 def _cross_validated(config, workdir):
   """The held-out error of VAEs that are trained without one fold each, in folders of the run."""
   count = max(folds.assign(_listed(config), config.data.folds).values()) + 1
-  errors, weights = [], []
+  figures, weights = [], []
   for fold in range(1, count + 1):
-    own = ConfigDict(config.to_dict())
-    own.data.fold = fold
-    inner, listed = Workdir(workdir.path(_FOLDS) / str(fold), workdir), _listed(own)
-    dev = _open_dev(own, listed)
-    inner.check(own)
-    if (done := inner.finished()) is None:
-      print(f'fold {fold} of {count}: a VAE without its photos, in {inner.root}', flush=True)
-      with inner.running():
-        done = train(own, inner, photos_of(own, records=listed), dev)
-        inner.finish(done)
-    if dev is not None and done['dev_mse'] is not None:
-      errors.append(done['dev_mse'])
-      weights.append(len(dev))
-  return {'folds': count, 'dev_mse': float(np.average(errors, weights=weights)) if errors else None}
+    done, held_out = _without(config, workdir, workdir.path(_FOLDS) / str(fold), fold, f'fold {fold} of {count}')
+    if held_out and done['dev_mse'] is not None:
+      figures.append((done['dev_mse'], done['known_ratio']))
+      weights.append(held_out)
+  error, ratio = np.average(figures, axis=0, weights=weights).tolist() if figures else (None, None)
+  return {'folds': count, 'dev_mse': error, 'known_ratio': ratio, 'known_how': 'held_out' if figures else None}
+
+
+def _known_by_heart(config, workdir):
+  """How much worse photos are rebuilt by a VAE of the same settings that has not seen them, a fifth of the groups."""
+  own = ConfigDict(config.to_dict())
+  own.data.split, own.data.folds = 'kfold', _FIFTHS
+  done, held_out = _without(own, workdir, workdir.path(_KNOWN), 1, 'to see whether photos are known by heart')
+  known = bool(held_out) and done['known_ratio'] is not None
+  return {'known_ratio': done['known_ratio'] if known else None, 'known_how': 'four_fifths' if known else None,
+          'known_seconds': done['seconds']}
+
+
+def _without(config, workdir, folder, fold, why):
+  """The summary of a VAE that is trained in a folder without the photos of a fold, and how many these are."""
+  own = ConfigDict(config.to_dict())
+  own.data.fold = fold
+  inner, listed = Workdir(folder, workdir), _listed(own)
+  dev = _open_dev(own, listed)
+  inner.check(own)
+  if (done := inner.finished()) is None:
+    print(f'{why}: a VAE without the photos of a fold, in {inner.root}', flush=True)
+    with inner.running():
+      done = train(own, inner, photos_of(own, records=listed), dev)
+      inner.finish(done)
+  return done, 0 if dev is None else len(dev)
 
 
 def _components(images, count, seed):
@@ -156,13 +207,14 @@ def _further(metrics, goals, steps):
       (name, float(np.mean([row[f'train/{name}'] for row in tail]))), (f'{name}_target', tail[-1][f'target/{name}']))}
 
 
-def _report(workdir, config, evaluation, params, summary, history, outlook):
+def _report(workdir, config, evaluation, params, summary, history, outlook, answers):
   """Writes report.html and the grid of traversals."""
   latents, images = latent.Latent(**evaluation.latents(params)), evaluation.images(params)
   grids.write_png(workdir.sample(summary['steps'], 'traversal'), grids.grid(latents.traversals))
   summary = summary | {'config_hash': config_hash(config), 'version': __version__}
   report.write(
       workdir.report_html, title=f'{workdir.root.name}: VAE', summary=summary, config=workdir.config_text,
-      verdict=verdict.verdict(summary, history, config.control.policy), metrics=workdir.read_metrics(), history=history,
+      verdict=verdict.verdict(summary, history), metrics=workdir.read_metrics(), history=history,
       targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, latents=latents, forecast=outlook,
-      nearest=evaluation.nearest(images['prior']), log_n=summary['log_n'], **images)
+      nearest=evaluation.nearest(images['prior']), log_n=summary['log_n'],
+      answers=answers, next_step=target_advice.next_step(Facts.of(summary, config, workdir)), **images)

@@ -15,7 +15,8 @@ from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.training import checkpoint
 
-MEASURED = ('seconds', 'compile_seconds', 'images_per_second', 'peak_memory_mb')  # of this machine, not of the run
+# Of this machine, not of the run.
+MEASURED = ('seconds', 'compile_seconds', 'images_per_second', 'peak_memory_mb', 'answers_seconds', 'known_seconds')
 
 
 def summary(workdir):

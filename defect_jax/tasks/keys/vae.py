@@ -59,6 +59,8 @@ def table() -> Table:
       'targets': _TARGETS | {
           name: Key(None, Optional(Number(above=0)), text='Target of this loss, if a stream has it.', added=new[name])
           for name in names if name not in _TARGETS},
+      'measure': {'known': Key(True, Boolean(), added=True, text='Where all photos are trained on: whether a second '
+                               'VAE, of four fifths of them, shows whether photos are known by heart.')},
       'steps': common.steps(2000, 10, 100, 500)}
 
 

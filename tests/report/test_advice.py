@@ -1,0 +1,76 @@
+"""The table of what figures mean for a factory: row by row."""
+
+import pytest
+
+from defect_jax.report import advice
+from defect_jax.report.answers import Facts
+
+SEEN = {'photo_px': [1024, 768], 'seen_px': 64, 'scale': 0.0625, 'masks': 25, 'defect_px': 96.0, 'defect_seen_px': 6.0,
+        'thickness_seen_px': 2.0}
+
+
+def answer(task, code, summary, config=()):
+  """What a row says of a run: (state, sentence, settings that would mend it)."""
+  facts = Facts(summary, dict(config), lambda changes: ' '.join(f'{key}={value}' for key, value in changes.items()))
+  said, _ = advice.of(task, facts)
+  return next(((one.state, one.sentence, one.command) for one in said if one.code == code), None)
+
+
+def test_short_defects_are_lost_in_scaling():
+  state, words, command = answer('vae', 'lost_in_scaling', {'looked_at': SEEN})
+  assert state is False and command == 'data.size=128'  # where they are 12 px
+  assert '96 px in photos of 1024 x 768 px, which are 6 px of the 64 px' in words and 'lost in scaling' in words
+  state, words, command = answer('vae', 'lost_in_scaling', {'looked_at': SEEN | {'defect_seen_px': 8.0}})
+  assert state is True and command == '' and 'long enough' in words
+
+
+@pytest.mark.parametrize(('config', 'settings'), [({'tiles.on': False}, 'tiles.on=True'), ({}, 'data.region=mask')])
+def test_defects_too_small_for_any_side(config, settings):
+  assert answer('anomaly', 'lost_in_scaling', {'looked_at': SEEN | {'defect_seen_px': 1.0}}, config)[2] == settings
+
+
+def test_without_masks_the_length_that_is_lost_is_said():
+  seen = SEEN | {'defect_px': None, 'defect_seen_px': None, 'masks': 0}
+  state, words, command = answer('vae', 'lost_in_scaling', {'looked_at': seen})
+  assert state is None and 'shorter than 128 px of the photo are lost' in words and command == ''  # 8 / 0.0625
+
+
+@pytest.mark.parametrize(('ratio', 'how', 'state', 'words'), [
+  (33.0, 'held_out', False, 'by heart: photos that were held out are rebuilt 33 times worse'),
+  (10.1, 'four_fifths', False, 'left out by a second VAE, trained on four fifths of them, are rebuilt 10 times worse'),
+  (10.0, 'held_out', True, 'with 10 times their error, clearly worse'),
+  (1.5, 'held_out', True, '1.5 times their error.'),
+  (None, None, None, 'not known: nothing was held out')])
+def test_known_by_heart(ratio, how, state, words):
+  said = answer('vae', 'known_by_heart', {'known_ratio': ratio, 'known_how': how})
+  assert said[0] is state and words in said[1]
+
+
+@pytest.mark.parametrize(('distance', 'state', 'words'), [
+  (0.9, True, 'as like them as'), (1.3, True, 'much like the photos'), (1.6, False, 'do not look like'),
+  (None, None, 'was not measured')])
+def test_samples_beside_photos(distance, state, words):
+  said = answer('vae', 'samples_far_from_photos', {'sample_distance': distance})
+  assert said[0] is state and words in said[1]
+
+
+@pytest.mark.parametrize(('kept', 'state'), [(0.61, True), (0.59, False)])
+def test_detail_that_the_vae_smooths_away(kept, state):
+  said = answer('vae', 'detail_lost', {'detail_kept': kept, 'detail_kept_photo': 0.2, 'kld_target': 16.},
+                {'targets.mse_of_variance': 0.02})
+  assert said[0] is state and said[2] == ('' if state else 'targets.mse_of_variance=0.01')
+  assert 'at their own size 20 %' in said[1]
+
+
+def test_targets_out_of_reach_say_the_same_as_the_forecast():
+  summary = {'kld_target': 0.01, 'kld': 0.02, 'mse_target': 0.0004, 'mse': 0.01, 'forecast': {'least_kld': 3.219}}
+  state, words, command = answer('vae', 'targets_unreachable', summary)
+  assert state is False and 'which need 3.22 nats' in words and command == 'targets.kld=3.4'
+  assert answer('vae', 'targets_unreachable', summary | {'mse': 0.0004}) is None
+
+
+def test_usable_and_reasons_of_a_summary():
+  facts = Facts({'known_ratio': 2.0, 'sample_distance': 3.0, 'detail_kept': 0.9}, {}, lambda _: '')
+  assert advice.of('vae', facts)[1] == {'usable': False, 'reasons': ['samples_far_from_photos']}
+  facts = Facts({'known_ratio': None, 'sample_distance': 1.0, 'detail_kept': 0.9}, {}, lambda _: '')
+  assert advice.of('vae', facts)[1] == {'usable': None, 'reasons': []}
