@@ -15,6 +15,9 @@ threshold and the figures are had:
 - hash, as for the solar cells: good photos of the pool are trained on, good photos of dev give the threshold, and those
   of `measure.part` are tested with all defective ones of that part. While dev itself is measured, every other group of
   its good photos gives the threshold.
+Where there are no defective photos, defects are pasted on good ones to see what would be found. The same command with
+`--config.measure.part=synthetic` or `dev` measures the other way afterwards, in the same workdir and without training;
+what was measured before stays in measured/.
 The threshold comes with an interval of the false-alarm rate, in which photos of one group count as fewer; what it is
 worth on unseen workpieces is measured by experiments/threshold_study.py.
 

@@ -250,7 +250,8 @@ def changes(saved: ConfigDict, new: ConfigDict, ignored: Iterable[str] = (), fix
 
 def resumable(saved: ConfigDict, new: ConfigDict, fixed: Iterable[str] = ()) -> None:
   """Raises UserError for keys (such as `fixed`, of `steps`) because of which a run of `saved` cannot go on as `new`."""
-  if differ := changes(saved, new, MAY_CHANGE, fixed):
+  later = (name for name, key in flat_keys(table_of(new) or {}, new).items() if key.later)
+  if differ := changes(saved, new, (*MAY_CHANGE, *later), fixed):
     raise UserError(f'the run has another config: {", ".join(differ)} differ; '
                     'take these keys back or choose another --workdir')
 

@@ -25,6 +25,7 @@ class Key:
   added: whether it came with a later version; the hash leaves it out at its default or at `before`, what runs of
   versions before had in its place, so that it stays as it was.
   open: whether the default means that it is settled when a run begins, by the photos; config.json has what came out.
+  later: whether a run takes another value afterwards in its workdir, since nothing is trained by it.
   was: its name in earlier versions, in the same group. Saved configs, the command line and the hash know it by this.
   """
   default: Any
@@ -36,6 +37,7 @@ class Key:
   was: str = ''
   before: Any = None
   open: bool = False
+  later: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,8 +42,8 @@ def split(records: Sequence[parts.Record], *, by: str = 'hash', folds: int = 5, 
   folders: good photos of dev give the threshold; where there are none, folds of those that are trained on. Tested are
   the photos of the part test.
   kfold: folds of all photos give the threshold and are tested.
-  Where groups are not split by hash, synthetic takes the good photos that give the threshold: every other group of dev,
-  or all of the folds.
+  Where groups are not split by hash, synthetic takes the good photos of the part test, or, where there are none, those
+  that give the threshold. So neither folds nor threshold depend on whether dev or synthetic is measured.
 
   Raises UserError if there are too few photos or a class does not exist.
   """
@@ -65,14 +65,16 @@ def split(records: Sequence[parts.Record], *, by: str = 'hash', folds: int = 5, 
   train = _sorted(train)
   if by == 'hash':
     return _by_hash(train, calibrate, good, defective, measured)
+  apart = [record for record in good if record.part == parts.TEST]
+  test = {'dev': apart + [record for record in defective if record.part == parts.TEST], 'synthetic': apart}.get(
+      measured or '', [])
+  cut: tuple[Split, ...] = ()
   if calibrate:
-    calibrate, half = _halves(calibrate) if measured == 'synthetic' else (calibrate, [])
-    cut: tuple[Split, ...] = ()
+    test = test or (calibrate if measured == 'synthetic' else [])
   else:
     beside = defective if by == 'kfold' else []
-    tested = {'synthetic': train, 'dev': train + beside if by == 'kfold' else []}
-    half, cut = [], _folds(train, beside, tested.get(measured or '', []), folds)
-  test = [record for record in good + defective if record.part == parts.TEST] if measured == 'dev' else half
+    tested = {'dev': train + beside if by == 'kfold' else [], 'synthetic': [] if apart else train}
+    cut = _folds(train, beside, tested.get(measured or '', []), folds)
   return Split(train, _sorted(calibrate), _sorted(test), cut)
 
 
@@ -103,7 +105,7 @@ def _folds(good, beside, tested, count):
     train, calibrate, test = (
         [record for record in records if (fold_of[record.file] == number) == held_out]
         for records, held_out in ((good, False), (good, True), (tested, True)))
-    if calibrate or test:
+    if number in fold_of.values():  # whatever is tested, so that a fold keeps its number
       cut.append(Split(train, calibrate, _sorted(test)))
   return tuple(cut)
 

@@ -13,6 +13,7 @@ _MAPS = {
 ON_FEATURES = ('lpips', 'knn')  # maps that take VGG16's features, which are most of the time
 PER_TILE = ('kld',)  # one value per tile: says nothing of pixels, and only its maximum is a score
 REDUCTIONS = ('mean', 'max', 'top', 'peak')
+REDUCTION = 'top'  # where nothing is said
 DEFAULT = 'vae', 'normalised'  # detector and map
 COMPARED = ('vae', 'pca', 'mean_image', 'neighbours')
 
@@ -20,6 +21,26 @@ COMPARED = ('vae', 'pca', 'mean_image', 'neighbours')
 def maps_of(detector: str) -> tuple[str, ...]:
   """Names of the anomaly maps of a kind."""
   return _MAPS.get(detector) or tuple(DETECTORS[detector].MAPS)
+
+
+def names() -> tuple[list[str], list[str]]:
+  """The anomaly maps of all kinds, and the scores that tables have of them: a map and how it is reduced."""
+  maps = [name for kind in DETECTORS for name in maps_of(kind)]
+  return maps, [f'{name}_{reduction}' for name in maps if name not in PER_TILE for reduction in REDUCTIONS]
+
+
+def score_of(name: str, reduction: str) -> tuple[str, str]:
+  """Map and reduction of the two keys of a config, of which the first may name a score of the tables: 'knn_max'.
+
+  Raises UserError where they contradict each other.
+  """
+  map_name, _, own = name.rpartition('_')
+  maps, scores = names()
+  if name in maps or name not in scores:
+    return name, reduction
+  if reduction not in (own, REDUCTION):
+    raise UserError(f'score.reduce = {reduction!r}: score.map = {name!r} says {own}; leave score.reduce out')
+  return map_name, own
 
 
 def choose(detector: str, map_name: str) -> tuple[str, str]:

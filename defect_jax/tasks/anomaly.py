@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from defect_jax import parallel
+from defect_jax import detectors, parallel
 from defect_jax.data import calibration, dataset, listing, parts, samples, seen, tiles
 from defect_jax.data.parts import GOOD
 from defect_jax.detectors import base, scores
@@ -17,6 +17,7 @@ from defect_jax.evaluation import anomaly, synthetic
 from defect_jax.registry import DETECTORS
 from defect_jax.report import anomaly as report
 from defect_jax.runs.artefacts import Artefact
+from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
 from defect_jax.runs.progress import ProgressBar
@@ -26,8 +27,10 @@ from defect_jax.trained import detector as trained
 from defect_jax.trained.vae import open_vae
 
 _FOLDS = Artefact('folds')  # VAEs that score the photos that the one that stays is trained on
+_MEASURED = Artefact('measured')  # page and figures of what was measured before, a folder for each measure.part
 # Not defects, by which a source would name the class of photos alone: here these are good.
 _LISTED = ('source', 'path', 'split', 'folds', 'bits', 'masks', 'cell_type')
+_DEFAULT = scores.Score.of(detectors.DEFAULT[1], detectors.REDUCTION).name
 _HELD_OUT = 512  # tiles that a training watches, at most
 
 
@@ -39,6 +42,10 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   if not part and vae and trained.anomaly_config(vae):
     predictor = trained.open_detector(vae, threshold=config.threshold.value, quantile=config.threshold.quantile,
                                       at_once=config.batch)
+    own, judged = predictor.setup.score.name, setup.score.name
+    if judged not in (own, _DEFAULT):
+      raise UserError(f'score.map = {config.score.map!r}: {vae} judges by {own}; first run configs/anomaly.py with '
+                      f'--config.score.map={judged} in another --workdir, then predict by that')
     workdir.open()
     print(f'data, tiles and score are those of {vae}', flush=True)
     # To mypy a protocol's members are settable.
@@ -59,7 +66,8 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   predictor.save()
   how = {'split': setup.split, 'folds': len(split.folds)}
   if part:
-    return _evaluate(predictor, scoring, how | {'photos': len(split.train), 'part': scoring.part})
+    return _evaluate(predictor, scoring, how | {'photos': len(split.train), 'part': scoring.part,
+                                                'measured_on': 'pasted' if part == 'synthetic' else 'labels'})
   summary = predict.predict(workdir, predictor, records, config.heatmaps)  # type: ignore[arg-type]
   return summary | how | {'seconds': summary['seconds'] + _training_seconds(workdir, len(split.folds))}
 
@@ -84,9 +92,9 @@ def _fitted(config, workdir, setup, maps, split, scoring):
       print(*report.how(len(split.folds), scoring.counts(), scoring.part), sep='\n', flush=True)
     place.forecast = forecast
     settings = setup.settings(itertools.chain(*maps.values()), vae_of(place, number, good, held_out))
-    detectors = {kind: DETECTORS[kind].fit(good, settings) for kind in maps}
+    fitted = {kind: DETECTORS[kind].fit(good, settings) for kind in maps}
     del good, held_out
-    yield each, detectors
+    yield each, fitted
     if forecast and place in left:
       forecast.of_part(time.monotonic() - began)
 
@@ -143,7 +151,7 @@ class _Scoring:
   def __init__(self, config: ConfigDict, workdir: Workdir, setup: trained.Setup, split: calibration.Split,
                maps: Sequence[str], part: str | None):
     """maps: that the detectors make. part: that is measured, None where none is."""
-    self.split, self.workdir = split, workdir
+    self.split, self.workdir, self._measure = split, workdir, config.measure
     self.part = parts.MEASURED.get(setup.split, part) if part == 'dev' else part
     self._setup, self._max_broken, self._made = setup, config.data.max_broken, part == 'synthetic'
     self.wanted = scores.all_scores(maps) if part else [setup.score]
@@ -167,18 +175,25 @@ class _Scoring:
             'calibrate': sum(len(each.calibrate) for each in (*self.split.folds, self.split))}
 
   def open(self) -> None:
-    """Opens the workdir, in which photos are scored from then on."""
+    """Opens the workdir, in which photos are scored from then on; keeps the page of another part that was measured."""
+    saved, kept = self.workdir.read_config(), []
+    if saved and saved.measure.part != self._measure.part and self.workdir.read_summary():
+      kept = [(self.workdir.path(_MEASURED) / saved.measure.part / path.name, path.read_bytes())
+              for path in (self.workdir.summary_json, self.workdir.report_html) if path.exists()]
     self.workdir.open()
+    for path, data in kept:
+      path.parent.mkdir(parents=True, exist_ok=True)
+      write_atomic(path, data)
     self.workdir.cut_back(-1)
     self._progress = ProgressBar(self.workdir, 'photo')
 
-  def score(self, split: calibration.Split, detectors: Mapping[str, base.Detector]) -> None:
+  def score(self, split: calibration.Split, fitted: Mapping[str, base.Detector]) -> None:
     """Scores what is not trained on in a split."""
     began, tested = time.monotonic(), self.read(split.test)
     photos = itertools.chain(self.read(_only(split.calibrate, split.test)), synthetic.with_defects(
         tested, self._setup.fit.seed, len(self.test.samples)) if self._made else tested)
     calibrating, testing = ({record.file for record in records} for records in (split.calibrate, split.test))
-    for photo in self._setup.scorer(detectors.values(), self.wanted)(photos):
+    for photo in self._setup.scorer(fitted.values(), self.wanted)(photos):
       record = photo.sample.record
       if record.file in calibrating and record.label == GOOD:  # not the copy with a made defect
         self.calibrate.add(photo)

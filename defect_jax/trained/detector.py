@@ -51,10 +51,11 @@ class Setup:
   @classmethod
   def of(cls, config: ConfigDict) -> Self:
     cut, score = config.tiles, config.score
-    detector, map_name = detectors.choose(config.get('detector', detectors.DEFAULT[0]), score.map)
+    map_name, reduction = detectors.score_of(score.map, score.reduce)
+    detector, map_name = detectors.choose(config.get('detector', detectors.DEFAULT[0]), map_name)
     compared = tuple(config.get('detectors', detectors.COMPARED))
     return cls(
-        detector, compared if detector in compared else (detector, *compared), scores.Score.of(map_name, score.reduce),
+        detector, compared if detector in compared else (detector, *compared), scores.Score.of(map_name, reduction),
         tiles.Tiling(regions.Geometry.of(config.data), cut.on, cut.reduce, cut.overlap), config.batch,
         score.smooth, score.top, kinds.Settings(
             config.seed, score.blur, score.layers, config.baselines.pca, config.baselines.bank),

@@ -100,8 +100,19 @@ def test_folders_give_the_threshold_by_folds_of_train_or_by_val():
   val = photos_of(6, 0, 'dev')
   split = calibration.split(train + val + test, by='folders', measured='dev')
   assert counts(split) == [20, 6, 10] and split.folds == ()
-  split = calibration.split(train + val + test, by='folders', measured='synthetic')
-  assert counts(split) == [20, 4, 2] and split.folds == ()  # every other of three groups
+  for photos, tested in ((train + val + test, 4), (train + val, 6)):  # test/good, else those of the threshold
+    split = calibration.split(photos, by='folders', measured='synthetic')
+    assert counts(split) == [20, 6, tested] and split.folds == ()
+
+
+@pytest.mark.parametrize('by', ['kfold', 'folders', 'hash'])
+def test_what_is_measured_changes_neither_folds_nor_threshold(by):
+  records = [*photos_of(21, 9, 'all' if by == 'kfold' else 'pool'), *photos_of(4, 6, 'dev')]
+  records += [] if by == 'kfold' else photos_of(4, 6, 'test')
+  one, other = (calibration.split(records, by=by, measured=part) for part in ('dev', 'synthetic'))
+  assert (one.train, one.calibrate) == (other.train, other.calibrate)
+  assert [(fold.train, fold.calibrate) for fold in one.folds] == [
+      (fold.train, fold.calibrate) for fold in other.folds]
 
 
 def test_good_photos_of_one_group_are_folded_one_by_one(caplog):

@@ -3,6 +3,7 @@
 import pytest
 
 from defect_jax import detectors
+from defect_jax.detectors import scores
 from defect_jax.errors import UserError
 from defect_jax.registry import DETECTORS
 
@@ -14,6 +15,19 @@ from defect_jax.registry import DETECTORS
     (('mean_image', 'mean_image'), ('mean_image', 'mean_image'))])
 def test_a_map_chooses_its_detector_and_a_detector_its_map(keys, chosen):
   assert detectors.choose(*keys) == chosen
+
+
+def test_every_score_of_the_tables_is_a_map_and_a_reduction():
+  maps, tables = detectors.names()
+  assert tables == [score.name for score in scores.all_scores(maps) if score.of_pixels]
+  for name in tables:
+    found = detectors.score_of(name, 'top')
+    assert found[0] in maps and scores.Score.of(*found).name == name
+  assert detectors.score_of('kld', 'top') == ('kld', 'top') and detectors.score_of('knn', 'max') == ('knn', 'max')
+  assert detectors.score_of('pca_normalised', 'mean') == ('pca_normalised', 'mean')
+  assert detectors.score_of('knn_max', 'max') == ('knn', 'max')
+  with pytest.raises(UserError, match=r"score\.reduce = 'mean': score\.map = 'knn_max' says max"):
+    detectors.score_of('knn_max', 'mean')
 
 
 @pytest.mark.parametrize('keys', [('pca', 'knn'), ('vae', 'nothing'), ('neighbours', 'ssim')])

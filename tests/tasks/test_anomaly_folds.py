@@ -112,13 +112,40 @@ def test_what_stays_predicts_by_that_threshold_and_says_why(job, root, tmp_path)
   assert summary_of(tmp_path / 'once')['threshold'] == summary_of(run)['threshold']
 
 
-def test_without_defects_there_is_a_threshold_and_figures_are_null(job, tmp_path):
+def test_without_defects_some_are_pasted_on_good_photos(job, tmp_path, capsys):
   for number in range(12):
     write(tmp_path / f'photos/ok/{number:02d}.png', bumps(number))
   assert job(tmp_path / 'run', '--config.data.split=kfold', *MEAN, path=tmp_path / 'photos') == 0
   summary = summary_of(tmp_path / 'run')
-  assert summary['image_auroc'] is None and summary['found'] is None and summary['threshold'] > 0
-  assert summary['counts'] == {'train': 12, 'calibrate': 12, 'test': 12}
+  assert summary['image_auroc'] > 0.5 and summary['found'] is not None and summary['threshold'] > 0
+  assert summary['counts'] == {'train': 12, 'calibrate': 12, 'test': 24} and summary['measured_on'] == 'pasted'
+  assert 'defects are pasted on good ones, to see what would be found' in capsys.readouterr().out
+
+
+def test_another_part_is_measured_afterwards_without_training_anew(job, root, tmp_path, capsys):
+  run, own = tmp_path / 'run', ('--config.data.split=kfold', '--config.data.folds=2', '--config.detectors=',
+                                '--config.score.features=false')
+  assert job(run, *own) == 0
+  before, page = summary_of(run), (run / 'report.html').read_bytes()
+  trained = {path: path.stat().st_mtime_ns for path in run.rglob('checkpoints/*/digest.json')}
+  capsys.readouterr()
+  assert job(run, *own, '--config.measure.part=synthetic') == 0
+  after, out = summary_of(run), capsys.readouterr().out
+  assert 'training a VAE' not in out and len(trained) == 3
+  assert trained == {path: path.stat().st_mtime_ns for path in run.rglob('checkpoints/*/digest.json')}
+  assert (before['part'], before['measured_on'], after['part'], after['measured_on']) == (
+      'all', 'labels', 'synthetic', 'pasted')
+  assert after['threshold'] == before['threshold'] and after['counts']['test'] == 40
+  # What was measured before is kept, and had again by the command as it was.
+  assert (run / 'measured/dev/report.html').read_bytes() == page
+  assert json.loads((run / 'measured/dev/summary.json').read_text()) == before
+  assert job(run, *own, '--config.measure.part=dev') == 0
+  assert {key: summary_of(run)[key] for key in ('scores', 'config_hash')} == {
+      key: before[key] for key in ('scores', 'config_hash')}
+  assert (run / 'measured/synthetic/report.html').exists()
+  assert job(run, *own, '--config.measure.part=dev') == 0 and 'finished already' in capsys.readouterr().out
+  assert job(run, *own, '--config.score.map=knn') == 2  # nothing else may change
+  assert 'score.map differ' in capsys.readouterr().err
 
 
 def test_made_defects_are_pasted_on_photos_out_of_fold(job, root, tmp_path):

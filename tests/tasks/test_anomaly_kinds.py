@@ -77,13 +77,17 @@ def test_a_detector_from_outside_is_fitted_measured_and_predicts(job, parts_phot
   assert rows_of(tmp_path / 'any') == rows_of(tmp_path / 'rows')
 
 
-def test_the_map_of_the_nearest_neighbours_chooses_them_and_no_vae_is_trained(job, parts_photos, tmp_path):
+def test_the_map_of_the_nearest_neighbours_chooses_them_and_trains_no_vae(job, parts_photos, tmp_path, assert_refused):
   photos = f'--config.photos={parts_photos / "test/dent"}'
   first = '--config.mode=predict', photos, '--config.score.map=knn'
   assert job(tmp_path / 'run', *first) == 0
+  assert job(tmp_path / 'same', '--config.mode=predict', photos, '--config.score.map=knn_top') == 0
+  assert rows_of(tmp_path / 'same') == rows_of(tmp_path / 'run')  # by the name that tables have
   assert not (tmp_path / 'run/vae').exists() and summary_of(tmp_path / 'run')['score'] == 'knn_top'
   assert job(tmp_path / 'again', '--config.mode=predict', photos, f'--config.vae={tmp_path / "run"}') == 0
   assert rows_of(tmp_path / 'again') == rows_of(tmp_path / 'run')
+  other = '--config.mode=predict', photos, f'--config.vae={tmp_path / "run"}', '--config.score.map=pca'
+  assert_refused(job(tmp_path / 'other', *other), tmp_path / 'other', 'run judges by knn_top; first run')
   predictor = base.open(tmp_path / 'run')
   exported = predictor.functions()['anomaly_map']
   assert exported.spec.shape == (32, 32, 1) and predictor.kind == 'anomaly'

@@ -56,6 +56,16 @@ def test_the_path_is_enough(tmp_path, config, folders, expected):
   assert '--config.data.split=' in lines[1]
 
 
+@pytest.mark.parametrize(('folders', 'asked', 'part'), [
+    ({'OK': 3, 'NG': 3}, [], 'dev'), ({'.': 4}, [], 'synthetic'), ({'OK': 3, 'NG': 3}, ['synthetic'], 'synthetic'),
+    (MVTEC, [], 'dev'), ({'train/good': 5, 'test/good': 3}, [], 'synthetic'), ({'.': 4}, ['dev'], 'dev')])
+def test_a_detector_is_measured_on_pasted_defects_where_there_are_no_others(tmp_path, folders, asked, part):
+  config, lines = settled(tmp_path, 'anomaly', make(tmp_path / 'photos', folders),
+                          *(f'--config.measure.part={name}' for name in asked))
+  assert config.measure.part == part
+  assert any('defects are pasted on good ones' in line for line in lines) == (part == 'synthetic' and not asked)
+
+
 def test_the_final_part_is_that_of_the_hash(tmp_path):
   photos = make(tmp_path / 'photos', {'ok': 3, 'ng': 3})
   config, _ = settled(tmp_path, 'classifier', photos, '--config.measure.part=final')

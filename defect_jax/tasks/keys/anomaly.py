@@ -8,6 +8,19 @@ from defect_jax.rules import Boolean, Choice, Integer, Names, Number, Optional, 
 from defect_jax.schema import Key, Table
 from defect_jax.tasks.keys import common, vae
 
+
+class _Score(Choice):
+  """The name of an anomaly map, or of a score as tables have it."""
+
+  def __init__(self) -> None:
+    self._maps, scores = detectors.names()
+    super().__init__(*self._maps, *scores)
+
+  def __str__(self) -> str:
+    return (f'one of {", ".join(self._maps)}, or one of these with _{", _".join(detectors.REDUCTIONS)} behind it, as '
+            'the table of the page has them')
+
+
 _TRAINING = ('batch', 'dtype', 'average', 'model', 'streams', 'control', 'targets', 'steps')
 
 
@@ -36,10 +49,10 @@ def table() -> Table:
           'overlap': Key(0.25, Number(0, 0.9), text='Of neighbouring tiles, as a share of their side.'),
           'most': Key(20000, Integer(2), 'tiles', 'Trained on, at most.')},
       'score': {
-          'map': Key(detectors.DEFAULT[1], Choice(*(name for kind in DETECTORS for name in detectors.maps_of(kind))),
-                     text="residual: the thesis's, with reduce=mean. normalised: over each pixel's spread on good."),
-          'reduce': Key('top', Choice(*detectors.REDUCTIONS), text='top: mean of the largest share score.top of '
-                        "the pixels. peak: top against the photo's own median."),
+          'map': Key(detectors.DEFAULT[1], _Score(), text="residual: the thesis's, with reduce=mean. normalised: over "
+                     "each pixel's spread on good. knn_max: map and reduce in one, as the page's table has them."),
+          'reduce': Key(detectors.REDUCTION, Choice(*detectors.REDUCTIONS), text='top: mean of the largest share '
+                        "score.top of the pixels. peak: top against the photo's own median."),
           'top': Key(0.01, Number(above=0, high=1), text='Share of the pixels.'),
           'blur': Key(1.0, Number(0, 16), 'px', 'Sigma of the Gaussian on image minus reconstruction, with its sign.'),
           'smooth': Key(0.0, Number(0, 64), 'px', 'Sigma of the Gaussian on the maps.'),
@@ -51,8 +64,10 @@ def table() -> Table:
       'baselines': {
           'pca': Key(32, Integer(1, 4096), text='Components.'),
           'bank': Key(4000, Integer(1, 10**6), text='Patches of good photos.')},
-      'measure': {'part': Key('dev', Choice('synthetic', 'dev', 'final'), text='Photos that are tested. synthetic: '
-                              'defects pasted on good photos of dev. final: to be opened once.')},
+      'measure': {'part': Key(
+          None, Optional(Choice('synthetic', 'dev', 'final')), open=True, later=True,
+          text='Photos that are tested, also afterwards in the same workdir. synthetic: good ones, with defects pasted '
+               'on them. final: to be opened once. Left open: dev, or synthetic where there are no defective photos.')},
       'heatmaps': Key(True, Boolean(), text='Whether predict writes one for each photo.'),
       'train': {key: network[key] for key in _TRAINING}}
 
@@ -62,7 +77,7 @@ def check(config: ConfigDict) -> None:
   if config.mode == 'predict':
     common.check_named(config, 'photos')
   vae.check(config.train)
-  detectors.choose(config.detector, config.score.map)
+  detectors.choose(config.detector, detectors.score_of(config.score.map, config.score.reduce)[0])
 
 
 def settle(config: ConfigDict) -> list[str]:

@@ -37,6 +37,7 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
   if data.source == 'elpv':
     _fill(data, {'split': 'hash', 'bits': 16} | dict(elpv))
     _fill(tiles or {}, {'on': False, 'reduce': 1})
+    _fill(config.get('measure', {}), {'part': 'dev'})
     return []
   if data.source == 'photos' and alone != GOOD:
     _fill(data, {'defects': (alone,)})
@@ -52,7 +53,8 @@ def settle(config: ConfigDict, data: ConfigDict, *, elpv: Mapping[str, Any], own
     data.split = 'hash' if measured == 'final' else 'folders' if _has_folders(
         listed, taken or _named(data, classes), otherwise) else otherwise
   about_shape = _shape(data, tiles or {}, listed) if 'fit' in data else []
-  return [*_taken(data, listed, path, prefix), *filter(None, [about_bits]), *about_shape, *_problems(listed)]
+  return [*_taken(data, listed, path, prefix), *filter(None, [about_bits]), *about_shape,
+          *_measured(config, data, listed), *_problems(listed)]
 
 
 def _shape(data: ConfigDict, tiles: ConfigDict | dict, listed: parts.Listing) -> list[str]:
@@ -64,6 +66,21 @@ def _shape(data: ConfigDict, tiles: ConfigDict | dict, listed: parts.Listing) ->
     return [f'photos are strips: cut into tiles of {data.size} px, once they are {tiles["reduce"]} times smaller; '
             '--config.tiles.on=False takes each as one square']
   return [f'note: {line}' for line in coverage.lines(listed, data.fit, data.region, tiles.get('on', False))]
+
+
+def _measured(config: ConfigDict, data: ConfigDict, listed: parts.Listing) -> list[str]:
+  """Settles which photos a detector is tested on: defective ones, or where there are none good ones with a pasted
+  defect."""
+  measure = config.get('measure', {})
+  if measure.get('part', '') is not None:
+    return []
+  is_tested = {'hash': lambda record: record.part == 'dev', 'folders': lambda record: record.folder == parts.TEST}.get(
+      data.split, lambda record: True)
+  measure.part = 'dev' if config.mode == 'predict' or any(
+      record.label != GOOD and (not data.defects or record.label in data.defects) and is_tested(record)
+      for record in listed) else 'synthetic'
+  return [] if measure.part == 'dev' else [
+      'no defective photos to test: defects are pasted on good ones, to see what would be found']
 
 
 def _fill(data: ConfigDict | dict, values: Mapping[str, Any]) -> None:
