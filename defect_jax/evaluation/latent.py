@@ -1,15 +1,17 @@
 """What a VAE's latent space and reconstructions hold, by the definitions of the project's contract."""
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import ndimage
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016
 BLUR = 2.0  # px
 _DETAIL_SHARE = 0.02
 Steps = Float[np.ndarray, 'steps']
+Image = Float[np.ndarray, 'h w c']
 WINDOW = 50  # steps
 BAND = 0.05
 _LEAST_INFORMATION = 0.05  # of log N
@@ -39,20 +41,22 @@ def collapse_signs(active: int, latent: int, mse: float, variance: float, inform
   return [words for present, words in signs if present]
 
 
-def detail_kept(photos: Iterable[Float[np.ndarray, 'h w c']], recon: Iterable[Float[np.ndarray, 'h w c']],
-                center: Float[np.ndarray, 'h w c'], blur: float = BLUR) -> float:
+def detail_kept(photos: Iterable[Image], recon: Iterable[Image], center: Image, blur: float = BLUR,
+                masks: Iterable[Bool[np.ndarray, 'h w']] | None = None) -> float:
   """Share of the photos' fine detail that their reconstructions from the posterior means keep: 1 all, 0 none; median
-  over photos. center: the mean training photo. blur: px, the sigma of what counts as coarse."""
-  return float(np.median([_kept(_detail(photo - center, blur), _detail(image - center, blur))
-                          for photo, image in zip(photos, recon, strict=True)]))
+  over photos. center: the mean training photo. blur: px, the sigma of what counts as coarse. masks: of each photo where
+  its detail is looked at, None: where it is strongest."""
+  masks = itertools.repeat(None) if masks is None else masks
+  return float(np.median([_kept(_detail(photo - center, blur), _detail(image - center, blur), mask)
+                          for (photo, image), mask in zip(zip(photos, recon, strict=True), masks, strict=False)]))
 
 
 def _detail(image, blur):
   return image - ndimage.gaussian_filter(image, (blur, blur, 0))
 
 
-def _kept(photo, image):
-  strong = np.abs(photo) >= np.quantile(np.abs(photo), 1 - _DETAIL_SHARE)
+def _kept(photo, image, mask):
+  strong = np.abs(photo) >= np.quantile(np.abs(photo), 1 - _DETAIL_SHARE) if mask is None else mask
   return np.sum(photo[strong] * image[strong]) / np.sum(np.square(photo[strong]))
 
 

@@ -27,15 +27,30 @@ def detail_kept(taken: dataset.Prepared, recon: Float[np.ndarray, 'n s s c'], ce
   """
   if max(int(taken.boxes[row][2]) for row in rows(taken)) <= taken.geometry.size:
     return None
-  kept = [latent.detail_kept([photo], [photos.scale(image, len(photo))], photos.scale(center, len(photo)),
-                             latent.BLUR * len(photo) / len(image))
-          for photo, image in zip(_own(taken), recon, strict=True) if photo is not None]
-  return float(np.median(kept)) if kept else None
+  return _median(_kept(sample.image, image, center) for sample, image in zip(_own(taken), recon, strict=True)
+                 if sample.image is not None)
 
 
-def _own(taken: dataset.Prepared) -> Iterator[Image | None]:
-  """The square of each photo at its own size; None for one that has changed since."""
+def defects_kept(taken: dataset.Prepared, recon: Float[np.ndarray, 'n s s c'], center: Image) -> float | None:
+  """The same of what is marked as defective; None where nothing is."""
+  return _median(_kept(sample.image, image, center, [sample.mask])
+                 for sample, image in zip(_own(taken), recon, strict=True)
+                 if sample.image is not None and sample.mask is not None and sample.mask.any())
+
+
+def _median(shares):
+  known = [*shares]
+  return float(np.median(known)) if known else None
+
+
+def _kept(photo, image, center, masks=None):
+  side = len(photo)
+  return latent.detail_kept([photo], [photos.scale(image, side)], photos.scale(center, side),
+                            latent.BLUR * side / len(image), masks)
+
+
+def _own(taken: dataset.Prepared) -> Iterator[samples.Sample]:
+  """The square of each photo at its own size; without an image where it has changed since."""
   for row in rows(taken):
     side = int(np.clip(taken.boxes[row][2], taken.geometry.size, _LARGEST))
-    geometry = dataclasses.replace(taken.geometry, size=side)
-    yield samples.read(taken.records[row], tiles.Tiling(geometry)).image
+    yield samples.read(taken.records[row], tiles.Tiling(dataclasses.replace(taken.geometry, size=side)))

@@ -27,7 +27,7 @@ class Command:
       if not left_out and not (is_value and not argument.startswith('--')):
         kept.append(argument)
       is_value = left_out and not equals
-    options = [*kept, *(f'--config.{key}={_text(value)}' for key, value in changes.items()), f'--workdir={workdir}']
+    options = [*kept, *(f'--config.{key}={text(value)}' for key, value in changes.items()), f'--workdir={workdir}']
     return shlex.join([*(_launched(options) if self.arguments else options)])
 
 
@@ -40,10 +40,10 @@ def _launched(options):
   return ['python', '-m', 'defect_jax.main', *options]
 
 
-def _text(value):
+def text(value: Any) -> str:
   """A value as the command line takes it."""
-  if value is None:
-    return 'none'
+  if value is None or isinstance(value, bool):
+    return str(value).lower()
   if isinstance(value, float):
     return f'{value:.6g}'
   return ','.join(map(str, value)) if isinstance(value, tuple | list) else str(value)

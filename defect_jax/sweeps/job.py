@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from defect_jax.config import from_command_line
-from defect_jax.runs import start
+from defect_jax.runs import command, start
 from defect_jax.runs.folder import Workdir
 
 Summary = dict[str, Any]
@@ -25,7 +25,8 @@ class Job:
 
   def arguments(self) -> list[str]:
     """The config and the settings as main takes them."""
-    return [f'--config={self.config}', *(f'--config.{key}={_text(value)}' for key, value in self.settings.items())]
+    values = {key: command.text(value) for key, value in self.settings.items()}
+    return [f'--config={self.config}', *(f'--config.{key}={value}' for key, value in values.items())]
 
   def finished(self) -> Summary | None:
     """The run's summary, or None where there is something to do; UserError if the run has other settings."""
@@ -33,9 +34,3 @@ class Job:
     if workdir.read_summary() is None:
       return None
     return start.finished(start.settled(from_command_line(self.arguments())[1], workdir)[0], workdir)
-
-
-def _text(value: Any) -> str:
-  if isinstance(value, bool):
-    return str(value).lower()
-  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)

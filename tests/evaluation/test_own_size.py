@@ -38,6 +38,20 @@ def test_nothing_is_said_where_nothing_is_scaled(taken):
   assert _kept(taken(cell=8, size=64)) is None
 
 
+def test_defects_that_vanish_and_defects_that_stay(tmp_path):
+  """A dark square on grey: a reconstruction without it keeps none of its detail, the photo itself all of it."""
+  mask = np.zeros((32, 32), np.uint8)
+  mask[10:16, 12:18] = 255
+  for number in range(2):
+    write(tmp_path / 'ng' / 'dent' / f'{number}.png', np.uint8(np.where(mask, 40, 150)))
+    write(tmp_path / 'ground_truth' / 'dent' / f'{number}_mask.png', mask)
+  photos_of = dataset.load(source='folder', path=tmp_path, part='pool', split='none', defects=('dent',), size=32,
+                           channels=1, cache=tmp_path / 'cache')
+  images, center = photos_of.images(), np.full((32, 32, 1), 150 / 255, np.float32)
+  assert own_size.defects_kept(photos_of, images, center) == pytest.approx(1, abs=1e-5)
+  assert own_size.defects_kept(photos_of, np.stack([center] * 2), center) == pytest.approx(0, abs=1e-5)
+
+
 def test_many_photos_are_compared_by_some(taken):
   photos_of = taken(cell=8, size=32, count=40)
   assert len(own_size.rows(photos_of)) == 32 and own_size.rows(photos_of)[-1] == 39

@@ -15,7 +15,7 @@ def test_a_switch_and_a_key_whose_name_begins_alike(monkeypatch):
   monkeypatch.delenv(LAUNCHER, raising=False)
   command = Command(('--config=c.py', '--noconfig.tiles.on', '--config.data.sizes=3'))
   assert command.changed({'tiles.on': True, 'data.size': 1.5, 'data.box': (1, 2), 'data.fold': None}, 'w') == (
-      'python -m defect_jax.main --config=c.py --config.data.sizes=3 --config.tiles.on=True --config.data.size=1.5 '
+      'python -m defect_jax.main --config=c.py --config.data.sizes=3 --config.tiles.on=true --config.data.size=1.5 '
       '--config.data.box=1,2 --config.data.fold=none --workdir=w')
 
 
