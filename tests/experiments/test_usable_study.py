@@ -30,7 +30,8 @@ def test_solar_cells_have_no_masks():
 
 ROWS = [{'task': 'vae', 'set': 'elpv', 'case': '25 photos', 'usable': False, 'reasons': ['known_by_heart'],
          'measured': 0.25, 'defects': None},
-        {'task': 'vae', 'set': 'bsdata', 'case': 'all', 'usable': True, 'reasons': [], 'measured': 0.75, 'defects': 0.5},
+        {'task': 'vae', 'set': 'bsdata', 'case': 'all', 'usable': True, 'reasons': [], 'measured': 0.75,
+         'defects': 0.5},
         {'task': 'anomaly', 'set': 'bsdata', 'case': 'PCA', 'usable': None, 'reasons': [], 'measured': 0.9,
          'defects': None}]
 
