@@ -58,6 +58,11 @@ class Dataset(Protocol):
   def nbytes(self) -> int:
     return 2 * math.prod(self.shape)
 
+  @property
+  def noun(self) -> str:
+    """What one of them is called: a photo, or a tile of one."""
+    return 'photo'
+
   def digest(self) -> str:
     """SHA-256 of the decoded photos, hex: whether these are the photos that a run began with."""
     return digest(self)
@@ -114,6 +119,7 @@ class InMemory(Dataset):
   skipped: tuple[Skipped, ...] = ()
   notes: tuple[str, ...] = ()
   records: Sequence[parts.Record] = ()
+  noun: str = 'photo'
 
   def __len__(self) -> int:
     return len(self.pixels)

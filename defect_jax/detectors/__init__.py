@@ -43,6 +43,11 @@ def score_of(name: str, reduction: str) -> tuple[str, str]:
   return map_name, own
 
 
+def owner_of(map_name: str) -> str:
+  """The detector that makes a map, '' for an unknown one."""
+  return next((kind for kind in DETECTORS if map_name in maps_of(kind)), '')
+
+
 def choose(detector: str, map_name: str) -> tuple[str, str]:
   """The detector and the map that score photos, of the ones a config names.
 
@@ -55,7 +60,7 @@ def choose(detector: str, map_name: str) -> tuple[str, str]:
   if map_name == DEFAULT[1]:
     normalised = f'{detector}_{map_name}'
     return detector, normalised if normalised in maps else maps[0]
-  owners = [kind for kind in DETECTORS if map_name in maps_of(kind)]
-  if detector == DEFAULT[0] and owners:
-    return owners[0], map_name
+  owner = owner_of(map_name)
+  if detector == DEFAULT[0] and owner:
+    return owner, map_name
   raise UserError(f'score.map = {map_name!r}: the detector {detector} has {", ".join(maps)}{nearest(map_name, maps)}')

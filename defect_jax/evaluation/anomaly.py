@@ -10,6 +10,7 @@ from scipy import ndimage
 from sklearn import metrics
 
 from defect_jax.data import samples
+from defect_jax.detectors import threshold
 from defect_jax.detectors.scores import Score, Scored
 from defect_jax.evaluation import classification
 
@@ -44,10 +45,10 @@ def of_images(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], 
   return dict(zip(names, (*result, float(f1[best]), float(thresholds[best])), strict=True))
 
 
-def at_threshold(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], threshold: float,
+def at_threshold(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], value: float,
                  ) -> dict[str, float | None]:
   """'f1', and the shares of good ('false_alarms') and defective ('found') photos above; None where there are none."""
-  defective, above = np.asarray(defective, bool), np.asarray(scores) > threshold
+  defective, above = np.asarray(defective, bool), np.asarray(scores) > value
   return {'f1': float(metrics.f1_score(defective, above, zero_division=0.)) if defective.any() else None,
           'false_alarms': float(above[~defective].mean()) if (~defective).any() else None,
           'found': float(above[defective].mean()) if defective.any() else None}
@@ -119,12 +120,21 @@ class Results:
     values, maps = self.scores[score.name], self.maps[score.map]
     return [(self.samples[row], values[row], maps[row]) for row in np.argsort(-np.array(values))]
 
-  def figures(self, score: Score, threshold: float, seed: int = 0) -> dict[str, Any]:
+  def intervals(self, score: Score, value: float) -> dict[str, Any]:
+    """'tested', how many good and defective photos there are, and the 95 % intervals of 'found_ci' and
+    'false_alarms_ci', the shares of these above a value; None where there are none."""
+    defective, above = np.array(self.labels) != 'good', np.array(self.scores[score.name])
+    groups, found = np.array(self.groups), {}
+    for name, rows in (('found_ci', defective), ('false_alarms_ci', ~defective)):
+      found[name] = threshold.share_above(value, above[rows], groups[rows].tolist())[1] if rows.any() else None
+    return found | {'tested': {'good': int((~defective).sum()), 'defective': int(defective.sum())}}
+
+  def figures(self, score: Score, value: float, seed: int = 0) -> dict[str, Any]:
     """Figures of one score: of all photos, and by class against the good photos."""
     labels, scores = np.array(self.labels), np.array(self.scores[score.name])
     defective = labels != 'good'
-    row = of_images(defective, scores, seed) | at_threshold(defective, scores, threshold)
-    row |= {'threshold': threshold, **self._of_pixels(score, range(len(labels))), 'by_class': {}}
+    row = of_images(defective, scores, seed) | at_threshold(defective, scores, value)
+    row |= {'threshold': value, **self._of_pixels(score, range(len(labels))), 'by_class': {}}
     for label in sorted(set(labels) - {'good'}):
       rows = np.flatnonzero(~defective | (labels == label))
       row['by_class'][label] = {'photos': int(np.sum(labels == label)),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from defect_jax.report import targets, verdict
+from defect_jax.report import detection, targets, verdict
 from defect_jax.report.answers import SKIP, Answer, Facts, Rule, State, answers, verdict_of
 from defect_jax.report.verdict import number, percent
 
@@ -103,5 +103,8 @@ RULES: tuple[Rule, ...] = (
         'nats.'), targets.needed),
     # --- Made images
     # --- Detectors
+    Rule('misses_defects', ('anomaly',), detection.finds, detection.finds_words, detection.mends, needed=True),
+    Rule('false_alarms', ('anomaly',), detection.few_alarms, detection.alarms_words),
+    Rule('few_held_out', ('anomaly',), detection.enough, detection.scarce_words),
     # --- Classifiers
 )

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from defect_jax import detectors
 from defect_jax.data import parts
 from defect_jax.data.samples import Sample
 from defect_jax.report import heatmaps, page, plots, reasons
+from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import number, percent
 
 _SHOWN = 24  # photos with the highest scores
@@ -17,16 +19,30 @@ PICTURES = 200  # photos of a list that have a picture, so that the page stays s
 LIST = ('The highest score first. Go through them, mark what was called wrongly, and save the list as CSV: file, '
         'sha256, verdict, right (1 or 0).')
 _SIDE = 256  # px of pictures on the page, at most
+_LED = 3  # scores that the table begins with
+_KINDS = {'vae': 'VAE: what it cannot rebuild', 'pca': 'PCA: what is no mixture of usual changes',
+          'mean_image': 'difference from the mean image', 'neighbours': 'no such patch on a good photo'}
+_COLUMNS = 'Score', 'What is unusual', 'Defects found', 'Good ones called defective', 'AUROC', '95 %'
+_LEADING = ('In bold the score that judges, below it the highest of other kinds. Found and called defective: at a '
+            'threshold from the same good photos. AUROC: of a defective and a good photo, the chance that the '
+            'defective one scores higher; 0.5 is chance, 1 is never wrong.')
+_ALL = ('Sorted by AUROC. PCA, mean image and knn (nearest patches of good photos on frozen VGG16 features) need no '
+        'VAE: where one of them is on top, a VAE is not the best choice for these photos. AUPR: mean precision over '
+        'all thresholds. F1: at the threshold from good photos, of what is found and what is rightly called defective; '
+        'its maximum is chosen on the very labels it is measured by, so it is optimistic. pixel AUROC and AUPRO: how '
+        'well the map tells the pixels of a defect, and its whole area, from the rest, by masks.')
 _FIGURES = ('image_aupr', 'f1', 'image_f1_max', 'pixel_auroc', 'aupro')
 
 
 def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any], notes: Sequence[str],
                      labels: Sequence[str], scores: Sequence[float], good: Sequence[float], scale: float,
-                     ranked: Sequence[tuple[Sample, float, Float[np.ndarray, 'h w']]]) -> None:
-  """Writes the page of a run on photos of known classes.
+                     ranked: Sequence[tuple[Sample, float, Float[np.ndarray, 'h w']]],
+                     answers: Sequence[Answer] = (), advised: Sequence[tuple[str, str, str]] = ()) -> None:
+  """Writes the page of a run on photos of known classes, or with pasted defects.
 
   labels, scores: of the tested photos. good: scores of the photos that the threshold comes from. scale: value of the
-  map shown at full strength. ranked: (photo, score, anomaly map) of the tested photos, highest score first.
+  map shown at full strength. ranked: (photo, score, anomaly map) of the tested photos, highest score first. answers:
+  to whether it can be used. advised: see page.Commands.
   """
   tested, defective = np.array(scores), np.array(labels) != 'good'
   groups = {'good, for the threshold': good, 'good, tested': tested[~defective], 'defective': tested[defective]}
@@ -37,13 +53,8 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
       page.Section('Scores and threshold', [page.Figures([page.figure(
           'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
           'less good and defective photos overlap, the better.')])]),
-      page.Section('All scores and baselines', [
-          page.Text('Sorted by AUROC. The line in bold is the score that the config names. PCA, mean image and knn '
-                    '(nearest patches of good photos on frozen VGG16 features) need no VAE: where one of them is on '
-                    'top, a VAE is not the best choice for these photos. F1 is at the threshold from good photos; '
-                    'its maximum is chosen on the very labels it is measured by, so it is optimistic.'),
-          page.Table(list(_table(summary)), ('Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)',
-                                             'pixel AUROC', 'AUPRO'))]),
+      page.Section('Ways to judge a photo', [
+          page.Text(_LEADING), page.Table(list(_leading(summary)), _COLUMNS), page.Commands(advised)]),
       page.Section('By class, each against the good photos', [
           page.Table([[label, str(row['photos']), *map(_three, (row['image_auroc'], row['pixel_auroc'], row['aupro']))]
                       for label, row in summary['scores'][summary['score']]['by_class'].items()],
@@ -54,28 +65,33 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
                     'of those that the threshold comes from).'),
           page.Pairs(pairs, 'heat map')]),
       page.Section('All tested photos', [page.Text(LIST), page.Verdicts(list(_called(ranked, scale, summary)))]),
+      page.Section('All scores', [page.Text(_ALL), page.Table(list(_table(summary)), (
+          'Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)', 'pixel AUROC', 'AUPRO'))]),
       page.Section('Not read', [page.Lines(notes)])], config, verdict=[
-          *_measured(summary), *how(summary['folds'], summary['counts'], summary['part']), *threshold_words(summary)])
+          *_measured(summary), *how(summary['folds'], summary['counts'], summary['part']), *threshold_words(summary)],
+             answers=answers)
 
 
 def _measured(summary):
+  if is_pasted := summary['part'] == 'synthetic':
+    yield ('Measured on pasted defects, not on real ones: spots, and pieces of other places, were pasted on good '
+           'photos. Real defects may be found more or less often. Once there are photos of some, the same command with '
+           '--config.measure.part=dev measures on these, without training anew.')
   if summary['image_auroc'] is None:
-    yield 'Not measured: there are not both good and defective photos.'
+    if summary['found'] is None:
+      yield 'Not measured: there are not both good and defective photos.'
+    else:
+      yield f'At the threshold {percent(summary["found"])} of the defective photos are found; no good ones were tested.'
     return
   low, high = summary['image_auroc_ci']
-  yield (f'AUROC {summary["image_auroc"]:.3f} ({low:.3f} to {high:.3f}, 95 %) by {summary["score"]} on the part '
-         f'{summary["part"]}: of a defective and a good photo, the chance that the defective one scores higher.')
+  where = 'with pasted defects' if is_pasted else f'on the part {summary["part"]}'
+  yield (f'AUROC {summary["image_auroc"]:.3f} ({low:.3f} to {high:.3f}, 95 %) by {summary["score"]} {where}: of a '
+         'defective and a good photo, the chance that the defective one scores higher.')
   alarms = (f'{percent(summary["false_alarms"])} of the good ones, from which it comes, called defective'
             if summary['folds'] and summary['part'] != parts.TEST else
             f'{percent(summary["false_alarms"])} of the good ones called defective')
-  yield (f'At the threshold {percent(summary["found"])} of the defective photos are found and {alarms}; F1 '
-         f'{summary["f1"]:.2f}.')
-  best = max(summary['scores'], key=lambda name: summary['scores'][name]['image_auroc'] or 0)
-  if best != summary['score']:
-    map_name, _, reduction = best.rpartition('_')
-    keys = f'score.map={map_name} --config.score.reduce={reduction}' if map_name else f'score.map={best}'
-    yield (f'The highest AUROC of the table is that of {best}, {summary["scores"][best]["image_auroc"]:.3f}; another '
-           f'run with --config.{keys} judges by it.')
+  what = 'pasted defects' if is_pasted else 'defective photos'
+  yield f'At the threshold {percent(summary["found"])} of the {what} are found and {alarms}; F1 {summary["f1"]:.2f}.'
 
 
 def threshold_words(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -113,8 +129,29 @@ def _called(ranked, scale, summary):
                          truth=sample.record.label, picture=picture)
 
 
+def _sorted(summary):
+  return sorted(summary['scores'].items(), key=lambda item: -(item[1]['image_auroc'] or 0))
+
+
+def _leading(summary):
+  """The row of the run's own score, and the highest of other detectors."""
+  own, highest = summary['score'], {}
+  for name, _ in _sorted(summary):
+    highest.setdefault(_detector(name), name)
+  highest.pop(_detector(own), None)
+  for name in (own, *[*highest.values()][:_LED - 1]):
+    row = summary['scores'][name]
+    yield [(name, 'strong' if name == own else ''), _KINDS.get(_detector(name), _detector(name)), *(
+        '–' if row.get(key) is None else percent(row[key]) for key in ('found', 'false_alarms')), *with_interval(
+            row['image_auroc'], row['image_auroc_ci'])]
+
+
+def _detector(score):
+  return detectors.owner_of(detectors.score_of(score, detectors.REDUCTION)[0])
+
+
 def _table(summary):
-  for name, row in sorted(summary['scores'].items(), key=lambda item: -(item[1]['image_auroc'] or 0)):
+  for name, row in _sorted(summary):
     yield [(name, 'strong' if name == summary['score'] else ''), *with_interval(
         row['image_auroc'], row['image_auroc_ci']), *(_three(row[key]) for key in _FIGURES)]
 

@@ -15,7 +15,9 @@ from defect_jax.detectors import base, scores
 from defect_jax.errors import UserError
 from defect_jax.evaluation import anomaly, synthetic
 from defect_jax.registry import DETECTORS
+from defect_jax.report import advice, detection
 from defect_jax.report import anomaly as report
+from defect_jax.report.answers import Facts
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
@@ -122,19 +124,20 @@ def _vae_of(config, maps, split):
     of_fold = {'fold': number} if number <= len(split.folds) else {}
     training = ConfigDict(config.train.to_dict() | plugins | {
         'task': 'vae', 'seed': config.seed, 'data': data.to_dict() | {'defects': ('good',)} | of_fold})
-    return trained.network_of(_trained_vae(training, inner, good, held_out))
+    return trained.network_of(_trained_vae(training, inner, good, held_out, 'tile' if config.tiles.on else 'photo'))
   return network_of
 
 
-def _trained_vae(config, inner, good, held_out):
-  """The VAE of good tiles, an ordinary run in a folder of this one; trained, or found there."""
-  photos = dataset.InMemory(dataset.as_uint16(good))
+def _trained_vae(config, inner, good, held_out, noun):
+  """The VAE of good tiles, an ordinary run in a folder of this one; trained, or found there. noun: of one tile."""
+  photos = dataset.InMemory(dataset.as_uint16(good), noun=noun)
   inner.check(config)
   if inner.finished():
     vae = open_vae(inner.root)
     vae.check_photos(photos)
     return vae
-  print(f'training a VAE on {len(good)} tiles of good photos, in {inner.root}', flush=True)
+  what = 'good photos' if noun == 'photo' else f'{noun}s of good photos'
+  print(f'training a VAE on {len(good)} {what}, in {inner.root}', flush=True)
   with inner.running():
     inner.finish(vae_task.train(config, inner, photos, None if held_out is None else dataset.InMemory(
         dataset.as_uint16(held_out))))
@@ -221,17 +224,23 @@ def _evaluate(predictor: trained.DetectorPredictor, scoring: _Scoring, how: Mapp
                 for score in scoring.wanted}
   thresholds[setup.score.name] = predictor.threshold
   table = {score.name: test.figures(score, thresholds[score.name].value, setup.fit.seed) for score in scoring.wanted}
+  is_apart = not {sample.record.file for sample in test.samples if sample.record.label == GOOD}.intersection(
+      sample.record.file for sample in scoring.calibrate.samples)
   summary = {
       **{key: value for key, value in table[setup.score.name].items() if key not in ('threshold', 'f1_max_threshold')},
       **predictor.threshold.figures(), 'score': setup.score.name, **how, 'scores': table,
       'steps': scoring.count, 'seconds': scoring.seconds + _training_seconds(workdir, len(split.folds)),
       'compile_seconds': None,  # not told apart from scoring
       'images_per_second': scoring.count / scoring.seconds, 'skipped': len(notes), **parallel.machine(),
-      'counts': {'train': len(split.train), 'calibrate': len(scoring.calibrate.samples), 'test': len(test.samples)}}
+      'counts': {'train': len(split.train), 'calibrate': len(scoring.calibrate.samples), 'test': len(test.samples)},
+      **test.intervals(setup.score, predictor.threshold.value), 'good_apart': is_apart}
+  facts = Facts.of(summary, predictor.config, workdir)
+  answers, usable = advice.of('anomaly', facts)
+  summary |= usable
   report.write_evaluation(
       workdir.report_html, title=f'{workdir.root.name}: anomalies', config=workdir.config_text, summary=summary,
       notes=notes, labels=test.labels, scores=test.scores[setup.score.name], good=predictor.good_scores,
-      scale=predictor.scale, ranked=test.ranked(setup.score))
+      scale=predictor.scale, ranked=test.ranked(setup.score), answers=answers, advised=detection.another_score(facts))
   return summary
 
 

@@ -188,7 +188,8 @@ def _opening_lines(config, photos, notes, dev, goals, variance, streams, frozen,
   part = f'part {config.data.part}, split by {config.data.split}'
   if config.data.split in ('none', 'kfold') and not config.data.few_shot:
     part = f'all but those of fold {config.data.fold}' if config.data.get('fold') else 'all of them'
-  yield (f'{len(photos)} photos of {", ".join(config.data.defects)}, {part}, {config.data.size} px; '
+  of = 'of' if photos.noun == 'photo' else 'of photos of'
+  yield (f'{len(photos)} {photos.noun}s {of} {", ".join(config.data.defects)}, {part}, {config.data.size} px; '
          f'{len(dev) if dev else 0} held out; log N = {math.log(len(photos)):.2f} nats')
   yield (f'targets: KLD {goals["kld"]:.4g} nats, MSE {goals["mse"]:.4g} = {goals["mse"] / variance:.2%} of the '
          f'variance {variance:.4g}')

@@ -1,0 +1,145 @@
+"""What the figures of a detector mean in a factory: how many defects it finds, how many good parts it stops."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from defect_jax import detectors
+from defect_jax.registry import DETECTORS
+from defect_jax.report.answers import SKIP, Facts, State
+from defect_jax.report.verdict import percent
+
+FOUND = {'labels': 0.7, 'pasted': 0.5}  # share of the defects, below which it misses too many
+ALARMS = 0.1  # share of the good photos that are called defective, above which there are too many
+FEW, WIDE = 10, 0.25  # defective photos tested, and upper end of the interval of ALARMS, that are too few and too wide
+CHANCE = 0.6  # AUROC at the lower end of its interval, up to which a detector finds hardly more than chance
+PASTED = 'pasted'  # the summary's measured_on, where defects were pasted on good photos
+
+
+def finds(facts: Facts) -> State:
+  """Whether enough of the defects are found, and more than chance would."""
+  if facts['measured_on'] is None:
+    return SKIP
+  if facts['found'] is None:
+    return None
+  if facts['found'] < FOUND[facts['measured_on']] or (facts['image_auroc_ci'] or (1.,))[0] <= CHANCE:
+    return False
+  return None if facts['measured_on'] == PASTED else True
+
+
+def finds_words(facts: Facts, state: State) -> str:
+  """How many defects are found."""
+  if facts['found'] is None:
+    return 'How many defects it finds is not known: no defective photos were tested.'
+  count, (low, high) = facts['tested']['defective'], facts['found_ci']
+  found, interval = round(facts['found'] * count), f'95 % interval {percent(low)} to {percent(high)}'
+  if facts['measured_on'] == PASTED:
+    words = (f'Of 100 defects pasted on good photos it would find {100 * facts["found"]:.0f} ({count} were pasted, '
+             f'{interval}).')
+    if state is None:
+      words += (' How many of your own defects it finds is not known, since there were no photos of any: put some in a '
+                'folder of their own, and measure again.')
+  elif state:
+    words = f'It finds {found} of {count} defective photos ({percent(facts["found"])}, {interval}).'
+  else:
+    words = (f'It misses {count - found} of {count} defective photos, which would pass as good (found are '
+             f'{percent(facts["found"])}, {interval}).')
+  low = (facts['image_auroc_ci'] or (1.,))[0]
+  return words + (' That is hardly more than chance.' if low <= CHANCE else '')
+
+
+def better(facts: Facts) -> tuple[str, float] | None:
+  """The score with the highest AUROC on real defects, and that, if it is above the interval of the run's own."""
+  if facts['measured_on'] == PASTED or not facts['image_auroc_ci']:
+    return None
+  name = max(facts['scores'], key=lambda name: facts['scores'][name]['image_auroc'])
+  auroc = facts['scores'][name]['image_auroc']
+  return (name, auroc) if auroc > facts['image_auroc_ci'][1] else None
+
+
+def mends(facts: Facts) -> Mapping[str, Any]:
+  """Settings by which more defects may be found: the score that finds more of the real ones; else more pixels."""
+  if found := better(facts):
+    return judged_by(facts, found[0])
+  seen = facts['looked_at']
+  if not seen or facts.config['tiles.on'] or seen['scale'] > 0.5:
+    return {}
+  side = 2 * facts.config['data.size']
+  return {'data.size': side} if side <= 128 else {'tiles.on': True}
+
+
+def judged_by(facts: Facts, name: str) -> Mapping[str, Any]:
+  """The settings of a run that judges by a score of the table. One without a VAE trains none."""
+  map_name, reduction = detectors.score_of(name, detectors.REDUCTION)
+  kind = detectors.owner_of(map_name)
+  changes: dict[str, Any] = {'score.map': name}
+  if facts.config['score.reduce'] not in (reduction, detectors.REDUCTION):
+    changes['score.reduce'] = reduction
+  if facts.config['detector'] != detectors.DEFAULT[0]:
+    changes['detector'] = kind
+  return changes if DETECTORS[kind].NEEDS_NETWORK else changes | {'detectors': ()}
+
+
+def alarms(facts: Facts) -> tuple[float, tuple[float, float]] | None:
+  """The share of good photos that are called defective, and its 95 % interval: of tested ones, if these are others than
+  those that the threshold comes from, else as the threshold promises."""
+  if facts['false_alarms'] is not None and facts['good_apart']:
+    return facts['false_alarms'], facts['false_alarms_ci']
+  return None if facts['false_alarm_rate'] is None else (facts['false_alarm_rate'], facts['false_alarm_ci'])
+
+
+def few_alarms(facts: Facts) -> State:
+  """Whether few enough of the good photos are called defective: no more than twice what the quantile asks for."""
+  if facts['measured_on'] is None:
+    return SKIP
+  if (found := alarms(facts)) is None:
+    return None
+  return found[0] <= max(ALARMS, 2 * (1 - facts.config['threshold.quantile'])) + 1e-9
+
+
+def alarms_words(facts: Facts, state: State) -> str:
+  """How many good photos are called defective."""
+  if (found := alarms(facts)) is None:
+    return 'How many good photos would be called defective is not known.'
+  share, (low, high) = found
+  return (f'Of 100 good photos {_of_100(share)} would be called defective (95 % interval {_of_100(low)} to '
+          f'{_of_100(high)}).' + ('' if state else ' That is more than was asked for: the good photos are few, or the '
+                                  'tested ones differ from those that the threshold comes from.'))
+
+
+def enough(facts: Facts) -> State:
+  """Whether what was measured is of enough photos; nothing is said where it is."""
+  return False if facts['measured_on'] and _scarce(facts) else SKIP
+
+
+def scarce_words(facts: Facts, state: State) -> str:
+  """What is too little to measure by."""
+  del state
+  return ' '.join(_scarce(facts))
+
+
+def _scarce(facts):
+  said, tested, found = [], facts['tested'], alarms(facts)
+  if facts['found'] is not None and facts['measured_on'] != PASTED and tested['defective'] < FEW:
+    low, high = facts['found_ci']
+    said.append(f'Only {tested["defective"]} defective photo{"s" * (tested["defective"] != 1)} could be tested: of 100 '
+                f'between {_of_100(low)} and {_of_100(high)} would be found.')
+  if found and found[1][1] > WIDE:
+    low, high = found[1]
+    said.append(f'The good photos are too few or show too few parts ({facts["counts"]["calibrate"]} give the '
+                f'threshold): of 100 between {_of_100(low)} and {_of_100(high)} would be called defective.')
+  return said
+
+
+def _of_100(share):
+  return f'{100 * share:.2g}' if share < 0.1 else f'{100 * share:.0f}'
+
+
+def another_score(facts: Facts) -> list[tuple[str, str, str]]:
+  """What to copy where another score tells real defects from good photos better: (title, why, command)."""
+  if not (found := better(facts)):
+    return []
+  name, auroc = found
+  low, high = facts['image_auroc_ci']
+  return [(f'Judge by {name}', f'On the defective photos its AUROC is {auroc:.3f}, that of {facts["score"]} '
+           f'{facts["image_auroc"]:.3f} ({low:.3f} to {high:.3f}, 95 %). It is chosen by the photos that it is '
+           'measured on, so on others it may be less.', facts.command(judged_by(facts, name)))]
