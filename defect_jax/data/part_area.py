@@ -1,9 +1,9 @@
 """Where the part is in a photo, apart from an empty background."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Shaped
 from scipy import ndimage
 from sklearn import cluster
 
@@ -66,8 +66,12 @@ def of_photo(photo: Shaped[np.ndarray, 'h w *c']) -> Area | None:
 
 def of_set(good: Iterable[Shaped[np.ndarray, 'h w *c']]) -> Find | None:
   """What finds the part in photos like some good ones; None where these show no background, as when it fills them."""
-  found = [of_photo(photo) is not None for photo in good]
-  return of_photo if found and np.mean(found) >= _CLEAR else None
+  return of_photo if clear([of_photo(photo) for photo in good]) else None
+
+
+def clear(found: Sequence[Area | None]) -> bool:
+  """Whether the part was found in so many of a set's photos that it stands before a background in this set."""
+  return bool(found) and np.mean([area is not None for area in found]) >= _CLEAR
 
 
 def share_beside(area: Area, mask: Area) -> float:
@@ -75,7 +79,7 @@ def share_beside(area: Area, mask: Area) -> float:
   return float(1 - area[mask].mean())
 
 
-def _small(photo) -> Float[np.ndarray, 'h w c']:
+def _small(photo):
   """A photo scaled to _SIDE; its channels are kept, since a part may differ by colour alone."""
   photo = np.asarray(photo)
   image = photo if photo.dtype.kind == 'f' else photos.to_channels(photo, 1 if photo.ndim == 2 else 3)
