@@ -19,11 +19,12 @@ PICTURES = 200  # photos of a list that have a picture, so that the page stays s
 LIST = ('The highest score first. Go through them, mark what was called wrongly, and save the list as CSV: file, '
         'sha256, verdict, right (1 or 0).')
 _SIDE = 256  # px of pictures on the page, at most
+_PASTED = {'blotch': 'pasted spot', 'cutpaste': 'pasted piece'}
 _LED = 3  # scores that the table begins with
 _KINDS = {'vae': 'VAE: what it cannot rebuild', 'pca': 'PCA: what is no mixture of usual changes',
           'mean_image': 'difference from the mean image', 'neighbours': 'no such patch on a good photo'}
 _COLUMNS = 'Score', 'What is unusual', 'Defects found', 'Good ones called defective', 'AUROC', '95 %'
-_LEADING = ('In bold the score that judges, below it the highest of other kinds. Found and called defective: at a '
+_LEADING = ('In bold the score that judges, below it the highest. Found and called defective: at a '
             'threshold from the same good photos. AUROC: of a defective and a good photo, the chance that the '
             'defective one scores higher; 0.5 is chance, 1 is never wrong.')
 _ALL = ('Sorted by AUROC. PCA, mean image and knn (nearest patches of good photos on frozen VGG16 features) need no '
@@ -46,17 +47,21 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
   """
   tested, defective = np.array(scores), np.array(labels) != 'good'
   groups = {'good, for the threshold': good, 'good, tested': tested[~defective], 'defective': tested[defective]}
-  pairs = [pair(f'{sample.record.label}: {sample.record.file}', score, sample.image, anomaly_map, scale, summary,
-                sample.mask) for sample, score, anomaly_map in ranked[:_SHOWN]]
+  pairs = [pair(f'{_label(sample.record.label, summary)}: {sample.record.file}', score, sample.image, anomaly_map,
+                scale, summary, sample.mask) for sample, score, anomaly_map in ranked[:_SHOWN]]
   histogram = plots.histogram(groups, summary['threshold'], label=f'score ({summary["score"]})')
   page.write(path, title, [
+      page.Section('How it was measured', [page.Sentences([
+          *_measured(summary), *how(summary['folds'], summary['counts'], summary['part']),
+          *threshold_words(summary)])]),
       page.Section('Scores and threshold', [page.Figures([page.figure(
           'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
           'less good and defective photos overlap, the better.')])]),
       page.Section('Ways to judge a photo', [
           page.Text(_LEADING), page.Table(list(_leading(summary)), _COLUMNS), page.Commands(advised)]),
       page.Section('By class, each against the good photos', [
-          page.Table([[label, str(row['photos']), *map(_three, (row['image_auroc'], row['pixel_auroc'], row['aupro']))]
+          page.Table([[_label(label, summary), str(row['photos']), *(
+              _three(row[key]) for key in ('image_auroc', 'pixel_auroc', 'aupro'))]
                       for label, row in summary['scores'][summary['score']]['by_class'].items()],
                      ('Class', 'Photos', 'AUROC', 'pixel AUROC', 'AUPRO'))]),
       page.Section('Highest scores', [
@@ -67,9 +72,7 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
       page.Section('All tested photos', [page.Text(LIST), page.Verdicts(list(_called(ranked, scale, summary)))]),
       page.Section('All scores', [page.Text(_ALL), page.Table(list(_table(summary)), (
           'Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)', 'pixel AUROC', 'AUPRO'))]),
-      page.Section('Not read', [page.Lines(notes)])], config, verdict=[
-          *_measured(summary), *how(summary['folds'], summary['counts'], summary['part']), *threshold_words(summary)],
-             answers=answers)
+      page.Section('Not read', [page.Lines(notes)])], config, answers=answers)
 
 
 def _measured(summary):
@@ -126,7 +129,12 @@ def _called(ranked, scale, summary):
     why = reasons.why(score, threshold, anomaly_map)
     # A copy with a made defect has no digest, since there is no file of it.
     yield reasons.called(sample.record.file, score, score > threshold, why, sha256=sample.sha256,
-                         truth=sample.record.label, picture=picture)
+                         truth=_label(sample.record.label, summary), picture=picture)
+
+
+def _label(label, summary):
+  """A class in words, of what was pasted too."""
+  return _PASTED.get(label, label) if summary['part'] == 'synthetic' else label
 
 
 def _sorted(summary):
@@ -134,12 +142,12 @@ def _sorted(summary):
 
 
 def _leading(summary):
-  """The row of the run's own score, and the highest of other detectors."""
+  """The row of the run's own score, the highest, and the highest of other detectors."""
   own, highest = summary['score'], {}
   for name, _ in _sorted(summary):
     highest.setdefault(_detector(name), name)
-  highest.pop(_detector(own), None)
-  for name in (own, *[*highest.values()][:_LED - 1]):
+  others = [name for name in highest.values() if _detector(name) != _detector(own)]
+  for name in [*dict.fromkeys((own, _sorted(summary)[0][0], *others))][:_LED]:
     row = summary['scores'][name]
     yield [(name, 'strong' if name == own else ''), _KINDS.get(_detector(name), _detector(name)), *(
         '–' if row.get(key) is None else percent(row[key]) for key in ('found', 'false_alarms')), *with_interval(

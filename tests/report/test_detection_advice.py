@@ -11,7 +11,8 @@ FOUND = {'found': 0.84, 'found_ci': (0.64, 0.95), 'tested': {'good': 50, 'defect
          'image_auroc': 0.9, 'image_auroc_ci': (0.8, 0.95), 'score': 'normalised_top', 'good_apart': False,
          'false_alarms': 0.04, 'false_alarms_ci': (0.0, 0.14), 'false_alarm_rate': 0.05,
          'false_alarm_ci': (0.02, 0.11), 'counts': {'calibrate': 60},
-         'scores': {'normalised_top': {'image_auroc': 0.9}, 'knn_max': {'image_auroc': 0.94}}}
+         'scores': {'normalised_top': {'image_auroc': 0.9, 'found': 0.84},
+                    'knn_max': {'image_auroc': 0.94, 'found': 0.88}}}
 BETTER = {'image_auroc_ci': (0.8, 0.92)}
 
 
@@ -43,16 +44,19 @@ def test_defects_that_pass(found, state):
 def test_hardly_more_than_chance_is_no_use_even_where_much_is_found():
   (state, words, _), usable = answer('misses_defects', {'found': 0.9, 'image_auroc_ci': (0.6, 0.9)})
   assert state is False and usable is False and words.endswith('hardly more than chance.')
+  few = {'found': 0.1, 'found_ci': (0.05, 0.2), 'measured_on': 'pasted'}  # no more than good ones are
+  (state, words, _), usable = answer('misses_defects', few)
+  assert state is False and usable is False and words.endswith('hardly more than chance.')
+  assert answer('misses_defects', few | {'found_ci': (0.06, 0.2)})[0][0] is None
 
 
-@pytest.mark.parametrize(('found', 'state', 'usable'), [(0.31, False, False), (0.5, None, None)])
-def test_pasted_defects_say_what_would_be_missed_but_not_that_real_ones_are_found(found, state, usable):
-  said, is_usable = answer('misses_defects', {
-      'measured_on': 'pasted', 'found': found, 'tested': {'good': 100, 'defective': 100}} | BETTER)
-  assert said[0] is state and is_usable is usable
-  assert f'Of 100 defects pasted on good photos it would find {100 * found:.0f} (100 were pasted' in said[1]
-  assert ('your own defects it finds is not known' in said[1]) == (state is None)
-  assert said[2] == ''  # by pasted defects no other score is advised
+@pytest.mark.parametrize('found', [0.31, 0.9])
+def test_pasted_defects_do_not_say_that_real_ones_are_found(found):
+  (state, words, command), usable = answer('misses_defects', {
+      'measured_on': 'pasted', 'found': found, 'tested': {'good': 60, 'defective': 60}} | BETTER)
+  assert state is None and usable is None and command == ''  # by pasted defects no other score is advised
+  assert f'Of 100 defects pasted on good photos it would find {100 * found:.0f} (60 were pasted' in words
+  assert 'your own defects it finds is not known' in words
   assert detection.another_score(facts_of({'measured_on': 'pasted'} | BETTER, {})) == []
 
 
@@ -63,14 +67,16 @@ def test_without_defective_photos_nothing_is_known():
 
 def test_the_score_that_finds_more_is_a_command_and_trains_no_vae_it_does_not_need():
   summary = {'found': 0.2} | BETTER
-  assert answer('misses_defects', summary)[0][2] == 'score.map=knn_max detectors=()'
+  (_, words, command), _ = answer('misses_defects', summary)
+  assert command == 'score.map=knn_max detectors=()' and words.endswith('score knn_max it would find 88 % of them.')
   assert answer('misses_defects', summary, **{'score.reduce': 'mean', 'detector': 'pca'})[0][2] == (
       'score.map=knn_max score.reduce=max detector=neighbours detectors=()')
   (title, why, command), = detection.another_score(facts_of(BETTER, {}))
   assert title == 'Judge by knn_max' and '0.940' in why and '0.900 (0.800 to 0.920' in why
   assert command == 'score.map=knn_max detectors=()'
-  # Within the interval of the run's own it is not said to be better.
+  # Within the interval of the run's own, or finding less, it is not said to be better.
   assert detection.another_score(facts_of({}, {})) == []
+  assert detection.another_score(facts_of(BETTER | {'found': 0.88}, {})) == []
 
 
 @pytest.mark.parametrize('score', ['ssim_peak', 'kld', 'pca_normalised_mean', 'knn_top'])
@@ -109,7 +115,10 @@ def test_few_photos_are_said_with_what_they_leave_open():
   few = {'tested': {'good': 50, 'defective': 4}, 'found_ci': (0.19, 0.99)}
   (state, words, _), usable = answer('few_held_out', few)
   assert state is False and usable is False
-  assert words == 'Only 4 defective photos could be tested: of 100 between 19 and 99 would be found.'
+  assert words == ('The 4 defective photos that were tested are too few or show too few parts: of 100 others '
+                   'between 19 and 99 would be found.')
+  assert answer('few_held_out', {'found_ci': (0.31, 0.9)})[0] is None
+  assert answer('few_held_out', {'found_ci': (0.29, 0.9)})[0][0] is False  # of too few parts
   assert answer('few_held_out', few | {'measured_on': 'pasted'})[0] is None
   (state, words, _), _ = answer('few_held_out', {'counts': {'calibrate': 10}, 'false_alarm_ci': (0.002, 0.3)})
-  assert state is False and '(10 give the threshold): of 100 between 0.2 and 30 would be called defective' in words
+  assert state is False and '(10 give the threshold): of 100 between 0 and 30 would be called defective' in words
