@@ -38,12 +38,14 @@ _FIGURES = ('image_aupr', 'f1', 'image_f1_max', 'pixel_auroc', 'aupro')
 def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any], notes: Sequence[str],
                      labels: Sequence[str], scores: Sequence[float], good: Sequence[float], scale: float,
                      ranked: Sequence[tuple[Sample, float, Float[np.ndarray, 'h w']]],
-                     answers: Sequence[Answer] = (), advised: Sequence[tuple[str, str, str]] = ()) -> None:
+                     answers: Sequence[Answer] = (), advised: Sequence[tuple[str, str, str]] = (),
+                     earlier: Mapping[str, Mapping[str, Any]] | None = None) -> None:
   """Writes the page of a run on photos of known classes, or with pasted defects.
 
   labels, scores: of the tested photos. good: scores of the photos that the threshold comes from. scale: value of the
   map shown at full strength. ranked: (photo, score, anomaly map) of the tested photos, highest score first. answers:
-  to whether it can be used. advised: see page.Commands.
+  to whether it can be used. advised: see page.Commands. earlier: summaries of what was measured in the
+  run before, by measure.part.
   """
   tested, defective = np.array(scores), np.array(labels) != 'good'
   groups = {'good, for the threshold': good, 'good, tested': tested[~defective], 'defective': tested[defective]}
@@ -53,7 +55,7 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
   page.write(path, title, [
       page.Section('How it was measured', [page.Sentences([
           *_measured(summary), *how(summary['folds'], summary['counts'], summary['part']),
-          *threshold_words(summary)])]),
+          *threshold_words(summary), *_earlier(earlier or {})])]),
       page.Section('Scores and threshold', [page.Figures([page.figure(
           'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
           'less good and defective photos overlap, the better.')])]),
@@ -130,6 +132,13 @@ def _called(ranked, scale, summary):
     # A copy with a made defect has no digest, since there is no file of it.
     yield reasons.called(sample.record.file, score, score > threshold, why, sha256=sample.sha256,
                          truth=_label(sample.record.label, summary), picture=picture)
+
+
+def _earlier(summaries):
+  for part, summary in summaries.items():
+    what = 'pasted defects' if part == 'synthetic' else 'defective photos'
+    found = '' if summary['found'] is None else f' {percent(summary["found"])} of the {what} were found;'
+    yield f'Before, measure.part={part} was measured:{found} see measured/{part}/report.html in the folder of the run.'
 
 
 def _label(label, summary):

@@ -19,17 +19,15 @@ from defect_jax.report import advice, detection
 from defect_jax.report import anomaly as report
 from defect_jax.report.answers import Facts
 from defect_jax.runs.artefacts import Artefact
-from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
 from defect_jax.runs.progress import ProgressBar
-from defect_jax.tasks import predict
+from defect_jax.tasks import measured, predict
 from defect_jax.tasks import vae as vae_task
 from defect_jax.trained import detector as trained
 from defect_jax.trained.vae import open_vae
 
 _FOLDS = Artefact('folds')  # VAEs that score the photos that the one that stays is trained on
-_MEASURED = Artefact('measured')  # page and figures of what was measured before, a folder for each measure.part
 # Not defects, by which a source would name the class of photos alone: here these are good.
 _LISTED = ('source', 'path', 'split', 'folds', 'bits', 'masks', 'cell_type')
 _DEFAULT = scores.Score.of(detectors.DEFAULT[1], detectors.REDUCTION).name
@@ -89,6 +87,9 @@ def _fitted(config, workdir, setup, maps, split, scoring):
                                                                  (each.calibrate, _HELD_OUT)))
     if number == 1:
       scoring.open()
+      if config.tiles.on:
+        print(f'photos are cut into tiles of {config.data.size} px; {len(good)} tiles of {len(each.train)} good photos '
+              'are trained on', flush=True)
       for line in seen.keep(workdir, split.train):
         print(f'note: {line}', flush=True)
       print(*report.how(len(split.folds), scoring.counts(), scoring.part), sep='\n', flush=True)
@@ -178,15 +179,8 @@ class _Scoring:
             'calibrate': sum(len(each.calibrate) for each in (*self.split.folds, self.split))}
 
   def open(self) -> None:
-    """Opens the workdir, in which photos are scored from then on; keeps the page of another part that was measured."""
-    saved, kept = self.workdir.read_config(), []
-    if saved and saved.measure.part != self._measure.part and self.workdir.read_summary():
-      kept = [(self.workdir.path(_MEASURED) / saved.measure.part / path.name, path.read_bytes())
-              for path in (self.workdir.summary_json, self.workdir.report_html) if path.exists()]
-    self.workdir.open()
-    for path, data in kept:
-      path.parent.mkdir(parents=True, exist_ok=True)
-      write_atomic(path, data)
+    """Opens the workdir, in which photos are scored from then on."""
+    measured.open_keeping(self.workdir, self._measure.part)
     self.workdir.cut_back(-1)
     self._progress = ProgressBar(self.workdir, 'photo')
 
@@ -234,13 +228,15 @@ def _evaluate(predictor: trained.DetectorPredictor, scoring: _Scoring, how: Mapp
       'images_per_second': scoring.count / scoring.seconds, 'skipped': len(notes), **parallel.machine(),
       'counts': {'train': len(split.train), 'calibrate': len(scoring.calibrate.samples), 'test': len(test.samples)},
       **test.intervals(setup.score, predictor.threshold.value), 'good_apart': is_apart}
-  facts = Facts.of(summary, predictor.config, workdir)
+  earlier = measured.before(workdir, predictor.config.measure.part)
+  facts = Facts.of(measured.strongest(summary, earlier), predictor.config, workdir)
   answers, usable = advice.of('anomaly', facts)
   summary |= usable
   report.write_evaluation(
       workdir.report_html, title=f'{workdir.root.name}: anomalies', config=workdir.config_text, summary=summary,
       notes=notes, labels=test.labels, scores=test.scores[setup.score.name], good=predictor.good_scores,
-      scale=predictor.scale, ranked=test.ranked(setup.score), answers=answers, advised=detection.another_score(facts))
+      scale=predictor.scale, ranked=test.ranked(setup.score), answers=answers, advised=detection.another_score(facts),
+      earlier=earlier)
   return summary
 
 

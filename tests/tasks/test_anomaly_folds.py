@@ -136,6 +136,9 @@ def test_another_part_is_measured_afterwards_without_training_anew(job, root, tm
   assert (before['part'], before['measured_on'], after['part'], after['measured_on']) == (
       'all', 'labels', 'synthetic', 'pasted')
   assert after['threshold'] == before['threshold'] and after['counts']['test'] == 40
+  # Whether it can be used is still answered by the real ones.
+  assert (after['usable'], after['reasons']) == (before['usable'], before['reasons'])
+  assert 'Before, measure.part=dev was measured' in (run / 'report.html').read_text()
   # What was measured before is kept, and had again by the command as it was.
   assert (run / 'measured/dev/report.html').read_bytes() == page
   assert json.loads((run / 'measured/dev/summary.json').read_text()) == before
