@@ -14,6 +14,7 @@ from defect_jax import parallel
 from defect_jax.data.dataset import InMemory
 from defect_jax.diffusion import examples, lora, pipeline, saving, small_model, vocabulary
 from defect_jax.diffusion.sampler import Encoded
+from defect_jax.diffusion.taught import Taught
 from defect_jax.diffusion.vocabulary import Texts
 from defect_jax.errors import UserError
 from defect_jax.runs.artefacts import Artefact
@@ -129,10 +130,12 @@ def _full(model: pipeline.Pipeline, params: Tree, texts: Texts, parts: Iterable[
                       lambda moved, frozen: frozen | moved, write)
 
 
-def record(workdir: Workdir, values: dict[str, Any]) -> None:
-  """Writes training.json beside the weights: how they came about, without the place of the photos."""
+def record(workdir: Workdir, values: dict[str, Any], known: Taught) -> None:
+  """Writes beside the weights what they were taught, and training.json: how they came about, without the place of the
+  photos."""
   values['config']['data'].pop('path')
   folder = workdir.path(PIPELINE if workdir.path(PIPELINE).exists() else LORA)
+  known.write(folder)
   write_atomic(folder / 'training.json', json.dumps(plain(values), indent=2) + '\n')
 
 

@@ -17,6 +17,7 @@ _ALWAYS, _FILLED = 0.9, 0.9  # of the photos show the part at a pixel of its box
 
 
 class _Change(NamedTuple):
+  number: int
   source: str
   before: Float[np.ndarray, 's s 3']
   after: Float[np.ndarray, 's s 3']
@@ -29,10 +30,11 @@ def look(made: Sequence[manifest.Made], root: Path, photo_folder: Path, real: Se
          seed: int) -> dict[str, Any]:
   """Looks at the images of a set in `root` beside their sources; real: photos of real defects, with masks.
 
-  beside_part: share of the defects of which more than half lies beside the part, None where it fills the photos.
-  part_box: [left, top, width, height] where the part is in all photos, if there is such a box. visible: share whose
-  change shows within the mask, compared with the photos before, in squares of `size` px around the masks; visible_real:
-  of the real defects by the same measure. changes_seen: images that were looked at. None is what cannot be said.
+  changes_seen: how many images were looked at. beside_part: share of the defects of which more than half lies beside
+  the part, None where it fills the photos. part_box: [left, top, width, height] where the part is in all photos, if
+  there is such a box. visible: share whose change shows within the mask, compared with the photos before, in squares of
+  `size` px around the masks; visible_real: of the real defects by the same measure. None is what cannot be said.
+  beside_images, unseen_images: the indices of those that lie beside the part, or show nothing.
   """
   geometry = regions.Geometry(size=size, channels=3, region='mask')
   changes = []
@@ -43,9 +45,11 @@ def look(made: Sequence[manifest.Made], root: Path, photo_folder: Path, real: Se
       logging.warning('not looked at: %s', error)
   areas = {change.source: change.area for change in changes}
   result: dict[str, Any] = dict.fromkeys(('beside_part', 'part_box', 'visible', 'visible_real'))
-  result['changes_seen'] = len(changes)
+  result |= {'changes_seen': len(changes), 'beside_images': [], 'unseen_images': []}
   if part_area.clear(list(areas.values())):
-    result['beside_part'] = float(np.mean([change.beside > _BESIDE for change in changes if change.beside is not None]))
+    judged = [change for change in changes if change.beside is not None]
+    result['beside_images'] = [change.number for change in judged if change.beside > _BESIDE]
+    result['beside_part'] = len(result['beside_images']) / len(judged)
     result['part_box'] = _box([area for area in areas.values() if area is not None])
   sources = [change.source for change in changes]
   if not visibility.enough(sources):
@@ -53,7 +57,9 @@ def look(made: Sequence[manifest.Made], root: Path, photo_folder: Path, real: Se
   before, after, masks = (np.stack([getattr(change, name) for change in changes])
                           for name in ('before', 'after', 'mask'))
   usual = visibility.Usual(before, sources, masks, seed)
-  result['visible'] = usual.share(after, sources, masks)
+  visible = usual.scores(after, sources, masks) > usual.threshold
+  result['visible'] = float(np.mean(visible))
+  result['unseen_images'] = [change.number for change, shows in zip(changes, visible, strict=True) if not shows]
   if squares := _real(real, geometry):
     images, real_masks = map(np.stack, zip(*squares, strict=True))
     result['visible_real'] = usual.share(images, [''] * len(images), real_masks)
@@ -65,7 +71,7 @@ def _change(image, root, photo_folder, geometry):
   after, mask = (writer.read_levels(root / name) for name in (image.file, image.mask))
   before, box = regions.place(photo, mask > 0, geometry, image.file)
   area = part_area.of_photo(photo)
-  return _Change(str(image.source), before, regions.place(after, mask > 0, geometry, image.file)[0],
+  return _Change(image.index, str(image.source), before, regions.place(after, mask > 0, geometry, image.file)[0],
                  regions.place_mask(mask > 0, box, geometry), area,
                  None if area is None else part_area.share_beside(area, mask > 0))
 

@@ -24,26 +24,27 @@ _MOST_TRAINED = 400  # areas trained on that are measured
 
 def measure(made: Sequence[manifest.Made], root: Path, records: parts.Listing, defects: Sequence[str], part: str,
             against: str, size: int, seed: int) -> dict[str, Any]:
-  """generation.measure of a set made of photos of `part` against real defects; all None if there are none."""
+  """generation.measure of a set made of photos of `part` against real defects; all None if there are none. Where none
+  are held out, the distances of those of the part from one another say what counts as a copy."""
   geometry, labels = regions.Geometry(size=size, channels=3, region='mask'), {record.label for record in records}
   known = [name for name in defects if name in labels]
   if known and len(known) < len(defects):
     logging.warning('measured against real defects of %s alone: there are none of the others', ', '.join(known))
   real, pool = (_real(known or defects, records, geometry, of_part) for of_part in (against, part))
   measured = {'measured_against': f'{len(real)} real defects of the part {against}'}
-  if not made or not len(real):
+  if not made or not (len(real) or len(pool)):
     return dict.fromkeys(generation.NAMES) | measured
   squares = [square for image in made if (square := _square(root, image, geometry)) is not None]
-  return generation.measure(np.stack(squares), pool, real, seed) | measured
+  return generation.measure(np.stack(squares), pool.images(), real.images(), seed, groups=pool.groups) | measured
 
 
 def _real(classes, records, geometry, part):
   try:
     return dataset.load(source='folder', records=records, part=part, defects=classes, max_broken=1.,
-                        **dataclasses.asdict(geometry)).images()
+                        **dataclasses.asdict(geometry))
   except UserError as error:
     logging.info('no real defects of part %s to measure against: %s', part, error)
-    return np.zeros((0, geometry.size, geometry.size, 3), np.float32)
+    return dataset.InMemory(np.zeros((0, geometry.size, geometry.size, 3), np.float32))
 
 
 def _square(root, image, geometry):

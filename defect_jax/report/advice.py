@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from defect_jax.report import detection, targets, verdict
+from defect_jax.report import detection, made_images, targets, verdict
 from defect_jax.report.answers import SKIP, Answer, Facts, Rule, State, answers, verdict_of
 from defect_jax.report.verdict import number, percent
 
@@ -102,6 +102,12 @@ RULES: tuple[Rule, ...] = (
         f'{number(facts["mse_target"])} is out of reach for these photos, which need {targets.least_kld(facts):.2f} '
         'nats.'), targets.needed),
     # --- Made images
+    Rule('copies', ('generate', 'inpaint'), made_images.new, made_images.new_words, made_images.farther),
+    Rule('off_the_part', ('inpaint',), made_images.on_the_part, made_images.on_the_part_words,
+         made_images.onto_the_part),
+    Rule('not_visible', ('generate', 'inpaint'), made_images.seen, made_images.seen_words, made_images.stronger),
+    Rule('kind_unknown_to_weights', ('inpaint',), made_images.known, made_images.known_words, made_images.teach),
+    Rule('prompt_cut_off', ('inpaint',), made_images.read_whole, made_images.read_words),
     # --- Detectors
     Rule('misses_defects', ('anomaly',), detection.finds, detection.finds_words, detection.mends, needed=True),
     Rule('false_alarms', ('anomaly',), detection.few_alarms, detection.alarms_words),

@@ -1,5 +1,6 @@
 """The page of an inpaint run: what was changed where, and the made crops."""
 
+import collections
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,35 +13,45 @@ from defect_jax.data import photos
 from defect_jax.diffusion import geometry
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import page
+from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import copies, number
 
 _FIGURES, _SHEET = 3, 36
 _WIDTH, _TILE, _GAP = 420, 128, 8  # pixels of a panel, of a tile, between panels
-_FACTS = {'Images': 'images', 'Photos skipped': 'skipped', 'Pixels changed outside the mask, at most':
-          'changed_outside_mask', 'KID': 'kid', 'Novelty': 'novelty', 'Memorised': 'memorised_fraction',
-          'Diversity, mean LPIPS of pairs': 'diversity', 'Seconds per image': 'seconds_per_image',
-          'Seconds to compile': 'compile_seconds'}
+_FACTS = {'Images': 'images', 'Defects beside the part': 'beside_part', 'Images that show a defect': 'visible',
+          'Real defects that show by that measure': 'visible_real', 'Photos skipped': 'skipped',
+          'Pixels changed outside the mask, at most': 'changed_outside_mask', 'KID': 'kid', 'Novelty': 'novelty',
+          'Memorised': 'memorised_fraction', 'Diversity, mean LPIPS of pairs': 'diversity',
+          'Seconds per image': 'seconds_per_image', 'Seconds to compile': 'compile_seconds'}
+_LOOK = (('Beside the part', 'beside_images', 'Defects that lie beside the part by more than half. The part is what '
+          'stands out from the background of the photo.'),
+         ('Nothing to see', 'unseen_images', 'Images whose changed area is no more unusual than that of good photos.'))
 _ORANGE, _RED, _EDGE = (255, 140, 0), (220, 0, 0), (200, 200, 200)
 
 
 def write(path: Path, title: str, config: str, summary: Mapping[str, Any], root: Path, photo_folder: Path,
-          made: Sequence[manifest.Made]) -> None:
+          made: Sequence[manifest.Made], answers: Sequence[Answer] = ()) -> None:
   """Writes the page of the set in `root`, whose sources lie in `photo_folder`."""
   crops = [_rgb(writer.read_levels(root / str(image.crop_file))) for image in made[:_SHEET]]
   for crop in crops:
     crop.thumbnail((_TILE, _TILE))
   page.write(path, f'{title}: inpainted photos', [
-      page.facts(summary, _FACTS),
+      page.facts(collections.defaultdict(lambda: None, summary), _FACTS),
       page.Section('What was changed', [
           page.Text('Left the photo with the crop (orange) and the target area (red), in the middle the augmented '
                     'photo, on the right their difference: darker is more.'),
           page.Pictures([(page.png(figure(root, photo_folder, image)), f'Image {image.index}: {image.source}, '
                           f'"{image.prompt}", {image.sampler}, {image.steps} steps, guidance {number(image.guidance)}.')
                          for image in made[:_FIGURES]], 'original, augmented and difference')]),
+      *(page.Section(title, [page.Text(words), page.Pictures(
+          [(page.thumbnail(figure(root, photo_folder, image), 3 * _WIDTH), f'Image {image.index}: {image.source}.')
+           for image in [image for image in made if image.index in summary.get(key, ())][:_FIGURES]],
+          'photo, image and difference')]) for title, key, words in _LOOK),
       page.Section('Contact sheet', [
           page.Text(f'The crops of the first {len(crops)} of {len(made)} images, not chosen.'),
           page.Tiles([page.png(np.asarray(crop)) for crop in crops], 'crop {}', 0)]),
-      page.Section('Skipped photos', [page.Lines(summary['skipped_photos'])])], config, verdict=verdict(summary))
+      page.Section('Skipped photos', [page.Lines(summary['skipped_photos'])])], config, verdict=verdict(summary),
+             answers=answers)
 
 
 def verdict(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,10 @@ from defect_jax.evaluation.latent import BAND, WINDOW
 RIPPLE = {'kld': 0.05, 'mse': 0.1}  # std / target up to which a loss counts as steady
 DETAIL, BLURRED = 0.85, 0.6  # detail_kept at which thin cracks are still there, and below which dark areas are lost too
 _NAMES = {'kld': 'KLD', 'mse': 'MSE'}
+# Why novelty speaks for nothing, by a summary's reasons.
+_OFF = {'off_the_part': 'defects lie beside the part', 'not_visible': 'images show no defect',
+        'kind_unknown_to_weights': 'the weights do not know the kind',
+        'samples_far_from_photos': 'the images are not like the photos'}
 _UNITS = {'kld': ' nats', 'mse': ''}
 
 
@@ -40,6 +44,8 @@ def copies(summary: Mapping[str, Any], source: str, kind: str) -> Iterator[str]:
   novelty = summary['novelty']
   words = (f'novelty {novelty:.2f}, where 1 is as new as new real {kind} are' if novelty is not None else
            f'novelty cannot be measured, since half of the held-out {kind} or more are copies too')
+  if off := [_OFF[reason] for reason in summary.get('reasons', ()) if reason in _OFF]:
+    words += f', which is no praise here, since {" and ".join(off)}'
   yield f'{percent(summary["memorised_fraction"])} of the images are copies of a {source} by LPIPS; {words}.'
 
 

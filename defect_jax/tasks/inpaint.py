@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import pathlib
+import time
 from typing import Any
 
 import jax
@@ -15,12 +16,14 @@ from defect_jax.augmentation import inpainting, production, selection
 from defect_jax.config import config_hash
 from defect_jax.data import cache, listing, photos
 from defect_jax.data.seen import Seen
-from defect_jax.diffusion import geometry, sources, templates, weights
+from defect_jax.diffusion import geometry, sources, taught, templates, weights
 from defect_jax.diffusion.placement import Placer
-from defect_jax.evaluation import generation
+from defect_jax.evaluation import changes, generation
 from defect_jax.evaluation import inpainting as evaluation
 from defect_jax.imagesets import manifest, writer
+from defect_jax.report import advice
 from defect_jax.report import inpaint as report
+from defect_jax.report.answers import Facts
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
 from defect_jax.trained import inpainter
@@ -44,9 +47,14 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   place = Placer(settings, kind, fixed, real, drawn.size, drawn.scale, drawn.moved, model.native, model.multiple)
   sampler = model.sampler(place.canvas_size, config.batch, **sampling)
   texts = templates.pairs(config.prompts, config.defects)
-  for text in {text for _, text in texts} | {config.negative_prompt or ''}:
+  cut = []
+  for text in dict.fromkeys((*(text for _, text in texts), config.negative_prompt or '')):
     if lost := model.cut_off(text):
       logging.warning('the prompt %r is longer than the model reads; cut off: %r', text, lost)
+      cut.append(lost)
+  knows = inpainter.knowledge(config.weights, config.lora)
+  if unknown := taught.unknown(knows, config.prompts, config.defects):
+    print(f'note: {taught.line(knows, unknown)}', flush=True)
   workdir.open()
   for line in skipped:
     logging.warning('%s', line)
@@ -71,14 +79,31 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   if not progress.whole:
     print('this share is made; the set is whole once those of the other processes are', flush=True)
   summary |= {'images': progress.total, 'skipped': len(skipped), 'skipped_photos': [*map(str, skipped)],
-              'whole': progress.whole, 'model': model.model}
+              'whole': progress.whole, 'model': model.model, 'cut_prompts': cut, 'unknown_kinds': unknown,
+              'known_kinds': knows.defects if knows else None}
   made, measure = manifest.read_manifest(root) if progress.whole else [], config.measure
   summary |= evaluation.measure(made, root, records, config.defects, part, measure.part, measure.size, seed)
   filtered = [selection.passed(image.filter) for image in made if image.filter]
   summary['passed'] = sum(filtered) if filtered else None
   summary['changed_outside_mask'] = max((image.changed_outside_mask or 0 for image in made), default=None)
-  report.write(workdir.report_html, workdir.root.name, workdir.config_text, summary, root, photo_folder, made)
+  said = []
+  if made:
+    summary |= _looked_at(made, root, photo_folder, [record for record in listing.of_part(records, part)
+                                                     if record.annotation and record.label in config.defects],
+                          measure.size, seed)
+    said, usable = advice.of('inpaint', Facts.of(summary, config, workdir))
+    summary |= usable
+  report.write(workdir.report_html, workdir.root.name, workdir.config_text, summary, root, photo_folder, made, said)
   return summary
+
+
+def _looked_at(made, root, photo_folder, real, size, seed):
+  """What the summary says for the answers of the page: see changes.look."""
+  began = time.monotonic()
+  figures = changes.look(made, root, photo_folder, real, size, seed)
+  seconds = time.monotonic() - began
+  print(f'measured for the answers: {seconds:.1f} s', flush=True)
+  return figures | {'answers_seconds': seconds}
 
 
 def _known(trained, chosen, looked_at):

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
 from defect_jax.data import batches, cache, dataset, listing
-from defect_jax.diffusion import examples, finetune, finetuner, pipeline
+from defect_jax.diffusion import examples, finetune, finetuner, pipeline, taught
 from defect_jax.diffusion.places import Inpainter, Places
 from defect_jax.diffusion.vocabulary import Texts
 from defect_jax.errors import UserError
@@ -46,6 +46,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   texts = Texts(config.prompts, data.classes)
   given = finetuner.of_weights(config.weights, texts, data.size, dtype, config.save.dtype, seed,
                                **config.tune) if config.weights else None
+  before = taught.of_weights(config.weights) if config.weights else None
   scratch = None if given else finetuner.Scratch.of(workdir.root.name, texts, data.size, dtype, seed, **networks)
   load = functools.partial(examples.load, data.to_dict(), config.masks.to_dict(), seed, generation.LEAST_REAL)
   train = load(part=data.part, few_shot=data.few_shot, count=data.areas, flip=True)
@@ -103,7 +104,9 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
                                    f'{measure.part}')
   summary |= parallel.machine()
   finetuner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
-                             'weights': (given and given.model.digest) or None, 'summary': summary})
+                             'weights': (given and given.model.digest) or None, 'summary': summary},
+                   taught.Taught(tuple(data.classes), tuple(config.prompts), len(set(train.files)),
+                                 before.licence if before else None))
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', workdir.config_text, summary, metrics,
                trained.history, places, made)
   return summary

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from defect_jax.data.samples import Sample
 from defect_jax.data.tiles import Tiling
-from defect_jax.diffusion import finetuner, pipeline
+from defect_jax.diffusion import finetuner, pipeline, taught
 from defect_jax.diffusion.sampler import Encoded
 from defect_jax.errors import UserError
 from defect_jax.runs.folder import Workdir
@@ -79,3 +79,10 @@ def load(weights: str | None, dtype: str, adapters: str | None = None) -> pipeli
   if weights and not adapters and (Path(weights) / finetuner.LORA.name).is_dir():
     return open_inpainter(weights, key='weights', dtype=dtype).model
   return pipeline.load(weights, dtype, adapters)
+
+
+def knowledge(name: str | None, adapters: str | None = None) -> taught.Taught | None:
+  """What a config's `weights` and `lora` were taught, see taught.of_weights; also of a run that has trained LoRA
+  weights."""
+  own = Path(name) / finetuner.LORA.name if name else None
+  return taught.of_weights(name, own if own and own.is_dir() and not adapters else adapters)
