@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from sklearn import metrics
 
@@ -36,13 +36,30 @@ def of_images(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], 
   rng, result = np.random.default_rng(seed), []
   kinds = [np.flatnonzero(defective == kind) for kind in (False, True)]
   draws = [np.concatenate([rng.choice(kind, len(kind)) for kind in kinds]) for _ in range(_BOOTSTRAPS)]
-  for figure in (metrics.roc_auc_score, metrics.average_precision_score):
-    interval = np.quantile([figure(defective[draw], scores[draw]) for draw in draws], (0.025, 0.975))
-    result += [float(figure(defective, scores)), tuple(map(float, interval))]
+  counts = np.stack([np.bincount(draw, minlength=len(scores)) for draw in draws])
+  for figure, drawn in zip((metrics.roc_auc_score, metrics.average_precision_score),
+                           _resampled(defective, scores, counts), strict=True):
+    result += [float(figure(defective, scores)), tuple(map(float, np.quantile(drawn, (0.025, 0.975))))]
   precision, recall, thresholds = metrics.precision_recall_curve(defective, scores)
   f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
   best = int(np.argmax(f1[:-1]))  # chosen on the labels it is measured by, so optimistic
   return dict(zip(names, (*result, float(f1[best]), float(thresholds[best])), strict=True))
+
+
+def _resampled(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], counts: Int[np.ndarray, 'd n'],
+               ) -> tuple[Float[np.ndarray, 'd'], Float[np.ndarray, 'd']]:
+  """AUROC and average precision of resamples, which hold each photo `counts` times, all at once.
+
+  Scikit-learn's figures, one call after the other, took half a second for a score, and a run compares forty.
+  """
+  order = np.argsort(-scores, kind='stable')
+  last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # photos of one score are above together
+  found, alarms = (np.cumsum(counts[:, order] * kind, 1)[:, last] for kind in (defective[order], ~defective[order]))
+  found, alarms = (np.pad(values, ((0, 0), (1, 0))) for values in (found, alarms))
+  above = np.maximum(found + alarms, 1)  # none is above where no photo of the highest scores was drawn
+  recall = found / found[:, -1:]
+  return (np.trapezoid(recall, alarms / alarms[:, -1:], axis=1),
+          np.sum(np.diff(recall) * (found / above)[:, 1:], 1))
 
 
 def at_threshold(defective: Bool[np.ndarray, 'n'], scores: Float[np.ndarray, 'n'], value: float,

@@ -35,6 +35,17 @@ def test_image_figures_are_scikit_learns_within_their_intervals():
   assert high - low == pytest.approx(2 * 1.96 * error, rel=0.2)
 
 
+def test_resamples_have_scikit_learns_figures_also_where_scores_are_equal():
+  rng = np.random.default_rng(2)
+  defective, scores = rng.random(60) < 0.4, rng.integers(0, 12, 60).astype(float)
+  kinds = [np.flatnonzero(defective == kind) for kind in (False, True)]
+  draws = [np.concatenate([rng.choice(kind, len(kind)) for kind in kinds]) for _ in range(50)]
+  auroc, aupr = anomaly._resampled(defective, scores, np.stack([np.bincount(draw, minlength=60) for draw in draws]))
+  np.testing.assert_allclose(auroc, [metrics.roc_auc_score(defective[draw], scores[draw]) for draw in draws], 1e-12)
+  np.testing.assert_allclose(
+      aupr, [metrics.average_precision_score(defective[draw], scores[draw]) for draw in draws], 1e-12)
+
+
 def test_no_figure_without_both_kinds_of_photos():
   assert set(anomaly.of_images([False] * 3, [1., 2., 3.]).values()) == {None}
   assert anomaly.of_pixels([np.zeros((2, 2), bool)], [np.ones((2, 2))]) == {'pixel_auroc': None, 'aupro': None}
