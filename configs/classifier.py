@@ -14,9 +14,10 @@ other photos of its group. Where the folder has train/ and test/ of all classes,
 (data.split=folders). ELPV, and data.split=hash, train on photos of the pool, good ones and `data.few_shot` defective
 ones, and measure on `measure.part`.
 
-Made sets, of any number, are refused where an image comes from a photo that is held out, or from random weights. The
-figures of cross-validation are without them, unless made.per_fold=True names sets that were made without each fold
-(--config.data.split=kfold --config.data.fold=K of configs/vae_split.py).
+Made sets, of any number, are refused where an image comes from a photo that is held out, or from random weights, and
+where they show something else than the photos: close-ups among whole photos, fewer pixels, grey ones among photos in
+colour. The figures of cross-validation are without them, unless made.per_fold=True names sets that were made without
+each fold (--config.data.split=kfold --config.data.fold=K of configs/vae_split.py).
 """
 
 from ml_collections import ConfigDict

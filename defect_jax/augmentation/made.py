@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from defect_jax.augmentation import fits
 from defect_jax.data import dataset, parts, regions, samples, splits, tiles
 from defect_jax.data.parts import GOOD
 from defect_jax.errors import UserError
 from defect_jax.imagesets import manifest, soundness
-
-_OF_WHOLE_PHOTOS = ('inpaint',)  # methods whose images are photos of the source's size
 
 
 def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int, max_broken: float, **data: Any,
@@ -20,13 +19,14 @@ def load(sets: Sequence[str], ratio: float, photos: splits.Splits, *, seed: int,
   """Loads `ratio` times as many made images of each class as there are real photos to train on; see made_counts.
 
   No image is taken that was made of a photo which early stopping looks at, nor one that the filter of inpainting did
-  not pass. data: values of a config's `data` group. UserError for unsound sets, other classes and too few images.
+  not pass. data: values of a config's `data` group. UserError for sets that are unsound or do not fit, other classes
+  and too few images.
   """
-  notes, by_label = [], {}  # label: {root: list of Made}
+  notes, by_label, geometry = [], {}, regions.Geometry.of(data)  # by_label: {label: {root: list of Made}}
   for root in sets:
     images = manifest.read_manifest(root)
     soundness.refuse_unsound(root, images, photos.part_of, photos.apart, photos.trained_on)
-    _refuse_close_ups(root, data['region'])
+    fits.refuse_unfit(root, images, photos, geometry)
     left_out = collections.Counter()
     for image in images:
       usable = by_label.setdefault(_label(root, image, photos), {}).setdefault(root, [])
@@ -58,14 +58,6 @@ def for_fold(sets: Sequence[str], photos: splits.Splits, number: int, path: str 
         f'--config.vae=runs/vae_fold{fold} --workdir=runs/generate_fold{fold}; then add runs/generate_fold{fold}/set '
         'to made.sets')
   return found
-
-
-def _refuse_close_ups(root, region):
-  """Raises UserError for squares around defects, since the classifier looks at more of a photo."""
-  if (known := manifest.read_known(root)) and known.region == 'mask':
-    raise UserError(f'made.sets: {root} shows squares around defects (data.region=mask of its VAE), and the '
-                    f'classifier looks at more of a photo (data.region={region}); train the VAE with '
-                    f'--config.data.region={region}')
 
 
 def _unusable(image, photos):
@@ -114,7 +106,7 @@ def _read(chosen, max_broken, data, notes):
   for root, image, label in chosen:
     record = parts.Record(image.file, image.label, image.file, pathlib.Path(root) / image.file,
                           bits=image.bits or 16)
-    whole = image.method in _OF_WHOLE_PHOTOS
+    whole = image.method in fits.WHOLE
     sample = samples.read(record, tiles.Tiling(geometry if whole else regions.Geometry.of(data, region='full')))
     if sample.image is None:
       skipped.append(dataset.Skipped(f'{root}/{image.file}', sample.reason))

@@ -105,9 +105,11 @@ class Made:
 
 class Known(NamedTuple):
   """What a set knows of photos. sha256: of those that its generator was trained on, and those that it was made from.
-  region: the config's data.region of a VAE, None of other generators."""
+  region: the config's data.region of a VAE, None of other generators. geometry: values of its config's `data` by key
+  (size, channels, region, box, fit), none where the set does not say them."""
   sha256: frozenset[str]
   region: str | None
+  geometry: Mapping[str, Any] = {}
 
 
 def read(root: str | Path) -> list[Made]:
@@ -151,17 +153,19 @@ def digest(root: str | Path) -> str:
   return hashlib.sha256((root / NAME).read_bytes() + b''.join(digests)).hexdigest()
 
 
-def write_known(root: str | Path, sha256: Iterable[str], region: str | None = None) -> None:
+def write_known(root: str | Path, sha256: Iterable[str], region: str | None = None,
+                geometry: Mapping[str, Any] | None = None) -> None:
   """Writes photos.json, see `Known`."""
   Path(root).mkdir(parents=True, exist_ok=True)
-  write_atomic(Path(root) / PHOTOS, json.dumps({'sha256': sorted(set(sha256)), 'region': region}, indent=2) + '\n')
+  write_atomic(Path(root) / PHOTOS, json.dumps({
+      'sha256': sorted(set(sha256)), 'region': region, 'geometry': plain(geometry)}, indent=2) + '\n')
 
 
 def read_known(root: str | Path) -> Known | None:
   """What photos.json holds; None where a set does not say it."""
   try:
     values = json.loads((Path(root) / PHOTOS).read_bytes())
-    return Known(frozenset(values['sha256']), values['region'])
+    return Known(frozenset(values['sha256']), values['region'], values.get('geometry') or {})
   except (OSError, ValueError, KeyError, TypeError):
     return None
 

@@ -23,6 +23,7 @@ from defect_jax.runs.forecast import Forecast
 from defect_jax.trained.vae import VaePredictor, open_vae
 
 Images = Float[np.ndarray, 'n s s c']
+_GEOMETRY = ('size', 'channels', 'region', 'box', 'fit')  # of the photos, which a set's images take after
 
 
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
       'model': model, 'sampler': settings.name}, settings.candidates, _selector(vae, photos, settings.candidates))
   workdir.open()
   workdir.forecast = Forecast(1, f'{count} images')
-  manifest.write_known(root, photos.sha256, vae.config.data.region)
+  manifest.write_known(root, photos.sha256, used.region, {key: used[key] for key in _GEOMETRY})
   print(f'{count} images by the sampler {settings.name} of {config.vae}, step {vae.step}, {vae.vae.size} px; '
         f'{parallel.devices()} {jax.default_backend()} device(s)', flush=True)
   _, summary = production.run(workdir, root, count, batch, make, own, lambda: make(np.arange(batch, dtype=np.uint32)))
