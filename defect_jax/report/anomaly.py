@@ -20,6 +20,7 @@ LIST = ('The highest score first. Go through them, mark what was called wrongly,
         'sha256, verdict, right (1 or 0).')
 _SIDE = 256  # px of pictures on the page, at most
 _PASTED = {'blotch': 'pasted spot', 'cutpaste': 'pasted piece'}
+_WHERE = {parts.ALL: 'on photos that their detector has not seen', parts.TEST: 'on the photos of test/'}
 _LED = 3  # scores that the table begins with
 _KINDS = {'vae': 'VAE: what it cannot rebuild', 'pca': 'PCA: what is no mixture of usual changes',
           'mean_image': 'difference from the mean image', 'neighbours': 'no such patch on a good photo'}
@@ -60,7 +61,9 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
           'Scores', histogram, 'Share of the photos of each kind. What lies right of the line is called defective. The '
           'less good and defective photos overlap, the better.')])]),
       page.Section('Ways to judge a photo', [
-          page.Text(_LEADING), page.Table(list(_leading(summary)), _COLUMNS), page.Commands(advised)]),
+          page.Text(_LEADING), page.Table(list(_leading(summary)), _COLUMNS), page.Commands(advised),
+          page.Folded(f'All {len(summary["scores"])} scores', [page.Text(_ALL), page.Table(list(_table(summary)), (
+              'Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)', 'pixel AUROC', 'AUPRO'))])]),
       page.Section('By class, each against the good photos', [
           page.Table([[_label(label, summary), str(row['photos']), *(
               _three(row[key]) for key in ('image_auroc', 'pixel_auroc', 'aupro'))]
@@ -72,8 +75,6 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
                     'of those that the threshold comes from).'),
           page.Pairs(pairs, 'heat map')]),
       page.Section('All tested photos', [page.Text(LIST), page.Verdicts(list(_called(ranked, scale, summary)))]),
-      page.Section('All scores', [page.Text(_ALL), page.Table(list(_table(summary)), (
-          'Score', 'AUROC', '95 %', 'AUPR', 'F1', 'F1 max (optimistic)', 'pixel AUROC', 'AUPRO'))]),
       page.Section('Not read', [page.Lines(notes)])], config, answers=answers)
 
 
@@ -89,7 +90,7 @@ def _measured(summary):
       yield f'At the threshold {percent(summary["found"])} of the defective photos are found; no good ones were tested.'
     return
   low, high = summary['image_auroc_ci']
-  where = 'with pasted defects' if is_pasted else f'on the part {summary["part"]}'
+  where = 'with pasted defects' if is_pasted else _WHERE.get(summary['part'], f'on the part {summary["part"]}')
   yield (f'AUROC {summary["image_auroc"]:.3f} ({low:.3f} to {high:.3f}, 95 %) by {summary["score"]} {where}: of a '
          'defective and a good photo, the chance that the defective one scores higher.')
   alarms = (f'{percent(summary["false_alarms"])} of the good ones, from which it comes, called defective'

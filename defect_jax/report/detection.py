@@ -151,8 +151,9 @@ def _of_100(share):
 
 
 def another_score(facts: Facts) -> list[tuple[str, str, str]]:
-  """What to copy where another score tells real defects from good photos better: (title, why, command)."""
-  if not (found := better(facts)):
+  """What to copy where another score tells real defects from good photos better: (title, why, command). Nothing where
+  an answer has said it already."""
+  if not (found := better(facts)) or not finds(facts):
     return []
   (name, row), (low, high) = found, facts['image_auroc_ci']
   return [(f'Judge by {name}', f'It finds {percent(row["found"])} of the defective photos, {facts["score"]} '

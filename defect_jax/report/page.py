@@ -3,7 +3,7 @@ page.html draws each kind of block."""
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,10 +116,19 @@ class Pictures(NamedTuple):
   narrow: bool = False
 
 
+Block = Text | Sentences | Lines | Table | Figures | Pairs | Verdicts | Tiles | Commands | Pictures
+
+
+class Folded(NamedTuple):
+  """Blocks that are shown once the title is clicked; left out where none of them has content."""
+  title: str
+  blocks: Sequence[Block]
+
+
 class Section(NamedTuple):
   """Left out of the page where none of its blocks has content; `name`: to link to it."""
   title: str
-  blocks: Sequence[Text | Sentences | Lines | Table | Figures | Pairs | Verdicts | Tiles | Commands | Pictures]
+  blocks: Sequence[Block | Folded]
   name: str = ''
 
 
@@ -128,14 +137,27 @@ def write(path: Path, title: str, sections: Iterable[Section], config: str = '',
           next_step: Answer | None = None) -> None:
   """Writes a page: the title with one line `about` the run, the `answers` to whether it can be used, the verdict's
   sentences, green where the goal is `reached`, the sections, and the text of config.json where there is one."""
-  shown = [section for section in sections
-           if any(block[0] and not isinstance(block, Text) for block in section.blocks)]
+  shown = [section._replace(blocks=[block for block in section.blocks
+                                    if not isinstance(block, Folded) or _has_content(block.blocks)])
+           for section in sections if _has_content(section.blocks)]
   write_atomic(path, _TEMPLATES.get_template('page.html').render(
       title=title, sections=shown, config=config.strip(), verdict=list(verdict), reached=reached, about=about,
       answers=answers, next_step=next_step, usable=verdict_of(answers)['usable'],
       copied=any(answer.command for answer in (*answers, *filter(None, [next_step]))) or any(
-          isinstance(block, Commands) for section in shown for block in section.blocks),
+          isinstance(block, Commands) for section in shown for block in _unfolded(section.blocks)),
       kind=lambda block: type(block).__name__))
+
+
+def _has_content(blocks: Iterable[Block | Folded]) -> bool:
+  return any(block[0] and not isinstance(block, Text) for block in _unfolded(blocks))
+
+
+def _unfolded(blocks: Iterable[Block | Folded]) -> Iterator[Block]:
+  for block in blocks:
+    if isinstance(block, Folded):
+      yield from block.blocks
+    else:
+      yield block
 
 
 def facts(summary: Mapping[str, Any], names: Mapping[str, str]) -> Section:

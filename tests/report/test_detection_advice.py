@@ -77,6 +77,7 @@ def test_the_score_that_finds_more_is_a_command_and_trains_no_vae_it_does_not_ne
   # Within the interval of the run's own, or finding less, it is not said to be better.
   assert detection.another_score(facts_of({}, {})) == []
   assert detection.another_score(facts_of(BETTER | {'found': 0.88}, {})) == []
+  assert detection.another_score(facts_of(summary, {})) == []  # the answer has it
 
 
 @pytest.mark.parametrize('score', ['ssim_peak', 'kld', 'pca_normalised_mean', 'knn_top'])

@@ -213,7 +213,7 @@ def test_photos_without_good_ones_and_masks_of_another_size_are_refused(job, par
   assert not (tmp_path / 'run').exists()
 
 
-def test_large_photos_are_tiled(job, tmp_path):
+def test_large_photos_are_tiled(job, parts_photos, tmp_path, capsys):
   wide = np.concatenate([bumps(seed) for seed in range(5)], 1)
   write(tmp_path / 'photos/good.png', wide)
   wide[10:16, 70:76] = 255
@@ -221,7 +221,11 @@ def test_large_photos_are_tiled(job, tmp_path):
   assert job(tmp_path / 'run', '--config.tiles.on=true', '--config.score.map=residual', '--config.score.reduce=max',
              '--config.score.blur=0.0',
              '--config.mode=predict', f'--config.photos={tmp_path / "photos"}') == 0
-  rows = rows_of(tmp_path / 'run')
+  rows, out = rows_of(tmp_path / 'run'), capsys.readouterr().out
+  good = len(in_part(parts_photos / 'train', 'good', 'pool'))
+  assert f'{good} tiles of {good} good photos are trained on' in out
+  assert f'training a VAE on {good} tiles of good photos' in out and f'{good} tiles of photos of good, part pool' in out
+  assert f'{good} photos of good' not in out
   assert rows['dented.png']['verdict'] == 'ng'
   assert float(rows['dented.png']['score']) > 1.5 * float(rows['good.png']['score'])
   heat = np.asarray(Image.open(tmp_path / 'run' / rows['dented.png']['heatmap'])).astype(int)
