@@ -55,13 +55,19 @@ def place(photo: Photo, mask: Mask | None, geometry: Geometry, name: str) -> tup
   Only region 'mask' looks at the mask. `name` is what error messages call the photo. Raises PhotoError when the region
   can't be taken from this photo.
   """
-  inside, on_mask = bounds(photo, geometry, name), geometry.region == 'mask'
-  box = _around(_mask_box(mask, name), inside, geometry) if on_mask else _squared(inside, geometry.fit)
+  inside, box = bounds(photo, geometry, name), square(photo, mask, geometry, name)
   image = photos.to_channels(_cut(photo, box, inside), geometry.channels)
   return photos.scale(image, geometry.size), box
 
 
-def bounds(photo: Photo, geometry: Geometry, name: str) -> Box:
+def square(photo: Photo | Mask, mask: Mask | None, geometry: Geometry, name: str) -> Box:
+  """The square that `place` shows of a photo, or of any array of its height and width."""
+  inside = bounds(photo, geometry, name)
+  return (_around(_mask_box(mask, name), inside, geometry) if geometry.region == 'mask' else
+          _squared(inside, geometry.fit))
+
+
+def bounds(photo: Photo | Mask, geometry: Geometry, name: str) -> Box:
   """What of a photo may be looked at: all of it, or the box. Raises PhotoError for a box that reaches beyond it."""
   left, top, width, height = box = _looked_at(photo.shape, geometry)
   if left < 0 or top < 0 or width < 1 or height < 1 or left + width > photo.shape[1] or top + height > photo.shape[0]:

@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 
 from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
-from defect_jax.data import augment, dataset, folds, listing, seen
+from defect_jax.data import augment, dataset, folds, listing, seen, tiles
 from defect_jax.detectors import pca
-from defect_jax.evaluation import autoencoder, forecast, generation, own_size
+from defect_jax.evaluation import autoencoder, forecast, generation, looked_at, own_size
 from defect_jax.registry import LOSSES
 from defect_jax.report import advice, grids, latent, verdict
 from defect_jax.report import targets as target_advice
@@ -115,6 +115,7 @@ def _measured(evaluation, params, photos):
   began = time.monotonic()
   compared = np.stack([dataset.as_float(photos[row]) for row in own_size.rows(photos)])
   figures = {
+      'looked_at': looked_at.of(photos.records, tiles.Tiling(photos.geometry)),
       'detail_kept_photo': own_size.detail_kept(photos, evaluation.recon(params, compared),
                                                 np.asarray(evaluation.normalizer.mean)),
       'sample_distance': generation.sample_distance(evaluation.images(params)['prior'], photos.images(), photos.groups)}
