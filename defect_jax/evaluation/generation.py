@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from defect_jax import parallel
 from defect_jax.models import features
@@ -113,11 +113,13 @@ def _kernel(product, size):
   return (product / size + 1)**3
 
 
-def nearest(embeddings: Float[np.ndarray, 'n e'], references: Float[np.ndarray, 'm e']) -> Float[np.ndarray, 'n']:
-  """LPIPS from each of `embeddings` to the nearest of `references` (features.lpips_embed)."""
+def nearest(embeddings: Float[np.ndarray, 'n e'], references: Float[np.ndarray, 'm e'],
+            allowed: Bool[np.ndarray, 'n m'] | None = None) -> Float[np.ndarray, 'n']:
+  """LPIPS from each of `embeddings` to the nearest of `references` (features.lpips_embed), of those `allowed`."""
   # argmin |x - y|^2 = argmin |y|^2 / 2 - x.y; then the distance by differences, since near copies would cancel.
   # scikit-learn's pairwise_distances_argmin took 50 times as long for 32 embeddings, whose rows are that long.
-  best = np.argmin(np.sum(np.square(references), 1) / 2 - embeddings @ references.T, 1)
+  away = np.sum(np.square(references), 1) / 2 - embeddings @ references.T
+  best = np.argmin(away if allowed is None else np.where(allowed, away, np.inf), 1)
   pairs = zip(embeddings, best, strict=True)
   return np.array([np.sum(np.square(x - references[index]), dtype=np.float64) for x, index in pairs])
 
@@ -158,7 +160,11 @@ def _chunks(network, params, images):
 
 def between_groups(images: Images, groups: Sequence[str]) -> Float[np.ndarray, 'n']:
   """LPIPS from each image to the nearest of another group, leaving its own out; there are at least two."""
-  names, distances = np.asarray(groups), np.empty(len(images))
+  names, pixels = np.asarray(groups), images.shape[1] * images.shape[2]
+  if len(images) * pixels <= _BLOCK_PIXELS:  # each is embedded once
+    embeddings = np.concatenate(list(_chunks(_embed, jax.device_put(features.load('alexnet')), images)))
+    return nearest(embeddings, embeddings, names[:, None] != names)
+  distances = np.empty(len(images))
   for name in np.unique(names):
     own = names == name
     distances[own] = nearest_of_images(images[own], images[~own])

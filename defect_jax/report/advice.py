@@ -1,6 +1,6 @@
 """What the figures of a run mean for a factory and what to do about it: one table of condition, sentence, command."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from defect_jax.report import detection, made_images, targets, verdict
@@ -9,7 +9,7 @@ from defect_jax.report.verdict import number, percent
 
 SHORTEST = 8.0  # px of the network: shorter defects are lost
 HEART, APART = 10.0, 2.0  # known_ratio: from which on photos are known by heart, up to which others are as good
-FAR = 1.5  # sample_distance above which samples are not like the photos
+FAR = 2.0  # sample_distance above which samples are not like the photos
 LARGEST = 256  # px that are suggested, at most
 
 
@@ -49,6 +49,47 @@ def _larger(facts: Facts) -> Mapping[str, Any]:
   if seen['defect_seen_px'] * side / seen['seen_px'] >= SHORTEST and side <= LARGEST:
     return {'data.size': side}
   return {'tiles.on': True} if 'tiles.on' in facts.config else {'data.region': 'mask'} if seen['masks'] else {}
+
+
+# One folder, several things
+def _mixed(code: str) -> Callable[[Facts], State]:
+  """True where `mixture` was looked for and has no such thing; of classes of defects, where there are any."""
+  def state(facts):
+    found = facts['mixture']
+    return SKIP if found is None or (code != 'mixed_products' and code not in found) else code not in found
+  return state
+
+
+def _sides(facts: Facts, code: str) -> str:
+  return ' and '.join(f'{name} ({" and ".join(map(str, one["counts"]))})'
+                      for name, one in facts['mixture'][code].items())
+
+
+def _products(facts: Facts, state: State) -> str:
+  if state:
+    return 'The photos of each class show one product, as far as that can be seen by their looks.'
+  return (f'Two products are learned as one: the photos of {_sides(facts, "mixed_products")} fall into two kinds, '
+          'shown below. Put each kind into a folder of its own and train on one at a time.')
+
+
+def _poses(facts: Facts, _: State) -> str:
+  least = min(facts['mixture']['any_pose'].values())
+  return (f'The parts lie in any pose: two of them overlap by {percent(least)}, where parts that are laid alike do '
+          'by 90 % and more. What is at one place in one photo is elsewhere in the next, so images of several parts '
+          'become one, and every place looks unusual. Lay the parts alike, or cut them out and turn them upright.')
+
+
+def _by_light(facts: Facts, _: State) -> str:
+  light = facts['mixture']['light_drifts']
+  good, others = (f'{100 * level:.0f} %' for level in light['levels'])
+  return (f'Good and defective photos differ in light: brightness alone tells {percent(light["auroc"])} of their pairs '
+          f'apart ({good} and {others} of full brightness in the median). What is learned may be the light. Take both '
+          'kinds in the same light.')
+
+
+def _kinds(facts: Facts, _: State) -> str:
+  return (f'One name stands for two kinds of defect: those of {_sides(facts, "mixed_kinds")} fall into two kinds, '
+          'shown below. Give each a name of its own.')
 
 
 # A VAE
@@ -91,6 +132,10 @@ def _detail_words(facts: Facts, state: State) -> str:
 
 RULES: tuple[Rule, ...] = (
     Rule('lost_in_scaling', ('vae', 'anomaly', 'classifier'), _long_enough, _how_long, _larger),
+    Rule('mixed_products', ('vae', 'anomaly', 'classifier'), _mixed('mixed_products'), _products),
+    Rule('any_pose', ('vae', 'anomaly'), _mixed('any_pose'), _poses),
+    Rule('light_drifts', ('anomaly', 'classifier'), _mixed('light_drifts'), _by_light),
+    Rule('mixed_kinds', ('vae', 'classifier'), _mixed('mixed_kinds'), _kinds),
     # --- A VAE
     Rule('known_by_heart', ('vae',), lambda facts: None if facts['known_ratio'] is None else
          facts['known_ratio'] <= HEART, _known, needed=True),

@@ -39,17 +39,17 @@ def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[st
           metrics: page.Metrics, history: History, targets: Mapping[str, float | None], photos: Images, recon: Images,
           prior: Images, nearest: Images, latents: latent.Latent, forecast: Iterable[str], log_n: float,
           answers: Sequence[Answer] = (),
-          next_step: Answer | None = None) -> None:
+          next_step: Answer | None = None, mixed: page.Section | None = None) -> None:
   """Writes the page.
 
   metrics: lines of metrics.jsonl. history: of every step 'train/<loss>', and 'target/<loss>' where it changed. targets:
   of kld and mse as the run ended. nearest: the training photo nearest to each sample of the prior. log_n: log of the
-  number of training photos, in nats.
+  number of training photos, in nats. mixed: see mixture.section.
   """
   fewer = min(len(photos), _count(photos, 3, _RECON_BYTES, grids.MOST))
   samples = _count(prior, 2, _PRIOR_BYTES, _MOST_PRIOR)
   page.write(path, title, [
-      page.Section('Alarms', [page.Sentences(_alarms(metrics), 'missed')], 'alarms'),
+      *filter(None, [mixed]), page.Section('Alarms', [page.Sentences(_alarms(metrics), 'missed')], 'alarms'),
       page.Section('', [page.Table(_facts(summary), ('Key figure', 'Value', 'Asked for', ''), wide=False)], 'figures'),
       page.Section('Forecast before training', [
           page.Sentences([f'{sentence[0].upper()}{sentence[1:]}.' for sentence in forecast])], 'forecast'),

@@ -16,9 +16,10 @@ from defect_jax import __version__, parallel
 from defect_jax.config import config_hash
 from defect_jax.data import augment, dataset, folds, listing, seen, tiles
 from defect_jax.detectors import pca
-from defect_jax.evaluation import autoencoder, forecast, generation, looked_at, own_size
+from defect_jax.evaluation import autoencoder, forecast, generation, looked_at, mixture, own_size
 from defect_jax.registry import LOSSES
 from defect_jax.report import advice, grids, latent, verdict
+from defect_jax.report import mixture as mixed_report
 from defect_jax.report import targets as target_advice
 from defect_jax.report import vae as report
 from defect_jax.report.answers import Facts
@@ -106,7 +107,7 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
     summary |= _measured(evaluation, params, photos)
     answers, usable = advice.of('vae', Facts.of(summary, config, workdir))
     summary |= usable
-  _report(workdir, config, evaluation, params, summary, history, foretold, answers)
+  _report(workdir, config, evaluation, params, summary, history, foretold, answers, photos)
   return summary
 
 
@@ -115,7 +116,7 @@ def _measured(evaluation, params, photos):
   began = time.monotonic()
   compared = np.stack([dataset.as_float(photos[row]) for row in own_size.rows(photos)])
   figures = {
-      'looked_at': looked_at.of(photos.records, tiles.Tiling(photos.geometry)),
+      'mixture': mixture.find(photos.records), 'looked_at': looked_at.of(photos.records, tiles.Tiling(photos.geometry)),
       'detail_kept_photo': own_size.detail_kept(photos, evaluation.recon(params, compared),
                                                 np.asarray(evaluation.normalizer.mean)),
       'sample_distance': generation.sample_distance(evaluation.images(params)['prior'], photos.images(), photos.groups)}
@@ -209,7 +210,7 @@ def _further(metrics, goals, steps):
       (name, float(np.mean([row[f'train/{name}'] for row in tail]))), (f'{name}_target', tail[-1][f'target/{name}']))}
 
 
-def _report(workdir, config, evaluation, params, summary, history, outlook, answers):
+def _report(workdir, config, evaluation, params, summary, history, outlook, answers, photos):
   """Writes report.html and the grid of traversals."""
   latents, images = latent.Latent(**evaluation.latents(params)), evaluation.images(params)
   grids.write_png(workdir.sample(summary['steps'], 'traversal'), grids.grid(latents.traversals))
@@ -219,4 +220,5 @@ def _report(workdir, config, evaluation, params, summary, history, outlook, answ
       verdict=verdict.verdict(summary, history), metrics=workdir.read_metrics(), history=history,
       targets={'kld': summary['kld_target'], 'mse': summary['mse_target']}, latents=latents, forecast=outlook,
       nearest=evaluation.nearest(images['prior']), log_n=summary['log_n'],
-      answers=answers, next_step=target_advice.next_step(Facts.of(summary, config, workdir)), **images)
+      answers=answers, next_step=target_advice.next_step(Facts.of(summary, config, workdir)),
+      mixed=mixed_report.section(summary.get('mixture'), photos.records), **images)

@@ -74,3 +74,23 @@ def test_usable_and_reasons_of_a_summary():
   assert advice.of('vae', facts)[1] == {'usable': False, 'reasons': ['samples_far_from_photos']}
   facts = Facts({'known_ratio': None, 'sample_distance': 1.0, 'detail_kept': 0.9}, {}, lambda _: '')
   assert advice.of('vae', facts)[1] == {'usable': None, 'reasons': []}
+
+
+MIXED = {'counts': [40, 20], 'examples': [['a'], ['b']]}
+
+
+@pytest.mark.parametrize(('task', 'code', 'figures', 'words'), [
+  ('vae', 'mixed_products', {'dent': MIXED}, 'the photos of dent (40 and 20) fall into two kinds'),
+  ('anomaly', 'any_pose', {'good': 0.14, 'dent': 0.2}, 'two of them overlap by 14 %'),
+  ('classifier', 'light_drifts', {'auroc': 0.97, 'levels': [0.5, 0.42]},
+   'brightness alone tells 97 % of their pairs apart (50 % and 42 % of full brightness'),
+  ('classifier', 'mixed_kinds', {'ng': MIXED}, 'those of ng (40 and 20) fall into two kinds')])
+def test_one_folder_several_things(task, code, figures, words):
+  state, sentence, _ = answer(task, code, {'mixture': {code: figures}})
+  assert state is False and words in sentence
+
+
+def test_one_product_is_said_and_what_was_not_looked_for_is_not():
+  assert answer('vae', 'mixed_products', {'mixture': {}})[0] is True
+  assert answer('vae', 'mixed_products', {}) is None
+  assert answer('vae', 'any_pose', {'mixture': {}}) is None
