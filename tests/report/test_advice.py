@@ -47,7 +47,7 @@ def test_known_by_heart(ratio, how, state, words):
 
 
 @pytest.mark.parametrize(('distance', 'state', 'words'), [
-  (0.9, True, 'as like them as'), (1.3, True, 'much like the photos'), (1.6, False, 'do not look like'),
+  (0.9, True, 'as like them as'), (2.0, True, 'much like the photos'), (2.1, False, 'do not look like'),
   (None, None, 'was not measured')])
 def test_samples_beside_photos(distance, state, words):
   said = answer('vae', 'samples_far_from_photos', {'sample_distance': distance})
