@@ -3,10 +3,11 @@
 On ball screws and magnetic tiles it sees 70 to 98 of 100 real defects within their masks, and 5 of 100 good places.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy import ndimage
 
 from defect_jax import parallel
 from defect_jax.data import photos
@@ -20,7 +21,10 @@ _PIXELS, _FEWEST, _LARGEST = MOST * 64**2, 12, 128
 _QUANTILE = 0.95  # of good images score no more than what counts as usual
 _HIGH = 0.9  # within a mask and around it
 _PATCHES = 2000  # of good images that others are compared with
+_BLURS = 1., 2.  # px: images of a VAE are blurred, which is no defect
 _CHUNK = 8
+# Where too few good images say what is usual.
+NOTHING: Mapping[str, float | None] = {'visible': None, 'visible_real': None}
 
 
 class Usual:
@@ -32,15 +36,17 @@ class Usual:
   95 % of the good ones shows a defect.
   """
 
-  def __init__(self, good: Images, groups: Sequence[str], masks: Masks | None = None, seed: int = 0):
+  def __init__(self, good: Images, groups: Sequence[str], masks: Masks | None = None, seed: int = 0,
+               blurs: Sequence[float] = ()):
     """good: at least LEAST images of at least two groups. Each is scored by the patches of half of the other groups,
-    since its own are at no distance."""
+    since its own are at no distance. blurs: sigmas, pixels, of Gaussians by which good images may be blurred too."""
     names = sorted(set(groups))
     self._half_of = {name: row % 2 for row, name in enumerate(names)}
     halves, settings = self._halves(groups), base.Settings(seed=seed, bank=_PATCHES)
-    self._maps = [base.maps_function((neighbours.Neighbours.fit(good[halves != half], settings),),
-                                                     ('knn',)) for half in (0, 1)]
-    self.threshold = float(np.quantile(self.scores(good, groups, masks), _QUANTILE))
+    of_blurs = [good, *(ndimage.gaussian_filter(good, (0, sigma, sigma, 0)) for sigma in blurs)]
+    self._maps = [base.maps_function((neighbours.Neighbours.fit(np.concatenate(
+        [images[halves != half] for images in of_blurs]), settings),), ('knn',)) for half in (0, 1)]
+    self.threshold = max(float(np.quantile(self.scores(images, groups, masks), _QUANTILE)) for images in of_blurs)
 
   def scores(self, images: Images, groups: Sequence[str], masks: Masks | None = None) -> Float[np.ndarray, 'n']:
     """Of images; those of a good image's group are compared with the half of good ones that it is not in."""
@@ -66,13 +72,13 @@ def enough(groups: Sequence[str]) -> bool:
 
 
 def of_images(made: Images, good: Images, groups: Sequence[str], real: Images, seed: int = 0
-              ) -> dict[str, float | None]:
+              ) -> Mapping[str, float | None]:
   """visible: share of made images that show a defect; visible_real: of photos of real ones, by the same measure. None
   with too few good ones, of those `groups`."""
   if not enough(groups) or not len(made):
-    return {'visible': None, 'visible_real': None}
+    return NOTHING
   made, real, rows = few(made), few(real), evenly(len(good), count_of(good.shape[1]))
-  usual = Usual(few(good), [groups[row] for row in rows], seed=seed)
+  usual = Usual(few(good), [groups[row] for row in rows], seed=seed, blurs=_BLURS)
   return {'visible': usual.share(made, [''] * len(made)), 'visible_real': usual.share(real, [''] * len(real))}
 
 

@@ -1,6 +1,7 @@
 """The page of a generate run: what the images are worth, and each beside the training photo nearest to it."""
 
-from collections.abc import Iterator, Mapping
+import collections
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,25 @@ import numpy as np
 from jaxtyping import Float
 
 from defect_jax.report import grids, page
+from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import copies, number
 
 Images = Float[np.ndarray, 'n s s c']
 _SHOWN = 48
 _BYTES = 900_000  # of images on the page before compression
-_FACTS = {'KID': 'kid', 'Novelty': 'novelty', 'Memorised': 'memorised_fraction',
+_FACTS = {'Distance from the photos over that between photos': 'sample_distance',
+          'Images that show a defect': 'visible', 'Photos of real defects that show by that measure': 'visible_real',
+          'KID': 'kid', 'Novelty': 'novelty', 'Memorised': 'memorised_fraction',
           'Diversity, mean LPIPS of pairs': 'diversity', 'Images': 'images', 'Seconds per image': 'seconds_per_image'}
 
 
 def write(path: Path, title: str, config: str, summary: Mapping[str, Any], made: Images, train: Images,
-          real: Images) -> None:
+          real: Images, answers: Sequence[Answer] = ()) -> None:
   """Writes the page of made images, beside the training photos and other real photos."""
   shown = made[:max(3, min(_SHOWN, _BYTES // int(2 * np.prod(made.shape[1:]))))]
   nearest = [train[np.argmin(np.mean(np.square(train - image), axis=(1, 2, 3)))] for image in shown]
   page.write(path, title, [
-      page.facts(summary, _FACTS),
+      page.facts(collections.defaultdict(lambda: None, summary), _FACTS),
       page.Section('Made images', [
           page.Text('Each tile: a made image, and the training photo nearest to it. The first '
                     f'{len(shown)} of {len(made)}, not chosen.'),
@@ -32,7 +36,7 @@ def write(path: Path, title: str, config: str, summary: Mapping[str, Any], made:
       page.Section('Real photos', [
           page.Text('Photos that were not trained on, to compare with.'),
           page.Tiles([page.png(grids.grid([[image]])) for image in real[:len(shown) // 2]], 'real photo {}')])],
-      config, verdict=verdict(summary, len(real) > 1))
+      config, verdict=verdict(summary, len(real) > 1), answers=answers)
 
 
 def verdict(summary: Mapping[str, Any], held_out: bool = True) -> Iterator[str]:

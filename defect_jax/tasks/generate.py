@@ -1,5 +1,6 @@
 """Makes new images from a trained VAE, as an image set with manifest, and measures them against real photos."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +16,11 @@ from defect_jax.augmentation.decoding import DecodingProduction, Select
 from defect_jax.config import config_hash
 from defect_jax.data import dataset, listing, parts
 from defect_jax.errors import UserError
-from defect_jax.evaluation import generation
+from defect_jax.evaluation import generation, visibility
 from defect_jax.imagesets import manifest, writer
+from defect_jax.report import advice
 from defect_jax.report import generate as report
+from defect_jax.report.answers import Facts
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
 from defect_jax.trained.vae import VaePredictor, open_vae
@@ -57,9 +60,35 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   print(f'measuring against {against}', flush=True)
   summary |= {'images': len(made), 'skipped': 0, **generation.measure(made, images, real, seed, for_kid, photos.groups),
               'measured_against': f'{len(for_kid)} photos of the part {part}' if len(real) else against}
+  summary |= _looked_at(vae, made, images, photos.groups, seed)
+  said, usable = advice.of('generate', Facts.of(summary, config, workdir))
+  summary |= usable
   report.write(workdir.report_html, f'{workdir.root.name}: images by {settings.name}', workdir.config_text, summary,
-               made, images, real)
+               made, images, real, said)
   return summary
+
+
+def _looked_at(vae: VaePredictor, made: Images, train: Images, groups: Sequence[str], seed: int) -> dict[str, Any]:
+  """What the summary says for the answers of the page: how far images are from the photos, and whether defects show."""
+  began, good = time.monotonic(), _good_photos(vae)
+  figures: dict[str, Any] = {'sample_distance': generation.sample_distance(made, train, groups)}
+  figures |= visibility.of_images(made, good.images(), good.groups, train, seed) if good else visibility.NOTHING
+  seconds = time.monotonic() - began
+  print(f'measured for the answers: {seconds:.1f} s', flush=True)
+  return figures | {'answers_seconds': seconds}
+
+
+def _good_photos(vae: VaePredictor) -> dataset.Dataset | None:
+  """Photos that say what those of a VAE show without a defect; None where it makes these itself, or squares around
+  masks, which good photos have not."""
+  data = vae.config.data
+  if parts.GOOD in data.defects or data.region == 'mask':
+    return None
+  try:
+    return vae.photos(few_shot=visibility.MOST, defects=(parts.GOOD,), max_broken=1.)
+  except UserError as error:
+    logging.info('no good photos to compare with: %s', error)
+    return None
 
 
 def kid_classes(vae: VaePredictor, of_elpv: Sequence[str]) -> Sequence[str]:

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from elpv_dataset.utils import load_dataset
 from PIL import Image
 from scipy import ndimage
 
-from defect_jax.data import parts
+from defect_jax.data import parts, photos
 from defect_jax.evaluation import changes, visibility
 from defect_jax.imagesets import manifest
 
@@ -42,6 +43,15 @@ def test_made_images_beside_real_ones(surfaces):
   nothing = {'visible': None, 'visible_real': None}
   assert visibility.of_images(dark, surfaces[:9], groups[:9], dark) == nothing  # of so few nobody knows what is usual
   assert visibility.of_images(dark, surfaces[:12], ['one'] * 12, dark) == nothing
+
+
+def test_blur_is_no_defect_of_real_cells():
+  images, probabilities, types = load_dataset()
+  cells = images[(types == 'mono') & (probabilities == 0)][::12][:36]
+  cells = np.stack([photos.scale(np.float32(cell)[..., None] / 255, 64) for cell in cells])
+  good, others, groups = cells[:24], ndimage.gaussian_filter(cells[24:], (0, 2, 2, 0)), [f'{row}' for row in range(24)]
+  assert visibility.Usual(good, groups).share(others, [''] * 12) > 0.9  # to which blur is unusual
+  assert visibility.of_images(others, good, groups, others)['visible'] <= 1 / 12
 
 
 def test_images_are_drawn_evenly_and_fewer_of_large_ones():
