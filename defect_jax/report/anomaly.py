@@ -40,13 +40,14 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
                      labels: Sequence[str], scores: Sequence[float], good: Sequence[float], scale: float,
                      ranked: Sequence[tuple[Sample, float, Float[np.ndarray, 'h w']]],
                      answers: Sequence[Answer] = (), advised: Sequence[tuple[str, str, str]] = (),
-                     earlier: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+                     earlier: Mapping[str, Mapping[str, Any]] | None = None,
+                     mixed: page.Section | None = None) -> None:
   """Writes the page of a run on photos of known classes, or with pasted defects.
 
   labels, scores: of the tested photos. good: scores of the photos that the threshold comes from. scale: value of the
   map shown at full strength. ranked: (photo, score, anomaly map) of the tested photos, highest score first. answers:
   to whether it can be used. advised: see page.Commands. earlier: summaries of what was measured in the
-  run before, by measure.part.
+  run before, by measure.part. mixed: see mixture.section.
   """
   tested, defective = np.array(scores), np.array(labels) != 'good'
   groups = {'good, for the threshold': good, 'good, tested': tested[~defective], 'defective': tested[defective]}
@@ -54,7 +55,7 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
                 scale, summary, sample.mask) for sample, score, anomaly_map in ranked[:_SHOWN]]
   histogram = plots.histogram(groups, summary['threshold'], label=f'score ({summary["score"]})')
   page.write(path, title, [
-      page.Section('How it was measured', [page.Sentences([
+      *filter(None, [mixed]), page.Section('How it was measured', [page.Sentences([
           *_measured(summary), *how(summary['folds'], summary['counts'], summary['part']),
           *threshold_words(summary), *_earlier(earlier or {})])]),
       page.Section('Scores and threshold', [page.Figures([page.figure(

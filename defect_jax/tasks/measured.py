@@ -11,7 +11,7 @@ from defect_jax.runs.folder import Workdir
 MEASURED = artefacts.Artefact('measured')  # a folder for each measure.part
 # Of the summary, what the answers of the page are about.
 _FOUND = ('found', 'found_ci', 'false_alarms', 'false_alarms_ci', 'tested', 'good_apart', 'measured_on', 'image_auroc',
-          'image_auroc_ci', 'scores', 'score')
+          'image_auroc_ci', 'scores', 'score', 'looked_at', 'mixture')
 
 
 def open_keeping(workdir: Workdir, part: str | None) -> None:
@@ -41,4 +41,4 @@ def strongest(summary: Mapping[str, Any], earlier: Mapping[str, Mapping[str, Any
               None)
   if summary['measured_on'] == 'labels' or real is None:
     return dict(summary)
-  return dict(summary) | {key: real[key] for key in _FOUND}
+  return dict(summary) | {key: real[key] for key in _FOUND if key in real}

@@ -75,6 +75,11 @@ def test_every_photo_is_scored_by_a_detector_that_has_not_seen_its_group(job, ro
   assert '20 good photos trained on, all by the detector that stays' in out
   assert '30 photos tested, each by the detector that was trained without its group.' in out
   assert re.search(r'forecast: about \d+ s in all: 5 folds and the detector that stays', out)
+  # Squares of 6 px are looked at as they are, below the 8 that are surely seen; the photos are of one kind.
+  assert summary['looked_at'] | {'photo_px': [32, 32], 'masks': 10, 'defect_px': 6., 'defect_seen_px': 6.} == (
+      summary['looked_at'])
+  assert 'lost_in_scaling' in summary['reasons'] and summary['usable'] is False and summary['mixture'] == {}
+  assert 'measured for the answers: ' in out and summary['answers_seconds'] > 0
   # The detector that stays is trained on all good photos.
   predictor = open_detector(run)
   np.testing.assert_allclose(np.asarray(predictor.detector.params['center'])[..., 0],
