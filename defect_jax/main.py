@@ -12,6 +12,7 @@ written, 2 the command or the data need a change (one line on stderr says which)
 can go on, 1 anything else.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -54,15 +55,23 @@ def stop_on_signals(workdir: Workdir) -> None:
     signal.signal(number, handle)
 
 
-def run(config: ConfigDict, workdir: Workdir) -> None:
-  """Runs a task to its summary.json, or says that it stands there already."""
+def run(config: ConfigDict, workdir: Workdir, ending: contextlib.ExitStack) -> None:
+  """Runs a task to its summary.json, or says that it stands there already; `ending` is left once the workdir is closed.
+  """
   config, lines = start.settled(config, workdir)
   if start.finished(config, workdir) is not None:
     more = '; a higher --config.steps.total goes on' if start.takes_more_steps(config) else ''
-    print(f'{workdir.root}: finished already, see summary.json{more}')
+    print(f'{workdir.root}: finished already, see summary.json{more}', workdir.page_line, sep='\n')
     return
-  workdir.first_lines = lines
+  workdir.first_lines = [workdir.page_line, *lines]
+  ending.callback(_end_page, start.live(workdir), workdir)
   workdir.finish(start.run(config, workdir))
+
+
+def _end_page(live, workdir):
+  live.end()
+  if workdir.was_open:
+    print(workdir.page_line, flush=True)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,8 +85,8 @@ def main(arguments: Sequence[str]) -> int:
     workdir = Workdir(root)
     workdir.command = Command(tuple(arguments))
     stop_on_signals(workdir)
-    with workdir.running(), disk_full_named(root):
-      run(config, workdir)
+    with contextlib.ExitStack() as ending, workdir.running(), disk_full_named(root):
+      run(config, workdir, ending)
     return 0
   except UserError as error:
     return end(2, error)

@@ -1,5 +1,6 @@
 """The command: exit statuses and its one line for whatever is wrong, before and after a task is at work."""
 
+import contextlib
 import json
 import os
 import re
@@ -115,7 +116,7 @@ def test_steps_are_fixed_where_a_schedule_depends_on_them(command, tmp_path, mon
   use(monkeypatch, count, fixed_steps=lambda config: ('steps.total',))
   workdir = Workdir(tmp_path / 'runs' / 'job')
   with pytest.raises(UserError, match=r'steps\.total differ'):
-    main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 9}}), workdir)
+    main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 9}}), workdir, contextlib.ExitStack())
 
 
 def test_fewer_steps_than_are_done_are_refused(command, tmp_path, monkeypatch):
@@ -125,7 +126,7 @@ def test_fewer_steps_than_are_done_are_refused(command, tmp_path, monkeypatch):
   before = files(workdir.root)
   use(monkeypatch, count)
   with pytest.raises(UserError, match=r'steps\.total = 7: .* has come to step 8'):
-    main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 7}}), workdir)
+    main.run(ConfigDict({'task': 'count', 'seed': 0, 'steps': {'total': 7}}), workdir, contextlib.ExitStack())
   assert files(workdir.root) == before
 
 

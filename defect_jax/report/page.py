@@ -3,6 +3,7 @@ page.html draws each kind of block."""
 
 import base64
 import io
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from defect_jax.report.answers import Answer, verdict_of
 from defect_jax.report.verdict import number
 from defect_jax.runs.atomic import write_atomic
 
+_FINAL: set[Path] = set()  # pages of this process that are as they stay
+_WRITING = threading.Lock()
 Metrics = Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
 _THUMBNAIL = 96  # px, the longer side
 Column = tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]
@@ -134,18 +137,26 @@ class Section(NamedTuple):
 
 def write(path: Path, title: str, sections: Iterable[Section], config: str = '', *, verdict: Iterable[str] = (),
           reached: bool = False, about: str = '', answers: Sequence[Answer] = (),
-          next_step: Answer | None = None) -> None:
+          next_step: Answer | None = None, reload: int = 0, final: bool = True) -> None:
   """Writes a page: the title with one line `about` the run, the `answers` to whether it can be used, the verdict's
-  sentences, green where the goal is `reached`, the sections, and the text of config.json where there is one."""
+  sentences, green where the goal is `reached`, the sections, and the text of config.json where there is one.
+
+  reload: seconds after which it loads itself anew; 0: never. final: False: it replaces no final one.
+  """
   shown = [section._replace(blocks=[block for block in section.blocks
                                     if not isinstance(block, Folded) or _has_content(block.blocks)])
            for section in sections if _has_content(section.blocks)]
-  write_atomic(path, _TEMPLATES.get_template('page.html').render(
+  text = _TEMPLATES.get_template('page.html').render(
       title=title, sections=shown, config=config.strip(), verdict=list(verdict), reached=reached, about=about,
       answers=answers, next_step=next_step, usable=verdict_of(answers)['usable'],
       copied=any(answer.command for answer in (*answers, *filter(None, [next_step]))) or any(
           isinstance(block, Commands) for section in shown for block in _unfolded(section.blocks)),
-      kind=lambda block: type(block).__name__))
+      kind=lambda block: type(block).__name__, reload=reload)
+  with _WRITING:
+    if final:
+      _FINAL.add(path.resolve())
+    if final or path.resolve() not in _FINAL:
+      write_atomic(path, text)
 
 
 def _has_content(blocks: Iterable[Block | Folded]) -> bool:

@@ -53,6 +53,7 @@ class Workdir:
     self._lock, self.read_request = Lock(self.path(artefacts.LOCK)), Requests(self.path(artefacts.REQUESTS)).read
     self._config, self._fixed, self._anew = ConfigDict(), tuple[str, ...](), False
     self._outer, self._stopping = outer, False
+    self.was_open = False
 
   @property
   def status(self) -> Status:
@@ -63,6 +64,11 @@ class Workdir:
   def path(self, artefact: Artefact) -> Path:
     """Where a file or folder of the run is."""
     return self.root / artefact.name
+
+  @property
+  def page_line(self) -> str:
+    """Where the page is: the first and the last line of a job."""
+    return f'page: {self.report_html}'
 
   @property
   def stop_requested(self) -> bool:
@@ -164,6 +170,7 @@ class Workdir:
       if isinstance(error, OSError) and not isinstance(error, DiskFull):
         raise self._unwritable(error) from error
       raise
+    self.was_open = True
     for line in self.first_lines:
       print(line, flush=True)
     self._status = Status(self.status_json)

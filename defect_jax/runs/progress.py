@@ -49,8 +49,13 @@ class ProgressBar:
     return self.done == total or time.monotonic() >= self._next
 
 
+def speed(rate: float, noun: str) -> str:
+  """Such as '12.3 photos/s', and below one per second '2.5 s/photo'."""
+  return f'{rate:.1f} {noun}s/s' if rate >= 1 else f'{1 / rate:.1f} s/{noun}'
+
+
 def _speed(rate: float, noun: str, left: int) -> str:
   if not rate > 0:  # nan before it is known
     return ''
   seconds = int(left / rate)
-  return f'{rate:.{1 if rate >= 1 else 2}f} {noun}s/s  {seconds // 60}:{seconds % 60:02d} left  '
+  return f'{speed(rate, noun)}  {seconds // 60}:{seconds % 60:02d} left  '

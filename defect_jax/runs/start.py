@@ -1,5 +1,6 @@
 """What a job is checked for before it starts: its task, its config by the task's keys, and its workdir. No JAX."""
 
+import importlib
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -28,6 +29,11 @@ def settled(config: ConfigDict, workdir: Workdir) -> tuple[ConfigDict, list[str]
 def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   """Runs the config's task, which `finished` has checked; returns the summary."""
   return TASKS[config.task](config, workdir)
+
+
+def live(workdir: Workdir) -> Any:
+  """The page of the run at work, see report.live.Live; found by name, since it draws, which a refusal need not load."""
+  return importlib.import_module('defect_jax.report.live').Live(workdir)
 
 
 def finished(config: ConfigDict, workdir: Workdir) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from defect_jax.report import predictions as report
 from defect_jax.runs import predictions
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
-from defect_jax.runs.progress import ProgressBar
+from defect_jax.runs.progress import ProgressBar, speed
 from defect_jax.trained import base
 
 _SHOWN = 24  # photos on the page
@@ -66,8 +66,9 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
   _report(workdir, predictor, records, rows, summary)
   for line in report.about_known(rows):
     print(f'note: {line}', flush=True)
+  rate = f'; {speed(count / seconds, "photo")}' if count else ''
   print(f'{len(rows)} photos: {summary["ok"]} ok, {summary["ng"]} ng, {summary["skipped"]} skipped since they could '
-        f'not be read; {summary["images_per_second"]:.0f} photos/s', flush=True)
+        f'not be read{rate}', flush=True)
   return summary
 
 

@@ -79,3 +79,9 @@ def test_photos_that_come_all_at_once_have_no_rate(workdir, now, capsys):
     now.append(103. + 0.001 * number)
     bar.count(12)
   assert capsys.readouterr().out.splitlines() == ['photo 1/12', 'photo 12/12']
+
+
+@pytest.mark.parametrize(('rate', 'words'), [(12.34, '12.3 photos/s'), (1.0, '1.0 photos/s'), (0.4, '2.5 s/photo'),
+                                            (0.02, '50.0 s/photo')])
+def test_below_one_per_second_seconds_are_said(rate, words):
+  assert progress.speed(rate, 'photo') == words
