@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from defect_jax.report import detection, made_images, targets, verdict
+from defect_jax.report import detection, made_images, recognition, targets, verdict
 from defect_jax.report.answers import SKIP, Answer, Facts, Rule, State, answers, verdict_of
 from defect_jax.report.verdict import number, percent
 
@@ -158,4 +158,8 @@ RULES: tuple[Rule, ...] = (
     Rule('false_alarms', ('anomaly',), detection.few_alarms, detection.alarms_words),
     Rule('few_held_out', ('anomaly',), detection.enough, detection.scarce_words),
     # --- Classifiers
+    Rule('misses_defects', ('classifier',), recognition.finds, recognition.finds_words, recognition.mends, needed=True),
+    Rule('false_alarms', ('classifier',), recognition.few_alarms, recognition.alarms_words, recognition.rarer),
+    Rule('few_held_out', ('classifier',), recognition.enough, recognition.scarce_words, recognition.more_tested),
+    Rule('looks_at_background', ('classifier',), recognition.looks, recognition.looks_words),
 )

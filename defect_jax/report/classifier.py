@@ -11,20 +11,25 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from defect_jax.data import parts, splits
 from defect_jax.data.dataset import InMemory
 from defect_jax.report import anomaly, grids, heatmaps, page, plots, reasons
+from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import number, percent
 from defect_jax.trained import classifier as trained
 
 Saliency = Callable[[Float[np.ndarray, 'n h w c']], Float[np.ndarray, 'n h w']]
 _WRONG, _LOOKED_AT = 12, 6  # photos that it gets wrong, and others beside their saliency
+_NOTHING = page.Section('', [])
+_WIDE = 0.25  # interval of the balanced accuracy from which on it comes first
 _MADE = 18  # made images on the page
 _WORDS = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'f1': 'F1 of the defects', 'auroc': 'AUROC'}
 
 
 def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any], metrics: page.Metrics,
                      notes: Sequence[str], test: InMemory, probabilities: Float[np.ndarray, 'n k'], threshold: float,
-                     made: Float[np.ndarray, 'm s s c'], saliency: Saliency, seed: int) -> None:
+                     made: Float[np.ndarray, 'm s s c'], saliency: Saliency, seed: int,
+                     answers: Sequence[Answer] = (), mixed: page.Section = _NOTHING) -> None:
   """Writes the page of a run on photos of known classes: `test` are the tested ones, of which there may be none, and
-  `made` images were trained on; defective photos beside their saliency are drawn by `seed`."""
+  `made` images were trained on; defective photos beside their saliency are drawn by `seed`. answers: whether it can be
+  used. mixed: see mixture.section."""
   classes, scores = summary['classes'], 1 - probabilities[:, 0]
   figures = [
       page.Section('Figures', [
@@ -50,14 +55,15 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
       page.Section('All tested photos', [page.Text(anomaly.LIST), page.Verdicts(list(rows.called(threshold)))])
   ] if len(test) else []
   page.write(path, title, [
-      *figures,
+      mixed, *figures,
       page.Section('Training and trade-offs', [
           page.Figures([*_curves(metrics, summary), *_tradeoffs(defective, scores, summary)])]),
       page.Section('Made images', [
           page.Text(f'The first {min(_MADE, len(made))} of {len(made)} that were trained on beside the real photos, '
                     'not chosen.'),
           page.Tiles([page.png(grids.grid([[image]])) for image in made[:_MADE]], 'made image {}')]),
-      *tested, page.Section('Notes', [page.Lines(notes)])], config, verdict=_verdict(summary, test))
+      *tested, page.Section('Notes', [page.Lines(notes)])], config,
+      verdict=_verdict(summary, test), answers=answers)
 
 
 class _Rows:
@@ -105,9 +111,12 @@ def _verdict(summary, test):
            'cross-validation, and trains on all as well.')
   else:
     low, high = summary['ci']['balanced_accuracy']
-    yield (f'Balanced accuracy {percent(summary["balanced_accuracy"])} ({percent(low)} to {percent(high)}, 95 %) on '
-           f'{sum(map(sum, summary["confusion"]))} photos of the part {summary["part"]}; 50 % would be chance for two '
-           'classes.')
+    value, count = percent(summary['balanced_accuracy']), sum(map(sum, summary['confusion']))
+    figure = f'{value} ({percent(low)} to {percent(high)}, 95 %) on {count} photos of the part {summary["part"]}'
+    if high - low > _WIDE:
+      figure = (f'between {percent(low)} and {percent(high)} (95 %; {value} on the {count} photos of the part '
+                f'{summary["part"]})')
+    yield f'Balanced accuracy {figure}; 50 % would be chance for two classes.'
     yield from (f'{line[0].upper()}{line[1:]}.' for line in splits.few_workpieces(test, summary['classes']))
   made = sum(counts['made'].values())
   yield ('Trained on ' + ' and '.join(f'{count} {name}' for name, count in counts['real'].items()) + ' photos'

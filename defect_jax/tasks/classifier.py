@@ -14,12 +14,16 @@ from scipy import special
 from defect_jax import parallel
 from defect_jax.augmentation import made
 from defect_jax.config import config_hash
-from defect_jax.data import cache, dataset, seen, splits
+from defect_jax.data import cache, dataset, regions, seen, splits, tiles
 from defect_jax.data.parts import ALL
+from defect_jax.detectors.threshold import share_above
 from defect_jax.errors import UserError
-from defect_jax.evaluation import classification
+from defect_jax.evaluation import classification, looked_at, looks, mixture
 from defect_jax.imagesets import manifest
+from defect_jax.report import advice
 from defect_jax.report import classifier as report
+from defect_jax.report import mixture as mixed_report
+from defect_jax.report.answers import Facts
 from defect_jax.runs import predictions
 from defect_jax.runs.artefacts import REPORT
 from defect_jax.runs.folder import Workdir
@@ -129,13 +133,48 @@ def _measure(config, workdir, predictor, test, logits, photos, made_images, summ
       'config_hash': config_hash(config, made_sets=[] if config.classifier else [
           *map(manifest.digest, config.made.sets)]),
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
+  summary |= _found(test, 1 - probabilities[:, 0], config.threshold) | _looked(config, predictor, photos, test)
+  answers, usable = advice.of('classifier', Facts.of(summary, config, workdir))
+  summary |= usable
   report.write_evaluation(
       workdir.path(REPORT), title=f'{workdir.root.name}: classifier', config=workdir.config_text, summary=summary,
       metrics=workdir.read_metrics(), notes=dataset.lines(photos, made_images), test=test, probabilities=probabilities,
-      threshold=config.threshold, made=made_images.images(), saliency=predictor.saliency, seed=config.seed)
+      threshold=config.threshold, made=made_images.images(), saliency=predictor.saliency, seed=config.seed,
+      answers=answers, mixed=mixed_report.section(summary['mixture'], _records(photos, test)))
   print(', '.join(f'{name} {summary[name]:.3f}' for name in classification.NAMES if summary[name] is not None)
         or 'nothing measured, since no photos were held out (data.split=kfold does it by cross-validation)', flush=True)
   return summary
+
+
+def _found(test, scores, threshold):
+  """Shares of the tested defective and good photos above the threshold with their 95 % intervals, and how many there
+  are; None where nothing is tested."""
+  defective, groups = np.asarray(test.labels) > 0, np.asarray(test.groups)
+  figures: dict[str, Any] = {'tested': {'good': int((~defective).sum()), 'defective': int(defective.sum())}}
+  for name, rows in (('found', defective), ('false_alarms', ~defective)):
+    share, interval = share_above(threshold, scores[rows], groups[rows].tolist()) if rows.any() else (None, None)
+    figures |= {name: share, f'{name}_ci': interval}
+  return figures
+
+
+def _looked(config, predictor, photos, test):
+  """What is looked at, of all photos; where the classifier looks, of the tested ones, else of those that it was trained
+  on; how long this took."""
+  began, of = time.monotonic(), test if len(test) else photos.train
+  drawn = np.random.default_rng(config.seed).permutation(len(of)) if of.records else []
+  good, defective = ([of.records[row] for row in drawn if (of.labels[row] > 0) == wanted] for wanted in (False, True))
+  every, tiling = _records(photos, test), tiles.Tiling(regions.Geometry.of(config.data))
+  figures = looks.look(defective, good, tiling, predictor.saliency) | {
+      'looked_at': looked_at.of(every, tiling), 'mixture': mixture.find(every)}
+  seconds = time.monotonic() - began
+  print(f'measured for the answers: {seconds:.1f} s', flush=True)
+  return figures | {'answers_seconds': seconds}
+
+
+def _records(photos, test):
+  """Of all photos that are trained on, held out or tested, in order."""
+  return [*{record.photo: record for of in (photos.train, photos.validation, test) for record in of.records
+            }.values()]
 
 
 def _predict(workdir, root, photos, heatmaps, **usage):

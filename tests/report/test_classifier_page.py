@@ -34,7 +34,10 @@ def test_the_page_says_what_was_found_and_what_it_came_from(tmp_path):
            'eval/balanced_accuracy': 0.6} for step in (10, 20, 30)]
   page = write(tmp_path / 'a.html', metrics=metrics, notes=['skipped x.png: is empty'], made=np.stack([IMAGE] * 3),
                found=11)
-  assert 'Balanced accuracy 70 % (50 % to 90 %, 95 %) on 12 photos of the part dev' in page
+  # A wide interval comes before the figure, a narrow one after it.
+  assert 'Balanced accuracy between 50 % and 90 % (95 %; 70 % on the 12 photos of the part dev);' in page
+  narrow = write(tmp_path / 'b.html', {'ci': dict(SUMMARY['ci'], balanced_accuracy=(0.6, 0.8))})
+  assert 'Balanced accuracy 70 % (60 % to 80 %, 95 %) on 12 photos of the part dev;' in narrow
   assert 'Trained on 30 good and 20 crack photos, with 7 made images; early stopping looked at 9 more.' in page
   assert 'Probabilities are not calibrated' in page and 'skipped x.png' in page
   assert 'crack, taken for good (0.90): &lt;b&gt;.png' in page
