@@ -154,6 +154,8 @@ def _sorted(summary):
 
 def _leading(summary):
   """The row of the run's own score, the highest, and the highest of other detectors."""
+  if summary['found'] is None:  # nothing but dashes
+    return
   own, highest = summary['score'], {}
   for name, _ in _sorted(summary):
     highest.setdefault(_detector(name), name)
@@ -170,6 +172,8 @@ def _detector(score):
 
 
 def _table(summary):
+  if summary['found'] is None:
+    return
   for name, row in _sorted(summary):
     yield [(name, 'strong' if name == summary['score'] else ''), *with_interval(
         row['image_auroc'], row['image_auroc_ci']), *(_three(row[key]) for key in _FIGURES)]

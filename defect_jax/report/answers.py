@@ -27,7 +27,7 @@ class Facts:
   def of(cls, summary: Mapping[str, Any], config: ConfigDict, workdir: Workdir) -> 'Facts':
     """Of a run in a workdir."""
     def command(changes):
-      goes_on = [*changes] == ['steps.total']
+      goes_on = [*changes] in (['steps.total'], ['measure.part'])  # in the same workdir
       name = next(iter(changes)).rpartition('.')[2]
       return workdir.command.changed(changes, workdir.root if goes_on else f'{workdir.root}_{name}')
     return cls(summary, flatten(config), command)

@@ -39,7 +39,8 @@ def _by_chance(facts):
 def finds_words(facts: Facts, state: State) -> str:
   """How many defects are found."""
   if facts['found'] is None:
-    return 'How many defects it finds is not known: no defective photos were tested.'
+    return ('How many defects it finds is not known: no defective photos were tested. Defects can be pasted on good '
+            'ones, without training anew.')
   count, (low, high) = facts['tested']['defective'], facts['found_ci']
   found, interval = round(facts['found'] * count), f'95 % interval {percent(low)} to {percent(high)}'
   if facts['measured_on'] == PASTED:
@@ -72,7 +73,7 @@ def better(facts: Facts) -> tuple[str, Mapping[str, Any]] | None:
 def mends(facts: Facts) -> Mapping[str, Any]:
   """Settings by which more defects may be found: the score that finds more of the real ones; else more pixels."""
   if finds(facts) is None:
-    return {}
+    return {'measure.part': 'synthetic'} if facts['found'] is None else {}
   if found := better(facts):
     return judged_by(facts, found[0])
   seen = facts['looked_at']

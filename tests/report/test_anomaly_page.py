@@ -85,3 +85,12 @@ def test_an_outline_surrounds_the_mask_and_hides_nothing_else():
   drawn = heatmaps.outlined(np.full((128, 140, 1), 0.5, np.float32), mask)
   green = drawn[..., 1] == 220
   assert green.sum() == 36 and green[10, 30:40].all() and not green[11:19, 31:39].any()
+
+
+def test_without_defective_photos_there_is_no_table_of_dashes(tmp_path):
+  nothing = dict.fromkeys(('image_auroc', 'image_auroc_ci', 'image_aupr', 'f1', 'image_f1_max', 'found'))
+  report.write_evaluation(
+      tmp_path / 'page.html', title='run', config='{}', notes=[], labels=['good'], scores=[0.1], good=[0.2], scale=1.0,
+      ranked=[], summary=SUMMARY | nothing | {'scores': {'residual_mean': SUMMARY | nothing | {'by_class': {}}}})
+  text = (tmp_path / 'page.html').read_text()
+  assert '<table' not in text and 'Ways to judge' not in text and 'Not measured' in text

@@ -61,8 +61,9 @@ def test_pasted_defects_do_not_say_that_real_ones_are_found(found):
 
 
 def test_without_defective_photos_nothing_is_known():
-  (state, words, _), usable = answer('misses_defects', {'found': None, 'image_auroc_ci': None})
+  (state, words, command), usable = answer('misses_defects', {'found': None, 'image_auroc_ci': None})
   assert state is None and usable is None and 'no defective photos were tested' in words
+  assert command == 'measure.part=synthetic'
 
 
 def test_the_score_that_finds_more_is_a_command_and_trains_no_vae_it_does_not_need():
