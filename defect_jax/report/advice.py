@@ -28,13 +28,16 @@ def _long_enough(facts: Facts) -> State:
 
 def _how_long(facts: Facts, state: State) -> str:
   seen = facts['looked_at']
-  photo = ' x '.join(map(str, seen['photo_px']))
+  photo, side = ' x '.join(map(str, seen['photo_px'])), f'{seen["seen_px"]} x {seen["seen_px"]} px'
+  tiled = facts.config.get('tiles.on')
+  how = f'{number(1 / seen["scale"])} times smaller, in tiles of {side}' if tiled else f'as {side}'
+  of_side = f'as they are looked at, {how}' if tiled else f'of the {seen["seen_px"]} px that are looked at'
   if state is None:
-    return (f'Photos of {photo} px are looked at as {seen["seen_px"]} x {seen["seen_px"]} px. How long the defects are '
+    return (f'Photos of {photo} px are looked at {how}. How long the defects are '
             f'is not known, since none are marked: those shorter than {SHORTEST / seen["scale"]:.0f} px of the photo '
             'are lost.')
   sizes = (f'Half of the {seen["masks"]} marked defects are shorter than {number(seen["defect_px"])} px in photos of '
-           f'{photo} px, which are {number(seen["defect_seen_px"])} px of the {seen["seen_px"]} px that are looked at')
+           f'{photo} px, which are {number(seen["defect_seen_px"])} px {of_side}')
   return f'{sizes}: {"long enough to be seen." if state else f"below {SHORTEST:g} px a defect is lost in scaling."}'
 
 
@@ -43,6 +46,9 @@ def _larger(facts: Facts) -> Mapping[str, Any]:
   seen = facts['looked_at']
   if seen['defect_seen_px'] is None:
     return {}
+  if facts.config.get('tiles.on'):  # of which data.size is not the scale
+    reduce = int(facts.config['tiles.reduce'] * seen['defect_seen_px'] / SHORTEST)
+    return {'tiles.reduce': max(1, reduce)} if facts.config['tiles.reduce'] > 1 else {}
   side = 2 * seen['seen_px']
   while side < LARGEST and seen['defect_seen_px'] * side / seen['seen_px'] < SHORTEST:
     side *= 2

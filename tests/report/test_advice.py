@@ -29,6 +29,17 @@ def test_defects_too_small_for_any_side(config, settings):
   assert answer('anomaly', 'lost_in_scaling', {'looked_at': SEEN | {'defect_seen_px': 1.0}}, config)[2] == settings
 
 
+def test_tiles_are_looked_at_larger_where_they_were_made_smaller():
+  seen = SEEN | {'scale': 1 / 6, 'defect_px': 24.0, 'defect_seen_px': 4.0}
+  config = {'tiles.on': True, 'tiles.reduce': 6}
+  state, words, command = answer('anomaly', 'lost_in_scaling', {'looked_at': seen}, config)
+  assert state is False and command == 'tiles.reduce=3'  # where they are 8 px
+  assert 'which are 4 px as they are looked at, 6 times smaller, in tiles of 64 x 64 px: below 8 px' in words
+  assert answer('anomaly', 'lost_in_scaling', {'looked_at': seen}, config | {'tiles.reduce': 1})[2] == ''
+  words = answer('anomaly', 'lost_in_scaling', {'looked_at': seen | {'defect_seen_px': None}}, config)[1]
+  assert 'are looked at 6 times smaller, in tiles of 64 x 64 px. How long' in words
+
+
 def test_without_masks_the_length_that_is_lost_is_said():
   seen = SEEN | {'defect_px': None, 'defect_seen_px': None, 'masks': 0}
   state, words, command = answer('vae', 'lost_in_scaling', {'looked_at': seen})
