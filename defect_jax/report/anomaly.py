@@ -120,7 +120,10 @@ def how(folds: int, counts: Mapping[str, int], part: str | None) -> Iterator[str
            f'scored by one of {folds} others, trained without its group.')
   else:
     yield f'{counts["train"]} good photos trained on, {counts["calibrate"]} others for the threshold.'
-  if part and folds and part != parts.TEST:
+  if part == 'synthetic':
+    yield ('Tested are good photos, as they are and with a pasted defect'
+           + (', each by a detector that was trained without its group.' if folds else '.'))
+  elif part and folds and part != parts.TEST:
     yield f'{counts["test"]} photos tested, each by the detector that was trained without its group.'
   elif part:
     yield f'{counts["test"]} photos tested, of the part {part}.'

@@ -45,6 +45,8 @@ def test_it_says_how_the_figures_were_had(page):
   assert '80 good photos trained on, 39 others for the threshold.' in page
   assert '3 photos tested, of the part dev.' in page
   of_folds = list(report.how(5, {'train': 80, 'calibrate': 80, 'test': 7}, 'test'))
+  assert list(report.how(0, {'train': 80, 'calibrate': 39, 'test': 9}, 'synthetic'))[1] == (
+      'Tested are good photos, as they are and with a pasted defect.')
   assert of_folds[1] == '7 photos tested, of the part test.' and 'by one of 5 others' in of_folds[0]
   assert list(report.how(0, {'train': 80, 'calibrate': 39, 'test': 0}, None)) == [
       '80 good photos trained on, 39 others for the threshold.']

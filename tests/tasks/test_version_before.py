@@ -67,6 +67,19 @@ def test_a_prediction_is_finished(before, capsys):
   assert 'finished already' in capsys.readouterr().out
 
 
+def test_a_detector_is_measured_on_pasted_defects_without_training(before, capsys, tmp_path):
+  was = json.loads((tmp_path / 'old/anomaly/summary.json').read_text())
+  assert before('--config=configs/anomaly.py:tiny', '--workdir=old/anomaly', '--config.data.source=folder',
+                '--config.data.path=photos', '--config.data.split=hash', '--config.data.fit=crop',
+                '--config.score.features=false', '--config.train.model.widths=4,8', '--config.train.model.latent=4',
+                '--config.train.steps.total=20', '--config.train.steps.eval=10', '--config.train.steps.checkpoint=10',
+                '--config.measure.part=synthetic') == 0
+  assert 'training a VAE' not in capsys.readouterr().out
+  summary = summary_of(tmp_path / 'old/anomaly')
+  assert summary['measured_on'] == 'pasted' and summary['threshold'] == pytest.approx(was['threshold'], rel=1e-4)
+  assert json.loads((tmp_path / 'old/anomaly/measured/dev/summary.json').read_text()) == was
+
+
 def test_a_vae_is_finished_and_takes_more_steps(before, capsys, tmp_path):
   more = ('--config=configs/vae_split.py:tiny', '--workdir=old/vae', *SMALL, '--config.steps.eval=10',
           '--config.steps.checkpoint=10')
