@@ -10,12 +10,11 @@ from jaxtyping import Bool, Float
 from defect_jax import detectors
 from defect_jax.data import parts
 from defect_jax.data.samples import Sample
-from defect_jax.report import heatmaps, page, plots, reasons
+from defect_jax.report import album, heatmaps, page, plots, reasons
 from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import number, percent
 
 _SHOWN = 24  # photos with the highest scores
-PICTURES = 200  # photos of a list that have a picture, so that the page stays small
 LIST = ('The highest score first. Go through them, mark what was called wrongly, and save the list as CSV: file, '
         'sha256, verdict, right (1 or 0).')
 _SIDE = 256  # px of pictures on the page, at most
@@ -75,7 +74,7 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
                     'yellow where the map is at least as high as the highest place of a typical good photo (the median '
                     'of those that the threshold comes from).'),
           page.Pairs(pairs, 'heat map')]),
-      page.Section('All tested photos', [page.Text(LIST), page.Verdicts(list(_called(ranked, scale, summary)))]),
+      page.Section('All tested photos', [page.Text(LIST), page.Verdicts(list(_called(path, ranked, scale, summary)))]),
       page.Section('Not read', [page.Lines(notes)])], config, answers=answers)
 
 
@@ -129,10 +128,12 @@ def how(folds: int, counts: Mapping[str, int], part: str | None) -> Iterator[str
     yield f'{counts["test"]} photos tested, of the part {part}.'
 
 
-def _called(ranked, scale, summary):
+def _called(path, ranked, scale, summary):
+  threshold, scores = summary['threshold'], np.array([score for _, score, _ in ranked])
+  right = [(score > threshold) == (sample.record.label != parts.GOOD) for sample, score, _ in ranked]
+  pictures = album.Album(path, album.telling(scores, threshold, right))
   for place, (sample, score, anomaly_map) in enumerate(ranked):
-    picture = page.thumbnail(heatmaps.overlay(sample.image, anomaly_map, scale)) if place < PICTURES else ''
-    threshold = summary['threshold']
+    picture = pictures.source(place, heatmaps.overlay(sample.image, anomaly_map, scale))
     why = reasons.why(score, threshold, anomaly_map)
     # A copy with a made defect has no digest, since there is no file of it.
     yield reasons.called(sample.record.file, score, score > threshold, why, sha256=sample.sha256,

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from defect_jax.data import parts, splits
 from defect_jax.data.dataset import InMemory
-from defect_jax.report import anomaly, grids, heatmaps, page, plots, reasons
+from defect_jax.report import album, anomaly, grids, heatmaps, page, plots, reasons
 from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import number, percent
 from defect_jax.trained import classifier as trained
@@ -52,7 +52,7 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
           page.Text(f'Defective photos, not chosen, each beside its saliency{more}.'),
           page.Pairs(rows.pairs(np.random.default_rng(seed).permutation(np.flatnonzero(defective))[:_LOOKED_AT]),
                      'saliency')]),
-      page.Section('All tested photos', [page.Text(anomaly.LIST), page.Verdicts(list(rows.called(threshold)))])
+      page.Section('All tested photos', [page.Text(anomaly.LIST), page.Verdicts(list(rows.called(threshold, path)))])
   ] if len(test) else []
   page.write(path, title, [
       mixed, *figures,
@@ -87,16 +87,18 @@ class _Rows:
                           self._images[row], saliency, trained.scale_of(saliency))))
             for row, saliency in zip(rows, maps, strict=True)]
 
-  def called(self, threshold: float) -> Iterator[page.Called]:
-    """Every photo, the highest score first; `threshold`: of the probability of being defective."""
+  def called(self, threshold: float, path: Path) -> Iterator[page.Called]:
+    """Every photo, the highest score first; `threshold`: of the probability of being defective. path: of the page, in
+    which the most telling ones are shown with their saliency."""
     scores = 1 - self._probabilities[:, 0]
-    order = np.argsort(-scores, kind='stable')
-    maps = dict(zip(order, self._saliency(self._images[order[:anomaly.PICTURES]]), strict=False))
-    for row in order:
+    right = (scores > threshold) == (np.asarray(self._labels) > 0)
+    inside = album.telling(scores, threshold, right.tolist())
+    maps, pictures = dict(zip(inside, self._saliency(self._images[inside]), strict=True)), album.Album(path, inside)
+    for row in map(int, np.argsort(-scores, kind='stable')):
       score, saliency = float(scores[row]), maps.get(row)
       why = f'{self._taken_for(row)}; {reasons.why(score, threshold, saliency)}'
-      picture = '' if saliency is None else page.thumbnail(heatmaps.overlay(
-          self._images[row], saliency, trained.scale_of(saliency)))
+      picture = pictures.source(row, heatmaps.outlined(self._images[row]) if saliency is None else
+                                heatmaps.overlay(self._images[row], saliency, trained.scale_of(saliency)))
       yield reasons.called(self._test.files[row], score, score > threshold, why, sha256=self._test.sha256[row],
                            truth=self._classes[self._labels[row]], picture=picture)
 

@@ -199,11 +199,16 @@ def png(picture: grids.Picture | Path) -> str:
 
 
 def thumbnail(levels: UInt8[np.ndarray, 'h w 3'], side: int = _THUMBNAIL) -> str:
-  """The `src` of a small JPEG of a picture, of a few thousand bytes; side: of the longer side, at most."""
+  """The `src` of a small JPEG of a picture, see `jpeg`."""
+  return _source('jpeg', jpeg(levels, side))
+
+
+def jpeg(levels: UInt8[np.ndarray, 'h w 3'], side: int = _THUMBNAIL) -> bytes:
+  """A small JPEG of a picture, of a few thousand bytes; side: of the longer side, at most."""
   picture, data = Image.fromarray(levels), io.BytesIO()
   picture.thumbnail((side, side))
   picture.save(data, 'jpeg', quality=80)
-  return _source('jpeg', data.getvalue())
+  return data.getvalue()
 
 
 def _source(kind: str, data: bytes) -> str:

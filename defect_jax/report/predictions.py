@@ -12,7 +12,7 @@ from PIL import Image
 
 from defect_jax.data import parts
 from defect_jax.data.photos import PhotoError
-from defect_jax.report import anomaly, page, plots, reasons
+from defect_jax.report import album, anomaly, page, plots, reasons
 from defect_jax.runs.predictions import Row
 from defect_jax.trained.base import Prediction
 
@@ -33,7 +33,7 @@ def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], no
           listed: Sequence[tuple[parts.Record, Row]]) -> None:
   """Writes the page; `good`: scores of the photos that the threshold comes from, `worst`: highest score first,
   `listed`: all photos in the order of the list."""
-  rows = [row for _, row in listed]
+  rows, inside = [row for _, row in listed], {*album.telling(np.array(scores), summary['threshold'])}
   histogram = plots.histogram({'good, for the threshold': good, 'these photos': scores}, summary['threshold'],
                               label=f'score ({summary["score"]})' if 'score' in summary else 'probability of a defect')
   pairs = [anomaly.pair(prediction.sample.record.file, prediction.score, prediction.sample.image,
@@ -45,8 +45,7 @@ def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], no
           page.Text('Each photo and its heat map: clear where nothing is unusual, yellow where the score comes from.'),
           page.Pairs(pairs, 'heat map')]),
       page.Section('All photos', [page.Text(anomaly.LIST), page.Verdicts([
-          _called(record, row, path.parent if place < anomaly.PICTURES else None)
-          for place, (record, row) in enumerate(listed)])]),
+          _called(record, row, path.parent, place in inside) for place, (record, row) in enumerate(listed)])]),
       page.Section('Unlike those trained on', [page.Lines([
           f'{row["file"]}: {row["note"]}' for row in rows if row.get('note')])]),
       page.Section('Not read', [page.Lines(notes)])], config, verdict=[
@@ -54,13 +53,13 @@ def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], no
           'that could not be read.', *about_known(rows), *anomaly.threshold_words(summary)])
 
 
-def _called(record: parts.Record, row: Row, folder: Path | None) -> page.Called:
-  """A photo in the list, with its heat map, if it has one, in the folder of the run; None: without."""
+def _called(record: parts.Record, row: Row, folder: Path, inside: bool) -> page.Called:
+  """A photo in the list, with its heat map, if it has one, in the folder of the run; inside: in the page itself."""
   if row['verdict'] == 'error':
     return page.Called(record.file, 'error', row['reason'])
-  picture = ''
-  if folder and row.get('heatmap'):
-    with Image.open(folder / row['heatmap']) as heatmap:
+  picture = row.get('heatmap') or ''
+  if picture and inside:
+    with Image.open(folder / picture) as heatmap:
       picture = page.thumbnail(np.asarray(heatmap.convert('RGB')))
   reason = '; '.join(filter(None, (row['reason'], row.get('note'))))
   sha256 = ''
