@@ -93,7 +93,7 @@ def test_pytorch_that_cannot_compute_where_jax_does_is_left_out(backend, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['bench_step', 'bench_time_to_target', 'bench_anomaly', 'bench_inpaint',
-                                  'bench_inpaint_train', 'bench_classifier', 'bench_inspect'])
+                                  'bench_inpaint_train', 'bench_classifier', 'bench_inspect', 'bench_pages'])
 def test_the_last_line_is_the_result(name, clean_env):
   if name == 'bench_time_to_target' and importlib.util.find_spec('torch') is None:
     pytest.skip('PyTorch, the extra `torch`, is not installed')
