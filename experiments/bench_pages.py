@@ -5,8 +5,9 @@
 
 The list is written as pages are, with the pictures that tell most in the page and the others beside it, and once with
 all pictures in the page, taking turns. Opening is measured by a Chromium without a window where there is one: from its
-start to the drawn list, less the same for an empty page; the ratio is of these. Of configs/vae_split.py the time is taken that goes to drawing
-and writing pages, those of the run at work included, and to what is measured for the answers alone.
+start to the drawn list, less the same for an empty page; the ratio is of these. Of configs/vae_split.py the time is
+taken that goes to drawing and writing pages, those of the run at work included, and to what is measured for the answers
+alone.
 """
 
 import shutil
