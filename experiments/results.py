@@ -1,7 +1,7 @@
-"""The tables of docs/results.md are made of the JSON files in docs/results/, so that no figure is typed by hand.
+"""The tables of docs/ are made of the JSON files in docs/results/, so that no figure is typed by hand.
 
-  python -m experiments.results            writes the page's tables anew
-  python -m experiments.results --check    exit status 1 where the page and the files disagree
+  python -m experiments.results            writes the tables of the pages anew
+  python -m experiments.results --check    exit status 1 where a page and the files disagree
 
 A study writes its file by --publish. On the page a table stands between `<!-- results: NAME ... -->` and
 `<!-- /results -->`; where several files are named, their rows stand one below the other.
@@ -25,7 +25,8 @@ from defect_jax.config import ROOT, UserError
 from defect_jax.runs.atomic import write_atomic
 from experiments import command
 
-FOLDER, PAGE = ROOT / 'docs' / 'results', ROOT / 'docs' / 'results.md'
+FOLDER = ROOT / 'docs' / 'results'
+PAGES = ROOT / 'docs' / 'results.md', ROOT / 'docs' / 'choosing_targets.md'
 FLAGS = command.define()
 flags.DEFINE_boolean('check', False, 'Whether to compare only.', flag_values=FLAGS)
 
@@ -104,14 +105,16 @@ def _processors() -> Iterator[str]:
 
 
 def main(flags: flags.FlagValues) -> None:
-  text = PAGE.read_text()
-  if (anew := page(text)) == text:
-    print(f'{PAGE.name} agrees with {FOLDER.name}/')
-  elif flags.check:
-    sys.exit(f'{PAGE.name} and {FOLDER.name}/ disagree; python -m experiments.results writes the page anew')
-  else:
-    write_atomic(PAGE, anew)
-    print(f'{PAGE.name}: written anew')
+  texts = {path: path.read_text() for path in PAGES}
+  anew = {path: made for path, text in texts.items() if (made := page(text)) != text}
+  if flags.check and anew:
+    sys.exit(f'{", ".join(path.name for path in anew)} and {FOLDER.name}/ disagree; python -m experiments.results '
+             'writes it anew')
+  for path, text in anew.items():
+    write_atomic(path, text)
+    print(f'{path.name}: written anew')
+  if not anew:
+    print(f'{" and ".join(path.name for path in texts)} agree with {FOLDER.name}/')
 
 
 if __name__ == '__main__':

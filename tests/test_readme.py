@@ -11,7 +11,8 @@ from defect_jax.schema import check
 from experiments import results
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {page: (ROOT / page).read_text() for page in ('README.md', 'docs/results.md')}
+PAGES = {page: (ROOT / page).read_text() for page in (
+    'README.md', 'docs/results.md', 'docs/choosing_targets.md', 'docs/glossary.md')}
 README = '\n'.join(PAGES.values())
 JOBS = re.findall(r'^(?:\./launch\.sh|python -m defect_jax\.main --config=)\s*(configs/.*)$', README, re.MULTILINE)
 MODULES = sorted(set(re.findall(r'-m (experiments\.\w+)', README)))
@@ -86,8 +87,9 @@ def test_links_into_pages_lead_to_headings():
 
 
 def test_the_tables_of_the_results_are_those_of_the_files():
-  assert results.page(PAGES['docs/results.md']) == PAGES['docs/results.md']
-  named = {name for names in re.findall('<!-- results: (.*) -->', PAGES['docs/results.md']) for name in names.split()}
+  assert all(results.page(text) == text for page, text in PAGES.items() if page.startswith('docs/'))
+  named = {name for text in PAGES.values() for names in re.findall('<!-- results: (.*) -->', text)
+           for name in names.split()}
   assert named == {file.stem for file in results.FOLDER.iterdir()}
 
 

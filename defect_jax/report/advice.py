@@ -8,7 +8,6 @@ from defect_jax.report.answers import SKIP, Answer, Facts, Rule, State, answers,
 from defect_jax.report.verdict import number, percent
 
 SHORTEST = 8.0  # px of the network: shorter defects are lost
-HEART, APART = 10.0, 2.0  # known_ratio: from which on photos are known by heart, up to which others are as good
 FAR = 2.0  # sample_distance above which samples are not like the photos
 LARGEST = 256  # px that are suggested, at most
 
@@ -110,7 +109,7 @@ def _known(facts: Facts, state: State) -> str:
     return (f'It knows its photos by heart: {others} are rebuilt {verdict.times(ratio)} worse than those trained on. '
             'It says nothing of photos that it has not seen.')
   return (f'It has learned more than its photos: {others} are rebuilt with {verdict.times(ratio)} their error'
-          + ('.' if ratio <= APART else ', clearly worse, but still as photos of the product.'))
+          + ('.' if ratio <= verdict.APART else ', clearly worse, but still as photos of the product.'))
 
 
 def _samples(facts: Facts, state: State) -> str:
@@ -144,7 +143,7 @@ RULES: tuple[Rule, ...] = (
     Rule('mixed_kinds', ('vae', 'classifier'), _mixed('mixed_kinds'), _kinds),
     # --- A VAE
     Rule('known_by_heart', ('vae',), lambda facts: None if facts['known_ratio'] is None else
-         facts['known_ratio'] <= HEART, _known, needed=True),
+         facts['known_ratio'] <= verdict.HEART, _known, needed=True),
     Rule('samples_far_from_photos', ('vae', 'generate'), lambda facts: None if facts['sample_distance'] is None else
          facts['sample_distance'] <= FAR, _samples),
     Rule('detail_lost', ('vae',), _detail, _detail_words, targets.stricter),

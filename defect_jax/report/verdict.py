@@ -12,6 +12,7 @@ from defect_jax.evaluation.latent import BAND, WINDOW
 
 RIPPLE = {'kld': 0.05, 'mse': 0.1}  # std / target up to which a loss counts as steady
 DETAIL, BLURRED = 0.85, 0.6  # detail_kept at which thin cracks are still there, and below which dark areas are lost too
+APART, HEART = 2.0, 5.0  # held-out over training error: up to which photos carry over, above which are known by heart
 _NAMES = {'kld': 'KLD', 'mse': 'MSE'}
 # Why novelty speaks for nothing, by a summary's reasons.
 _OFF = {'off_the_part': 'defects lie beside the part', 'not_visible': 'images show no defect',
@@ -162,8 +163,8 @@ def _dev(summary):
   if not mse or dev is None or summary['collapsed']:
     return None
   ratio = dev / mse
-  words = ('the reconstructions carry over to photos that were not trained on' if ratio <= 2 else
-           'photos that were not trained on are clearly less well reconstructed' if ratio <= 10 else
+  words = ('the reconstructions carry over to photos that were not trained on' if ratio <= APART else
+           'photos that were not trained on are clearly less well reconstructed' if ratio <= HEART else
            'the training photos are known by heart, and photos that were not trained on are not')
   return f'On dev photos the MSE is {number(dev)}, {times(ratio)} that of training: {words}.'
 

@@ -15,7 +15,7 @@ PAGE = ('Before.\n\n<!-- results: a b -->\n| stale |\n<!-- /results -->\n\n'
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
   monkeypatch.setattr(results, 'FOLDER', tmp_path / 'results')
-  monkeypatch.setattr(results, 'PAGE', tmp_path / 'page.md')
+  monkeypatch.setattr(results, 'PAGES', (tmp_path / 'page.md',))
   monkeypatch.setattr(sys, 'argv', ['/somewhere/targets_study.py', '--seeds=3', '--data=/somewhere', '--publish'])
   results.publish('a', results.Table(['name', 'KID'], [['x', '0.25 ±0.125']]), {'x': 0.25})
   results.publish('b', results.Table(['name', 'KID'], [['y', '–']]))
@@ -48,13 +48,13 @@ def test_files_that_do_not_fit_together_or_are_not_there_are_refused(folder):
 
 
 def test_the_command_checks_the_page_or_writes_it(folder, monkeypatch):
-  results.PAGE.write_text(PAGE)
+  results.PAGES[0].write_text(PAGE)
   monkeypatch.setattr(sys, 'argv', ['results', '--check'])
   with pytest.raises(SystemExit, match='disagree'):
     command.run(results.main, results.FLAGS)
-  assert results.PAGE.read_text() == PAGE
+  assert results.PAGES[0].read_text() == PAGE
   monkeypatch.setattr(sys, 'argv', ['results'])
   command.run(results.main, results.FLAGS)
-  assert results.PAGE.read_text() == results.page(PAGE)
+  assert results.PAGES[0].read_text() == results.page(PAGE)
   monkeypatch.setattr(sys, 'argv', ['results', '--check'])
   command.run(results.main, results.FLAGS)
