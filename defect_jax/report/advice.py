@@ -136,6 +136,11 @@ def _detail_words(facts: Facts, state: State) -> str:
 
 
 RULES: tuple[Rule, ...] = (
+    # --- Detectors: what they find, before why
+    Rule('misses_defects', ('anomaly',), detection.finds, detection.finds_words, detection.mends, needed=True),
+    Rule('false_alarms', ('anomaly',), detection.few_alarms, detection.alarms_words),
+    Rule('few_held_out', ('anomaly',), detection.enough, detection.scarce_words),
+    # --- Photos
     Rule('lost_in_scaling', ('vae', 'anomaly', 'classifier'), _long_enough, _how_long, _larger),
     Rule('mixed_products', ('vae', 'anomaly', 'classifier'), _mixed('mixed_products'), _products),
     Rule('any_pose', ('vae', 'anomaly'), _mixed('any_pose'), _poses),
@@ -158,10 +163,6 @@ RULES: tuple[Rule, ...] = (
     Rule('not_visible', ('generate', 'inpaint'), made_images.seen, made_images.seen_words, made_images.stronger),
     Rule('kind_unknown_to_weights', ('inpaint',), made_images.known, made_images.known_words, made_images.teach),
     Rule('prompt_cut_off', ('inpaint',), made_images.read_whole, made_images.read_words),
-    # --- Detectors
-    Rule('misses_defects', ('anomaly',), detection.finds, detection.finds_words, detection.mends, needed=True),
-    Rule('false_alarms', ('anomaly',), detection.few_alarms, detection.alarms_words),
-    Rule('few_held_out', ('anomaly',), detection.enough, detection.scarce_words),
     # --- Classifiers
     Rule('misses_defects', ('classifier',), recognition.finds, recognition.finds_words, recognition.mends, needed=True),
     Rule('false_alarms', ('classifier',), recognition.few_alarms, recognition.alarms_words, recognition.rarer),

@@ -13,6 +13,7 @@ ALARMS = 0.1  # share of the good photos that are called defective, above which 
 FEW, WIDE = 10, 0.6  # defective photos tested, and width of the interval of FOUND, that are too few and too wide
 MANY = 0.25  # upper end of the interval of ALARMS, from which on the good photos are too few
 CHANCE = 0.6  # AUROC at the lower end of its interval, up to which a detector finds hardly more than chance
+MORE = 0.1  # of the defects, that another score must find beyond the run's own to be advised
 PASTED = 'pasted'  # the summary's measured_on, where defects were pasted on good photos
 
 
@@ -62,12 +63,13 @@ def finds_words(facts: Facts, state: State) -> str:
 
 def better(facts: Facts) -> tuple[str, Mapping[str, Any]] | None:
   """The score with the highest AUROC on real defects, and its figures, if that is above the interval of the run's own
-  and it finds more at its threshold."""
+  and it finds clearly more at its threshold."""
   if facts['measured_on'] == PASTED or not facts['image_auroc_ci']:
     return None
   name = max(facts['scores'], key=lambda name: facts['scores'][name]['image_auroc'])
   row = facts['scores'][name]
-  return (name, row) if row['image_auroc'] > facts['image_auroc_ci'][1] and row['found'] > facts['found'] else None
+  is_better = row['image_auroc'] > facts['image_auroc_ci'][1] and row['found'] >= facts['found'] + MORE
+  return (name, row) if is_better else None
 
 
 def mends(facts: Facts) -> Mapping[str, Any]:

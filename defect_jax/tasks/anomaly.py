@@ -86,6 +86,7 @@ def _fitted(config, workdir, setup, maps, split, scoring):
     good, held_out = (tiles.draw((sample.image for sample in scoring.read(records)), setup.tiling, most, setup.fit.seed)
                       if records else None for records, most in ((each.train, config.tiles.most),
                                                                  (each.calibrate, _HELD_OUT)))
+    assert good is not None  # calibration.split gives every detector some
     if number == 1:
       scoring.open()
       if config.tiles.on:
