@@ -164,7 +164,7 @@ def _looked(config, predictor, photos, test):
   drawn = np.random.default_rng(config.seed).permutation(len(of)) if of.records else []
   good, defective = ([of.records[row] for row in drawn if (of.labels[row] > 0) == wanted] for wanted in (False, True))
   every, tiling = _records(photos, test), tiles.Tiling(regions.Geometry.of(config.data))
-  figures = looks.look(defective, good, tiling, predictor.saliency) | {
+  figures = looks.look(defective, good, tiling, predictor.saliency, predictor.log_odds) | {
       'looked_at': looked_at.of(every, tiling), 'mixture': mixture.find(every)}
   seconds = time.monotonic() - began
   print(f'measured for the answers: {seconds:.1f} s', flush=True)

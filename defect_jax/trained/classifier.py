@@ -64,6 +64,11 @@ class ClassifierPredictor:
     """`probabilities` of photos whose logits are known."""
     return special.softmax(logits / self.temperature + np.log(self.prior), -1)
 
+  def log_odds(self, images: Float[np.ndarray, 'n s s c']) -> Float[np.ndarray, 'n']:
+    """Of being defective, for classes as frequent as in training."""
+    logits = self.logits(images)
+    return special.logsumexp(logits[:, 1:], -1) - logits[:, 0]
+
   def saliency(self, images: Float[np.ndarray, 'n s s c']) -> Float[np.ndarray, 'n s s']:
     """Mean magnitude, at least 0, of the gradient of the log-odds of being defective over noisy copies (Smilkov et al.
     2017, "SmoothGrad"), blurred, since what single pixels do says little."""

@@ -7,7 +7,7 @@ from defect_jax.report.answers import Facts
 
 SUMMARY = {'found': 0.9, 'found_ci': (0.8, 0.97), 'false_alarms': 0.05, 'false_alarms_ci': (0.02, 0.1),
            'tested': {'good': 100, 'defective': 50}, 'ci': {'auroc': (0.9, 0.99)}, 'folds': 5, 'looks_at': 40,
-           'saliency_on_defect': 0.3, 'defect_area': 0.05}
+           'saliency_on_defect': 0.3, 'defect_area': 0.05, 'by_defect': 0.6}
 NOT_MEASURED = dict.fromkeys(('found', 'found_ci', 'false_alarms', 'false_alarms_ci', 'ci')) | {
     'tested': {'good': 0, 'defective': 0}, 'folds': 0}
 
@@ -26,8 +26,9 @@ def test_a_good_one_can_be_used():
   assert said['misses_defects'][1] == ('It finds 45 of 50 defective photos that it has not seen (90 %, 95 % interval '
                                        '80 % to 97 %).')
   assert said['false_alarms'][1] == 'Of 100 good photos 5 would be called defective (95 % interval 2 to 10).'
-  assert said['looks_at_background'][1] == ('Of what decides, 30 % lies on the marked defects, 5 % of the photo: it '
-                                            'looks at them (6.0 times as much as by chance).')
+  assert said['looks_at_background'][1] == (
+      'It looks at the marked defects. Of where it looks, 30 % lies on the marked defects, which cover 5 % of the '
+      'photo; where the defects are covered with what is around them, 60 % of what speaks for a defect is gone.')
   assert 'few_held_out' not in said and not any(command for _, _, command in said.values())
 
 
@@ -70,13 +71,18 @@ def test_few_held_out(changes, words):
   assert said[1].endswith('With cross-validation each photo is tested once.') and said[2] == 'data.split=kfold'
 
 
+NO_MASKS = {'saliency_on_defect': None, 'by_defect': None}
+
+
 @pytest.mark.parametrize(('changes', 'state', 'words'), [
-    ({'saliency_on_defect': 0.05}, False, 'lies on the marked defects, 5 % of the photo: it looks at the background'),
-    ({'saliency_on_defect': 0.061}, True, 'looks at them (1.2 times'),
-    ({'saliency_on_defect': None, 'saliency_on_part': 0.2, 'part_area': 0.5}, False, '20 % lies on the part, 50 % of'),
-    ({'saliency_on_defect': None, 'saliency_on_part': 0.9, 'part_area': 0.5}, True, 'looks at it (1.8 times'),
-    ({'saliency_on_defect': None, 'saliency_on_part': 0.85, 'part_area': 0.8}, True, 'looks at it'),
-    ({'saliency_on_defect': None}, None, 'is not known: none are marked')])
+    ({'saliency_on_defect': 0.05, 'by_defect': 0.03}, False, '3 % of what speaks for a defect is gone. Take good and'),
+    ({'saliency_on_defect': 0.05, 'by_defect': -0.1}, False, ' 0 % of what speaks for a defect is gone'),
+    ({'saliency_on_defect': 0.05, 'by_defect': 0.04}, True, 'It looks at the marked defects.'),
+    ({'saliency_on_defect': 0.061, 'by_defect': 0.}, True, 'It looks at the marked defects.'),
+    ({'saliency_on_defect': 0.061, 'by_defect': None}, True, 'cover 5 % of the photo.'),
+    (NO_MASKS | {'saliency_on_part': 0.39, 'part_area': 0.5}, False, '39 % lies on the part, which covers 50 % of'),
+    (NO_MASKS | {'saliency_on_part': 0.41, 'part_area': 0.5}, True, 'It looks at the part. Of where it looks, 41 %'),
+    (NO_MASKS, None, 'is not known: none are marked')])
 def test_looks_at_background(changes, state, words):
   said = answers(**changes)[0]['looks_at_background']
   assert said[0] is state and words in said[1]
