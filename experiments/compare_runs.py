@@ -1,7 +1,7 @@
-"""Several finished runs of the task vae on one page.
+"""Several finished runs of one task on one page: VAEs, classifiers, detectors, image sets.
 
   python -m experiments.compare_runs runs/vae_split runs/vae_joint
-  python -m experiments.compare_runs --out=runs/compare.html runs/*
+  python -m experiments.compare_runs --out=runs/compare.html runs/classifier*
 """
 
 from pathlib import Path

@@ -45,3 +45,28 @@ def test_an_unfinished_run_is_refused(tmp_path, missing):
   with pytest.raises(UserError, match='part: holds no finished run'):
     compare.write(tmp_path / 'page.html', [whole, part])
   assert not (tmp_path / 'page.html').exists()
+
+
+def classifier(root, **summary):
+  root.mkdir()
+  (root / 'config.json').write_text(json.dumps({'task': 'classifier', 'seed': 0}))
+  (root / 'summary.json').write_text(json.dumps({'task': 'classifier'} | summary))
+  (root / 'metrics.jsonl').write_text('')
+  return root
+
+
+def test_classifiers_side_by_side(tmp_path):
+  one = classifier(tmp_path / 'one', balanced_accuracy=0.8, ci={'balanced_accuracy': [0.7, 0.9]}, usable=False,
+                   reasons=['few_held_out', 'looks_at_background'])
+  two = classifier(tmp_path / 'two', balanced_accuracy=None, ci=None, usable=None)
+  compare.write(tmp_path / 'page.html', [one, two])
+  page = (tmp_path / 'page.html').read_text()
+  assert '<td>Balanced accuracy</td><td>0.8</td><td>–</td>' in page
+  assert '<td>95 %</td><td>0.7 to 0.9</td><td>–</td>' in page
+  assert '<td>Can it be used?</td><td>no</td><td>–</td>' in page and 'few_held_out, looks_at_background' in page
+  assert 'not at its target' not in page
+
+
+def test_runs_of_two_tasks_are_refused(tmp_path):
+  with pytest.raises(UserError, match='two is a run of the task classifier, one of vae'):
+    compare.write(tmp_path / 'page.html', [run(tmp_path / 'one', 16.), classifier(tmp_path / 'two')])
