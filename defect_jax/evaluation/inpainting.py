@@ -19,23 +19,41 @@ from defect_jax.imagesets import manifest, writer
 Images = Float[np.ndarray, 'n s s 3']
 Masks = Bool[np.ndarray, 'n s s']
 _LEAST = 16  # px of a square, before it is scaled
+_MOST_APART = 120  # whose distances are measured
 _MOST_TRAINED = 400  # areas trained on that are measured
 
 
 def measure(made: Sequence[manifest.Made], root: Path, records: parts.Listing, defects: Sequence[str], part: str,
             against: str, size: int, seed: int) -> dict[str, Any]:
   """generation.measure of a set made of photos of `part` against real defects; all None if there are none. Where none
-  are held out, the distances of those of the part from one another say what counts as a copy."""
+  are held out, the distances of those of the part from one another say what counts as a copy. Also sample_distance, to
+  the real defects of `part`, None without any."""
   geometry, labels = regions.Geometry(size=size, channels=3, region='mask'), {record.label for record in records}
   known = [name for name in defects if name in labels]
   if known and len(known) < len(defects):
     logging.warning('measured against real defects of %s alone: there are none of the others', ', '.join(known))
   real, pool = (_real(known or defects, records, geometry, of_part) for of_part in (against, part))
-  measured = {'measured_against': f'{len(real)} real defects of the part {against}'}
+  measured: dict[str, Any] = {'measured_against': f'{len(real)} real defects of the part {against}',
+                              'sample_distance': None}
   if not made or not (len(real) or len(pool)):
     return dict.fromkeys(generation.NAMES) | measured
   squares = [square for image in made if (square := _square(root, image, geometry)) is not None]
+  if len(pool):
+    measured['sample_distance'] = generation.sample_distance(np.stack(_some(squares)), pool.images(), pool.groups)
   return generation.measure(np.stack(squares), pool.images(), real.images(), seed, groups=pool.groups) | measured
+
+
+def distance(made: Images, made_masks: Masks, real: dataset.InMemory, margin: float, size: int) -> float | None:
+  """generation.sample_distance of made areas to real defects, by the squares around their masks, see `squares`."""
+  assert real.masks is not None, 'defects have masks'
+  rows = _some(range(len(real)))
+  return generation.sample_distance(squares(made, made_masks, margin, size), squares(
+      real.only(rows).images(), real.masks[rows], margin, size), [real.groups[row] for row in rows])
+
+
+def _some(items):
+  """At most _MOST_APART of them, evenly drawn."""
+  return [items[row] for row in np.unique(np.linspace(0, len(items) - 1, min(len(items), _MOST_APART)).astype(int))]
 
 
 def _real(classes, records, geometry, part):

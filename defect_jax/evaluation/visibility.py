@@ -3,6 +3,7 @@
 On ball screws and magnetic tiles it sees 70 to 98 of 100 real defects within their masks, and 5 of 100 good places.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -80,6 +81,18 @@ def of_images(made: Images, good: Images, groups: Sequence[str], real: Images, s
   made, real, rows = few(made), few(real), evenly(len(good), count_of(good.shape[1]))
   usual = Usual(few(good), [groups[row] for row in rows], seed=seed, blurs=_BLURS)
   return {'visible': usual.share(made, [''] * len(made)), 'visible_real': usual.share(real, [''] * len(real))}
+
+
+def of_changes(before: Images, after: Images, masks: Masks, real: Images, seed: int = 0) -> Mapping[str, float | None]:
+  """As of_images, of what was changed within masks: in good images, of which one may come several times, and of real
+  defects within the same masks."""
+  rows = evenly(len(before), count_of(before.shape[1]))
+  before, after, masks, real = (images[rows] for images in (before, after, masks, real))
+  groups = [hashlib.sha256(image.tobytes()).hexdigest() for image in before]
+  if not enough(groups):
+    return NOTHING
+  usual = Usual(before, groups, masks, seed)
+  return {'visible': usual.share(after, groups, masks), 'visible_real': usual.share(real, [''] * len(real), masks)}
 
 
 def few(images: Images) -> Images:

@@ -8,7 +8,6 @@ from defect_jax.report.answers import SKIP, Answer, Facts, Rule, State, answers,
 from defect_jax.report.verdict import number, percent
 
 SHORTEST = 8.0  # px of the network: shorter defects are lost
-FAR = 2.0  # sample_distance above which samples are not like the photos
 LARGEST = 256  # px that are suggested, at most
 
 
@@ -150,17 +149,21 @@ RULES: tuple[Rule, ...] = (
     Rule('known_by_heart', ('vae',), lambda facts: None if facts['known_ratio'] is None else
          facts['known_ratio'] <= verdict.HEART, _known, needed=True),
     Rule('samples_far_from_photos', ('vae', 'generate'), lambda facts: None if facts['sample_distance'] is None else
-         facts['sample_distance'] <= FAR, _samples),
+         facts['sample_distance'] <= made_images.FAR, _samples),
     Rule('detail_lost', ('vae',), _detail, _detail_words, targets.stricter),
     Rule('targets_unreachable', ('vae',), lambda facts: False if targets.too_low(facts) else SKIP, lambda facts, _: (
         f'The targets cannot be met together: at a KLD of {number(facts["kld_target"])} nats an MSE of '
         f'{number(facts["mse_target"])} is out of reach for these photos, which need {targets.least_kld(facts):.2f} '
         'nats.'), targets.needed),
     # --- Made images
-    Rule('copies', ('generate', 'inpaint'), made_images.new, made_images.new_words, made_images.farther),
+    Rule('copies', ('generate', 'inpaint', 'inpaint_train'), made_images.new, made_images.new_words,
+         made_images.farther),
+    Rule('samples_far_from_photos', ('inpaint', 'inpaint_train'), made_images.like_real, made_images.like_real_words,
+         made_images.more_like),
     Rule('off_the_part', ('inpaint',), made_images.on_the_part, made_images.on_the_part_words,
          made_images.onto_the_part),
-    Rule('not_visible', ('generate', 'inpaint'), made_images.seen, made_images.seen_words, made_images.stronger),
+    Rule('not_visible', ('generate', 'inpaint', 'inpaint_train'), made_images.seen, made_images.seen_words,
+         made_images.stronger),
     Rule('kind_unknown_to_weights', ('inpaint',), made_images.known, made_images.known_words, made_images.teach),
     Rule('prompt_cut_off', ('inpaint',), made_images.read_whole, made_images.read_words),
     # --- Classifiers

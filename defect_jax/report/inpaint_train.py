@@ -1,6 +1,7 @@
 """The page of an inpainting pipeline's training: its losses, what it makes, and how near that is to real defects."""
 
-from collections.abc import Iterator, Mapping
+import collections
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,27 +10,31 @@ from jaxtyping import Float, UInt8
 
 from defect_jax.diffusion.places import Places
 from defect_jax.report import grids, page, plots
+from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import copies, number
 
 _SHEET = 48  # places on the contact sheet
 _ROW = 12
 _FACTS = {'Loss': 'loss', 'Loss on held-out photos': 'dev_loss', 'KID before': 'kid_before', 'KID after': 'kid_after',
+          'Made defects that show': 'visible', 'Real defects that show by that measure': 'visible_real',
           'KID of cut and paste': 'kid_cutpaste', 'KID of the training defects': 'kid_of_training',
           'Novelty': 'novelty', 'Memorised': 'memorised_fraction', 'Steps': 'steps', 'Seconds': 'seconds',
           'Images per second': 'images_per_second', 'Seconds to compile': 'compile_seconds'}
 
 
 def write(path: Path, title: str, config: str, summary: Mapping[str, Any], metrics: page.Metrics,
-          history: Mapping[str, Float[np.ndarray, 'n']], places: Places, made: Float[np.ndarray, 'n s s 3']) -> None:
+          history: Mapping[str, Float[np.ndarray, 'n']], places: Places, made: Float[np.ndarray, 'n s s 3'],
+          answers: Sequence[Answer] = ()) -> None:
   """Writes the page; metrics: lines of metrics.jsonl, history: with 'train/loss' of every step."""
   sheets = [(page.png(sheet(places, made, first)), '') for first in range(0, min(len(made), _SHEET), _ROW)]
   page.write(path, title, [
-      page.facts(summary, _FACTS),
+      page.facts(collections.defaultdict(lambda: None, summary), _FACTS),
       page.Section('Contact sheet', [
           page.Text('Good areas with what is to be made anew in grey, above what was made of them, above the real '
                     'defect that the mask is of; the first ones, not chosen.'),
           page.Pictures(sheets, 'contact sheet {}', narrow=True)]),
-      page.Section('Losses', [page.Figures(list(_losses(metrics, history)))])], config, verdict=verdict(summary))
+      page.Section('Losses', [page.Figures(list(_losses(metrics, history)))])], config, verdict=verdict(summary),
+             answers=answers)
 
 
 def sheet(places: Places, made: Float[np.ndarray, 'n s s 3'], first: int) -> UInt8[np.ndarray, 'h w 3']:

@@ -1,5 +1,6 @@
 """Makes new images from a trained VAE, as an image set with manifest, and measures them against real photos."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from defect_jax.report import generate as report
 from defect_jax.report.answers import Facts
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
+from defect_jax.schema import flatten
 from defect_jax.trained.vae import VaePredictor, open_vae
 
 Images = Float[np.ndarray, 'n s s c']
@@ -61,7 +63,9 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   summary |= {'images': len(made), 'skipped': 0, **generation.measure(made, images, real, seed, for_kid, photos.groups),
               'measured_against': f'{len(for_kid)} photos of the part {part}' if len(real) else against}
   summary |= _looked_at(vae, made, images, photos.groups, seed)
-  said, usable = advice.of('generate', Facts.of(summary, config, workdir))
+  facts = Facts.of(summary, config, workdir)
+  of_vae = {f'vae.{key}': value for key, value in flatten(vae.config).items()}
+  said, usable = advice.of('generate', dataclasses.replace(facts, config={**facts.config, **of_vae}))
   summary |= usable
   report.write(workdir.report_html, f'{workdir.root.name}: images by {settings.name}', workdir.config_text, summary,
                made, images, real, said)

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,10 +19,11 @@ from defect_jax.diffusion import examples, finetune, finetuner, pipeline, taught
 from defect_jax.diffusion.places import Inpainter, Places
 from defect_jax.diffusion.vocabulary import Texts
 from defect_jax.errors import UserError
-from defect_jax.evaluation import generation, inpainting
+from defect_jax.evaluation import generation, inpainting, visibility
 from defect_jax.models import features
-from defect_jax.report import grids
+from defect_jax.report import advice, grids
 from defect_jax.report import inpaint_train as report
+from defect_jax.report.answers import Facts
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
@@ -102,14 +104,26 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   if reference and real:
     summary['measured_against'] = (f'{reference.count} areas of {len(set(real.files))} photos of defects, part '
                                    f'{measure.part}')
-  summary |= parallel.machine()
+  summary |= parallel.machine() | _looked_at(places, made, defects, measure, seed)
+  answers, usable = advice.of('inpaint_train', Facts.of(summary, config, workdir))
+  summary |= usable
   finetuner.record(workdir, {'config': config.to_dict(), 'config_hash': config_hash(config), 'version': __version__,
                              'weights': (given and given.model.digest) or None, 'summary': summary},
                    taught.Taught(tuple(data.classes), tuple(config.prompts), len(set(train.files)),
                                  before.licence if before else None))
   report.write(workdir.report_html, f'{workdir.root.name}: inpainting', workdir.config_text, summary, metrics,
-               trained.history, places, made)
+               trained.history, places, made, answers)
   return summary
+
+
+def _looked_at(places, made, defects, measure, seed):
+  """What the summary says for the answers: whether made defects show, and how far they are from real ones."""
+  began = time.monotonic()
+  figures = visibility.of_changes(places.images, made, places.masks, places.donors, seed)
+  distance = inpainting.distance(made, places.masks, defects, measure.margin, measure.size)
+  seconds = time.monotonic() - began
+  print(f'measured for the answers: {seconds:.1f} s', flush=True)
+  return {**figures, 'sample_distance': distance, 'answers_seconds': seconds}
 
 
 def digest(train: dataset.InMemory, dev: dataset.InMemory | None, weights: str) -> str:

@@ -45,6 +45,17 @@ def test_made_images_beside_real_ones(surfaces):
   assert visibility.of_images(dark, surfaces[:12], ['one'] * 12, dark) == nothing
 
 
+def test_changes_within_masks(surfaces):
+  masks = np.zeros((20, 32, 32), bool)
+  masks[:, 12:20, 12:20] = True
+  dark = np.where(masks[..., None], surfaces - 0.4, surfaces)
+  half = np.concatenate([dark[:10], surfaces[10:]])
+  seen = visibility.of_changes(surfaces, half, masks, dark)
+  assert seen['visible'] in (10 / 20, 11 / 20) and seen['visible_real'] == 1.0
+  alike = np.repeat(surfaces[:1], 20, 0)  # one good image twenty times says not what is usual
+  assert visibility.of_changes(alike, half, masks, dark) == visibility.NOTHING
+
+
 def test_blur_is_no_defect_of_real_cells():
   images, probabilities, types = load_dataset()
   cells = images[(types == 'mono') & (probabilities == 0)][::12][:36]

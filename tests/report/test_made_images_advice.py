@@ -9,7 +9,8 @@ CONFIG = {'photos': 'mine', 'masks.kind': 'random', 'masks.moved': True, 'geomet
           'geometry.crop': (256, 256), 'geometry.target': None, 'sampler.strength': 1.0, 'sampler.content': 'noise',
           'sampler.guidance': 4.0}
 FINE = {'memorised_fraction': 0.05, 'beside_part': 0.0, 'beside_images': [], 'changes_seen': 24, 'visible': 0.9,
-        'visible_real': 0.95, 'unknown_kinds': [], 'known_kinds': ['pitting'], 'part_box': [40, 80, 300, 60]}
+        'visible_real': 0.95, 'sample_distance': 1.5,
+        'unknown_kinds': [], 'known_kinds': ['pitting'], 'part_box': [40, 80, 300, 60]}
 
 
 def row(code, config=CONFIG, task='inpaint', **summary):
@@ -33,15 +34,15 @@ def test_reasons_of_a_bad_one():
 
 
 def test_copies_are_told_and_drawn_farther_away():
-  vae = {'vae': 'runs/vae', 'sampler.name': 'posterior', 'sampler.candidates': 1, 'sampler.temperature': 1.0}
+  vae = {'vae': 'runs/vae', 'sampler.name': 'posterior', 'sampler.candidates': 1}
   state, words, changes = row('copies', vae, 'generate', memorised_fraction=0.43)
   assert state is False and words.startswith('43 % of the images are copies') and 'train the VAE on more' in words
-  assert changes == {'sampler.name': 'mosaic'}
+  assert changes == {'sampler.name': 'mosaic', 'sampler.candidates': 4}
   vae['sampler.name'] = 'mosaic'
   assert row('copies', vae, 'generate')[2] == {'sampler.candidates': 4}
   vae['sampler.candidates'] = 4
-  assert row('copies', vae, 'generate')[2] == {'sampler.temperature': 1.5}
-  vae['sampler.temperature'] = 2.0
+  assert row('copies', vae, 'generate')[2] == {'sampler.candidates': 8}
+  vae['sampler.candidates'] = 16
   assert row('copies', vae, 'generate')[2] == {}
   assert row('copies', memorised_fraction=0.15)[0] is True and row('copies', memorised_fraction=None)[0] is None
   assert row('copies', CONFIG | {'masks.moved': False})[2] == {'masks.moved': True}
@@ -60,10 +61,20 @@ def test_defects_beside_the_part():
 
 
 @pytest.mark.parametrize(('visible', 'real', 'state'), [
-    (None, None, 'skip'), (0.74, None, False), (0.75, None, True), (0.7, 0.92, True), (0.68, 0.92, False),
+    (None, None, 'skip'), (0.66, None, False), (0.67, None, True), (0.62, 0.92, True), (0.61, 0.92, False),
     (0.1, 0.49, None)])  # by a measure that does not see real ones nothing is said
 def test_as_many_are_seen_as_of_real_ones(visible, real, state):
   assert row('not_visible', visible=visible, visible_real=real)[0] == state
+
+
+def test_made_defects_that_do_not_look_like_real_ones():
+  state, words, command = row('samples_far_from_photos', sample_distance=4.7)
+  assert state is False and words.startswith('Made defects are 4.7 times as far from real ones')
+  assert 'inpaint_train.py' in command
+  assert row('samples_far_from_photos', {'steps.total': 300}, 'inpaint_train', sample_distance=3.1)[2] == {
+      'steps.total': 600}
+  assert [row('samples_far_from_photos', sample_distance=value)[0] for value in (3.0, None)] == [True, None]
+  assert row('samples_far_from_photos', {}, 'generate', sample_distance=2.1)[0] is False  # of a VAE's images
 
 
 def test_what_makes_defects_stronger():
@@ -73,7 +84,18 @@ def test_what_makes_defects_stronger():
   assert row('not_visible', CONFIG | {'sampler.strength': 0.5})[2] == {'sampler.strength': 1.0}
   assert row('not_visible', CONFIG | {'sampler.content': 'original'})[2] == {'sampler.content': 'noise'}
   assert row('not_visible', CONFIG | {'sampler.guidance': 8.0})[2] == {}
-  assert 'lower targets.mse' in row('not_visible', {'vae': 'x'}, 'generate', visible=0.2)[1]
+  assert row('not_visible', {'steps.total': 300}, 'inpaint_train', visible=0.2)[2] == {'steps.total': 600}
+
+
+def test_a_vae_that_smooths_defects_away_is_trained_for_more_detail():
+  vae = {'vae': 'runs/vae', 'vae.data.path': 'my photos', 'vae.data.defects': ('a', 'b'), 'vae.data.fit': None,
+         'vae.targets.mse': None, 'vae.targets.mse_of_variance': 0.06}
+  state, words, command = row('not_visible', vae, 'generate', visible=0.2)
+  assert state is False and 'lower targets.mse' in words and command == (
+      "python -m defect_jax.main --config=configs/vae_split.py '--config.data.path=my photos' "
+      '--config.data.defects=a,b --config.targets.mse_of_variance=0.03 --workdir=runs/vae_sharper')
+  assert '--config.targets.mse=0.005 ' in row('not_visible', vae | {'vae.targets.mse': 0.01}, 'generate')[2]
+  assert row('not_visible', {'vae': 'x'}, 'generate')[2] == ''
 
 
 def test_kinds_that_weights_do_not_know():
