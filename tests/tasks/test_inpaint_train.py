@@ -20,7 +20,8 @@ from defect_jax.runs.folder import Workdir
 from defect_jax.tasks import inpaint_train as task
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURED = ('seconds', 'compile_seconds', 'images_per_second', 'peak_memory_mb')  # of this machine, not of the run
+# Of this machine, not of the run.
+MEASURED = ('seconds', 'compile_seconds', 'images_per_second', 'peak_memory_mb', 'answers_seconds')
 
 
 def write(path, array):
