@@ -33,10 +33,10 @@ def look(defective: Sequence[parts.Record], good: Sequence[parts.Record], tiling
                    for records in (defective[:MOST], good[:_GOOD]))
   maps = saliency(np.stack([sample.image for sample in shown])) if shown else ()
   before_background = part_area.clear([part_area.of_photo(sample.image) for sample in beside])
-  pairs = [(values, sample.mask) for values, sample in zip(maps, shown, strict=True)]
+  pairs = [(values, np.asarray(sample.mask)) for values, sample in zip(maps, shown, strict=True)]
   return {'looks_at': len(shown), **_figures('saliency_on_defect', 'defect_area', pairs),
-          'by_defect': by_defect([(sample.image, sample.mask) for sample in shown if sample.mask.any()],
-                                 [sample.image for sample in beside], log_odds),
+          'by_defect': by_defect([(sample.image, mask) for sample, (_, mask) in zip(shown, pairs, strict=True)
+                                  if mask.any()], [sample.image for sample in beside], log_odds),
           **_figures('saliency_on_part', 'part_area', _parts(maps, shown) if before_background else ())}
 
 

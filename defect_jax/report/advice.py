@@ -42,7 +42,7 @@ def _how_long(facts: Facts, state: State) -> str:
 def _larger(facts: Facts) -> Mapping[str, Any]:
   """The side at which the defects are long enough, if that is no more than LARGEST; else tiles, where there are any."""
   seen = facts['looked_at']
-  if seen['defect_seen_px'] is None:
+  if seen['defect_seen_px'] is None or facts.config.get('classifier'):  # a classifier that was trained before stays
     return {}
   if facts.config.get('tiles.on'):  # of which data.size is not the scale
     reduce = int(facts.config['tiles.reduce'] * seen['defect_seen_px'] / SHORTEST)

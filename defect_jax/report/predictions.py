@@ -8,21 +8,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from defect_jax.data import parts
 from defect_jax.data.photos import PhotoError
-from defect_jax.report import album, anomaly, page, plots, reasons
+from defect_jax.report import advice, album, anomaly, page, plots, reasons
+from defect_jax.report.answers import Answer, Facts
 from defect_jax.runs.predictions import Row
+from defect_jax.schema import flatten
 from defect_jax.trained.base import Prediction
+
+
+def not_usable(run: str | Path, summary: Mapping[str, Any] | None, config: ConfigDict) -> list[Answer]:
+  """Why photos should not be judged by a run whose own summary says that it cannot be used; [] for any other."""
+  if not summary or summary.get('usable') is not False:
+    return []
+  said, _ = advice.of(summary['task'], Facts(summary, flatten(config), lambda _: ''))
+  why = ' '.join(answer.sentence for answer in said if answer.state is False)
+  return [Answer('run_not_usable', False, f'{run}, which judges these photos, cannot be used as it is. {why}')]
 
 
 def about_known(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
   """Sentences on the photos of rows of predictions.csv that were trained on, and on those that are unlike them."""
-  trained = collections.Counter(row['verdict'] for row in rows if row.get('trained_on') == '1')
+  trained, others = (collections.Counter(row['verdict'] for row in rows if (row.get('trained_on') == '1') == known)
+                     for known in (True, False))
   if trained:
     yield (f'{trained.total()} of the photos were trained on ({trained["ok"]} ok, {trained["ng"]} ng); of how others '
-           'are judged they say nothing.')
+           f'are judged they say nothing. Of the {others["ok"] + others["ng"]} others {others["ok"]} are ok and '
+           f'{others["ng"]} ng.')
   if unlike := [row for row in rows if row.get('note')]:
     yield (f'{len(unlike)} of the photos are unlike those trained on, so take their scores with care, such as '
            f'{unlike[0]["file"]}: {unlike[0]["note"]}.')
@@ -30,9 +44,9 @@ def about_known(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
 
 def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], notes: Sequence[str],
           scores: Sequence[float], good: Sequence[float], worst: Sequence[Prediction],
-          listed: Sequence[tuple[parts.Record, Row]]) -> None:
+          listed: Sequence[tuple[parts.Record, Row]], answers: Sequence[Answer] = ()) -> None:
   """Writes the page; `good`: scores of the photos that the threshold comes from, `worst`: highest score first,
-  `listed`: all photos in the order of the list."""
+  `listed`: all photos in the order of the list, `answers`: see not_usable."""
   rows, inside = [row for _, row in listed], {*album.telling(np.array(scores), summary['threshold'])}
   histogram = plots.histogram({'good, for the threshold': good, 'these photos': scores}, summary['threshold'],
                               label=f'score ({summary["score"]})' if 'score' in summary else 'probability of a defect')
@@ -50,7 +64,8 @@ def write(path: Path, *, title: str, config: str, summary: Mapping[str, Any], no
           f'{row["file"]}: {row["note"]}' for row in rows if row.get('note')])]),
       page.Section('Not read', [page.Lines(notes)])], config, verdict=[
           f'{summary["photos"]} photos: {summary["ok"]} ok, {summary["ng"]} above the threshold, {summary["skipped"]} '
-          'that could not be read.', *about_known(rows), *anomaly.threshold_words(summary)])
+          'that could not be read.', *about_known(rows), *anomaly.threshold_words(summary)],
+             answers=answers)
 
 
 def _called(record: parts.Record, row: Row, folder: Path, inside: bool) -> page.Called:

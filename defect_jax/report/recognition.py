@@ -48,6 +48,8 @@ def finds_words(facts: Facts, state: State) -> str:
 
 def mends(facts: Facts) -> Mapping[str, Any]:
   """Settings by which it can be measured, or more defects may be found."""
+  if facts.config.get('classifier'):  # that one stays as it is
+    return {}
   if facts['found'] is None:
     return {'data.split': 'kfold'}
   side = 2 * facts.config['data.size']
@@ -103,7 +105,7 @@ def scarce_words(facts: Facts, state: State) -> str:
 
 def more_tested(facts: Facts) -> Mapping[str, Any]:
   """Settings by which more photos are tested."""
-  return {} if facts['folds'] else {'data.split': 'kfold'}
+  return {} if facts['folds'] or facts.config.get('classifier') else {'data.split': 'kfold'}
 
 
 _AREAS = (('saliency_on_defect', 'defect_area', 'the marked defects'), ('saliency_on_part', 'part_area', 'the part'))

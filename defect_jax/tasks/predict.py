@@ -17,6 +17,7 @@ from defect_jax.errors import UserError
 from defect_jax.imagesets import writer
 from defect_jax.report import heatmaps, reasons
 from defect_jax.report import predictions as report
+from defect_jax.report.answers import verdict_of
 from defect_jax.runs import predictions
 from defect_jax.runs.atomic import write_atomic
 from defect_jax.runs.folder import Workdir
@@ -63,7 +64,11 @@ def predict(workdir: Workdir, predictor: base.Predictor, records: Sequence[parts
       'trained_on': sum(row.get('trained_on') == '1' for row in rows) if known else None,
       'unlike': sum(bool(row.get('note')) for row in rows) if known else None, **threshold.figures(), **predictor.about,
       **parallel.machine()}
-  _report(workdir, predictor, records, rows, summary)
+  answers = report.not_usable(predictor.workdir.root, predictor.workdir.read_summary(), predictor.config)
+  summary |= verdict_of(answers)
+  _report(workdir, predictor, records, rows, summary, answers)
+  for answer in answers:
+    print(f'note: {answer.sentence}', flush=True)
   for line in report.about_known(rows):
     print(f'note: {line}', flush=True)
   rate = f'; {speed(count / seconds, "photo")}' if count else ''
@@ -165,7 +170,7 @@ def _write_heatmap(workdir, file, drawn, files):
   return path.relative_to(workdir.root).as_posix()
 
 
-def _report(workdir, predictor, records, rows, summary):
+def _report(workdir, predictor, records, rows, summary, answers):
   scored = sorted((row for row in rows if row['verdict'] != 'error'), key=lambda row: -float(row['score']))
   broken = [row for row in rows if row['verdict'] == 'error']
   record_of = {record.file: record for record in records}
@@ -177,4 +182,4 @@ def _report(workdir, predictor, records, rows, summary):
       workdir.report_html, title=title, config=workdir.config_text, summary=summary,
       notes=[f'{row["file"]}: {row["reason"]}' for row in broken],
       listed=[(record_of[row['file']], row) for row in scored + broken],
-      scores=[float(row['score']) for row in scored], good=predictor.good_scores, worst=list(again))
+      scores=[float(row['score']) for row in scored], good=predictor.good_scores, worst=list(again), answers=answers)

@@ -90,3 +90,10 @@ def test_looks_at_background(changes, state, words):
 
 def test_nothing_is_said_of_where_it_looks_where_nobody_looked():
   assert 'looks_at_background' not in answers(saliency_on_defect=None, looks_at=None)[0]
+
+
+def test_a_classifier_that_was_trained_before_stays_as_it_is():
+  seen = {'photo_px': [640, 640], 'seen_px': 64, 'scale': 0.1, 'masks': 9, 'defect_px': 50., 'defect_seen_px': 5.}
+  changes = {'found': 0.5, 'tested': {'good': 100, 'defective': 9}, 'folds': 0, 'looked_at': seen}
+  assert sum(bool(command) for _, _, command in answers(**changes)[0].values()) == 3
+  assert not any(command for _, _, command in answers({'classifier': 'runs/classifier'}, **changes)[0].values())

@@ -160,6 +160,7 @@ def test_photos_unlike_those_trained_on_and_those_trained_on_are_named(finished,
   summary, said = summary_of(tmp_path / 'run'), capsys.readouterr().out
   assert summary['trained_on'] == 2 and summary['unlike'] == 2 and summary['skipped'] == 1
   assert '2 of the photos were trained on (' in said and '2 of the photos are unlike those trained on' in said
+  assert 'Of the 2 others ' in said  # the one that cannot be read is not counted
   assert 'Unlike those trained on' in (tmp_path / 'run/report.html').read_text()
 
 
@@ -171,3 +172,20 @@ def test_masks_among_the_photos_are_left_out_with_a_line(tmp_path, photos, capsy
   files = [record.file for record in predict.list_photos(str(folder), Workdir(tmp_path / 'run'))]
   assert files == ['10000.png', 'b_mask.png']  # of b_mask.png there is no photo
   assert capsys.readouterr().out == 'note: 2 files are left out as masks of photos, such as 10000_GT.png\n'
+
+
+def test_a_run_that_cannot_be_used_is_named_where_it_judges(finished, scored, photos, tmp_path, capsys):
+  for usable in (False, True):
+    shutil.copytree(finished[0], tmp_path / f'vae_{usable}')
+    path = tmp_path / f'vae_{usable}/summary.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {'usable': usable, 'known_ratio': 33., 'known_how':
+                                                               'held_out'}))
+    capsys.readouterr()
+    assert scored(tmp_path / f'run_{usable}', path.parent, photos, '--config.threshold.value=0.05',
+                  '--config.heatmaps=False') == 0
+    said = f'{path.parent}, which judges these photos, cannot be used as it is.'
+    told, page = capsys.readouterr().out, (tmp_path / f'run_{usable}/report.html').read_text()
+    assert (said in told, said in page) == (not usable, not usable)
+  assert summary_of(tmp_path / 'run_False')['reasons'] == ['run_not_usable']
+  assert summary_of(tmp_path / 'run_True')['usable'] is None
+  assert 'It knows its photos by heart' in (tmp_path / 'run_False/report.html').read_text()
