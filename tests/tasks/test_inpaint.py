@@ -92,6 +92,18 @@ def test_photos_of_every_kind_are_augmented_and_broken_ones_listed(inpaint, mixe
     assert done.stdout == '0 faults\n'
 
 
+def test_what_weights_do_not_know_is_said_before_anything_is_made(inpaint, mixed, tmp_path, capsys):
+  assert inpaint(mixed, 'run', '--config.weights=default', '--config.defects=ng', '--config.count=2',
+                 '--config.sampler.steps=1') == 0
+  out = capsys.readouterr().out
+  line = 'note: these weights were taught pitting and do not know ng'
+  assert line in out and out.index(line) < out.index('2 images of')
+  summary = json.loads((tmp_path / 'run/summary.json').read_text())
+  assert summary['unknown_kinds'] == ['ng'] and summary['known_kinds'] == ['pitting']
+  assert summary['usable'] is False and 'kind_unknown_to_weights' in summary['reasons']
+  assert 'The weights were taught pitting, not ng' in (tmp_path / 'run/report.html').read_text()
+
+
 def test_the_surfaces_of_the_package_are_there_to_try_it_on(inpaint, tmp_path):
   assert inpaint('default', 'run', '--config.geometry.crop=256,256', '--config.sampler.steps=1') == 0
   made = manifest.read_manifest(tmp_path / 'run/set')
