@@ -5,7 +5,8 @@
   python -m defect_jax.main --config=configs/inpaint_train.py --config.data.path=PHOTOS --workdir=runs/mine
 
 It is saved as diffusers saves pipelines, in the run's folder pipeline/, and
-`--config=configs/inpaint.py:masked --config.weights=runs/mine/pipeline` makes defects by it.
+`--config=configs/inpaint.py:masked --config.weights=runs/mine/pipeline` makes defects by it. Beside the weights
+classes.json says what they were taught, by which that task tells what they do not know.
 
 It learns from square areas: around each defect mask, or anywhere in photos without masks. First the autoencoder is
 trained, then the areas are encoded once, then UNet and text encoder learn to make an area anew of which a mask, a text

@@ -175,8 +175,8 @@ def teach(facts: Facts) -> Mapping[str, Any] | str:
   """How weights come to know a kind: by the photos, where these are one's own; else what the weights know is asked."""
   config, known_kinds = facts.config, facts['known_kinds']
   if config.get('photos') not in (None, 'default'):
-    return ('python -m defect_jax.main --config=configs/inpaint_train.py '
-            f'--config.data.path={config["photos"]} --workdir=runs/taught')
+    return shlex.join(['python', '-m', 'defect_jax.main', '--config=configs/inpaint_train.py',
+                       f'--config.data.path={config["photos"]}', '--workdir=runs/taught'])
   return {'defects': tuple(known_kinds)} if known_kinds else {'weights': 'default'}
 
 

@@ -102,6 +102,8 @@ def test_kinds_that_weights_do_not_know():
   state, words, command = row('kind_unknown_to_weights', unknown_kinds=['scratch', 'ng'])
   assert state is False and 'taught pitting, not scratch, ng' in words
   assert command.startswith('python -m defect_jax.main --config=configs/inpaint_train.py --config.data.path=mine ')
+  assert "'--config.data.path=my photos'" in row('kind_unknown_to_weights', CONFIG | {'photos': 'my photos'},
+                                                 unknown_kinds=['ng'])[2]
   assert row('kind_unknown_to_weights', CONFIG | {'photos': 'default'}, unknown_kinds=['ng'])[2] == {
       'defects': ('pitting',)}
   assert row('kind_unknown_to_weights', unknown_kinds=None, known_kinds=None)[0] is None
