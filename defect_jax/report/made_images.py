@@ -41,6 +41,8 @@ def new_words(facts: Facts, state: State) -> str:
 def farther(facts: Facts) -> Mapping[str, Any]:
   """Settings by which fewer images are copies."""
   config = facts.config
+  if new(facts) is None:
+    return {}
   if 'vae' not in config:
     return {'masks.moved': True} if config.get('masks.moved') is False else {}
   # Of solar cells drawn between two photos 62 % were copies, of the best of four candidates 8 %; noise half as strong
@@ -96,6 +98,8 @@ def like_real_words(facts: Facts, state: State) -> str:
 
 def more_like(facts: Facts) -> Mapping[str, Any] | str:
   """A longer training, of the weights or by them."""
+  if like_real(facts) is None:
+    return {}
   return {'steps.total': 2 * facts.config['steps.total']} if 'steps.total' in facts.config else teach(facts)
 
 
@@ -123,6 +127,8 @@ def seen_words(facts: Facts, state: State) -> str:
 def stronger(facts: Facts) -> Mapping[str, Any] | str:
   """Settings by which more of a defect is seen."""
   config = facts.config
+  if seen(facts) is None:
+    return {}
   if 'vae' in config:
     return sharper(facts)
   if 'steps.total' in config:  # a training
@@ -174,6 +180,8 @@ def known_words(facts: Facts, state: State) -> str:
 def teach(facts: Facts) -> Mapping[str, Any] | str:
   """How weights come to know a kind: by the photos, where these are one's own; else what the weights know is asked."""
   config, known_kinds = facts.config, facts['known_kinds']
+  if known_kinds is None and not facts['unknown_kinds']:
+    return {}
   if config.get('photos') not in (None, 'default'):
     return shlex.join(['python', '-m', 'defect_jax.main', '--config=configs/inpaint_train.py',
                        f'--config.data.path={config["photos"]}', '--workdir=runs/taught'])

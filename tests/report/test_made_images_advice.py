@@ -111,6 +111,15 @@ def test_kinds_that_weights_do_not_know():
   assert 'no look' in row('kind_unknown_to_weights', unknown_kinds=['ng'], known_kinds=None)[1]
 
 
+def test_nothing_is_to_be_changed_where_nothing_is_known():
+  nothing = {'memorised_fraction': None, 'sample_distance': None, 'visible': 0.1, 'visible_real': 0.2,
+             'unknown_kinds': None, 'known_kinds': None}
+  said, summary = advice.of('inpaint', Facts(FINE | nothing, CONFIG | {'masks.moved': False}, str))
+  assert [answer.code for answer in said if answer.state is None] == [
+      'copies', 'samples_far_from_photos', 'not_visible', 'kind_unknown_to_weights']
+  assert not any(answer.command for answer in said) and summary == {'usable': True, 'reasons': []}
+
+
 def test_a_prompt_that_is_cut_off():
   assert row('prompt_cut_off')[0] == 'skip'
   state, words, _ = row('prompt_cut_off', cut_prompts=['a scratch', 'a dent'])
