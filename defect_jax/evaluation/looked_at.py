@@ -41,6 +41,7 @@ def of(records: Sequence[parts.Record], tiling: tiles.Tiling) -> dict[str, Any] 
 def _lengths(records: Iterable[parts.Record], tiling: tiles.Tiling) -> Iterator[tuple[float, float, float, float]]:
   """Of each mask: length in the photo and in the network, thickness in the network, and the scale between them."""
   for record in records:
+    assert record.annotation, 'the caller takes those that are marked'
     try:
       mask = record.annotation.read(photos.header(record.photo, record.file).upright)
       if mask.any():

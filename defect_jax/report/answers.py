@@ -58,7 +58,7 @@ def answers(task: str, facts: Facts, rules: Iterable[Rule]) -> list[Answer]:
   """What the rules of a task say of a run: first what speaks against its use, then what is not known, then the rest."""
   said = []
   for rule in rules:
-    if task in rule.tasks and (state := rule.state(facts)) != SKIP:
+    if task in rule.tasks and not isinstance(state := rule.state(facts), str):
       changes = {} if state else rule.changes(facts)
       command = changes if isinstance(changes, str) else facts.command(changes) if changes else ''
       said.append(Answer(rule.code, state, rule.sentence(facts, state), command, rule.needed))

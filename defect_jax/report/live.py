@@ -81,7 +81,7 @@ def write(workdir: Workdir, interval: int | None) -> None:
 
 def _newest(root: Path) -> Path:
   """The run, or the run inside it that was heard of last, such as a fold."""
-  def updated(folder):
+  def updated(folder: Path) -> float:
     return _status(folder).get('updated', 0)
   inner = [path.parent for pattern in ('*/', '*/*/', '*/*/*/')
            for path in root.glob(f'{pattern}{artefacts.STATUS.name}')]
@@ -96,7 +96,7 @@ def _status(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _losses(rows, *statuses) -> Iterator[page.Figure]:
+def _losses(rows: page.Metrics, *statuses: dict[str, Any]) -> Iterator[page.Figure]:
   total = max((status.get('steps_total') or 0 for status in statuses), default=0)
   for title, name in _LOSSES.items():
     series = page.columns(rows, {'training': f'train/{name}', 'held out': f'eval/{name}', 'target': f'target/{name}'})

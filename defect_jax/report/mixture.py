@@ -14,7 +14,7 @@ def section(mixture: Mapping[str, Any] | None, records: Sequence[parts.Record]) 
   return page.Section('', list(_blocks(mixture or {}, {record.file: record for record in records})), 'mixture')
 
 
-def _blocks(mixture, record_of) -> Iterator[page.Text | page.Tiles]:
+def _blocks(mixture: Mapping[str, Any], record_of: Mapping[str, parts.Record]) -> Iterator[page.Text | page.Tiles]:
   for code, title in _TITLES.items():
     for label, found in mixture.get(code, {}).items():
       yield page.Text(title.format(label), 'h2')
