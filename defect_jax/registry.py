@@ -46,6 +46,7 @@ _NAMES = ('vae', 'generate', 'anomaly', 'inpaint', 'inpaint_train', 'classifier'
 TASKS = Registry('task', {name: f'defect_jax.tasks.{name}:run' for name in _NAMES})
 # The module of each task's keys: `table()`, and where needed `check(config)` for values that do not go together and
 # `fixed_steps(config)`, the keys of `steps` that a schedule depends on; `ANEW = True`: each start does all of it again;
+# `check_finished(config, summary)`, a UserError where what a finished run was made with has changed since;
 # `settle(config)`, which gives the open keys of an unlocked config their values and returns lines that say which.
 KEYS = Registry('task', {name: f'defect_jax.tasks.keys.{name}' for name in _NAMES})
 SOURCES = Registry('data source', {

@@ -48,7 +48,10 @@ def finished(config: ConfigDict, workdir: Workdir) -> dict[str, Any] | None:
   if total and done > total:
     raise UserError(f'steps.total = {total}: {workdir.root} has come to step {done}; give at least as many, or another '
                     '--workdir')
-  return workdir.finished()
+  summary = workdir.finished()
+  if summary is not None and hasattr(keys, 'check_finished'):
+    keys.check_finished(config, summary)
+  return summary
 
 
 def takes_more_steps(config: ConfigDict) -> bool:

@@ -118,6 +118,7 @@ def _train(config, workdir, model, photos, made_images, made_of, digest):
 
 def _measure(config, workdir, predictor, test, logits, photos, made_images, summary):
   """Writes rows and page of tested photos, of which there may be none, by their logits; returns the summary."""
+  sets = [] if config.classifier else [*map(manifest.digest, config.made.sets)]
   names, nothing = photos.classes, dict.fromkeys((*classification.NAMES, 'confusion', 'ci', 'calibration_error'))
   probabilities = predictor.of_logits(logits) if len(test) else np.zeros((0, len(names)))
   predictions.write(workdir, [
@@ -130,8 +131,7 @@ def _measure(config, workdir, predictor, test, logits, photos, made_images, summ
   summary = summary | figures | {
       'seconds': workdir.seconds_spent() + sum(summary.get('fold_seconds', ())), 'classes': names,
       'temperature': predictor.temperature,
-      'config_hash': config_hash(config, made_sets=[] if config.classifier else [
-          *map(manifest.digest, config.made.sets)]),
+      'config_hash': config_hash(config, made_sets=sets), 'made_sets': sets,
       'skipped': len(photos.skipped) + len(made_images.skipped), **parallel.machine()}
   summary |= _found(test, 1 - probabilities[:, 0], config.threshold) | _looked(config, predictor, photos, test)
   answers, usable = advice.of('classifier', Facts.of(summary, config, workdir))

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from defect_jax.config import config_hash, from_command_line
+from defect_jax.imagesets import manifest
 from defect_jax.runs import start
 from defect_jax.runs.folder import Workdir
 
@@ -128,3 +129,18 @@ def test_a_doubt_that_is_answered_is_not_told_again(tmp_path):
   assert any('data.masks=inverted' in line for line in settled(tmp_path, 'vae_split', photos)[1])
   lines = settled(tmp_path, 'vae_split', photos, '--config.data.masks=inverted')[1]
   assert not any('inverted' in line for line in lines)
+
+
+def test_a_classifier_looks_at_photos_as_the_vae_of_its_made_sets_did(tmp_path):
+  photos = make(tmp_path / 'photos', {'OK': 3, 'NG': 3})
+  for name, fit in (('one', 'crop'), ('two', 'crop'), ('other', 'pad')):
+    manifest.write_known(tmp_path / name, [], 'full', {'fit': fit})
+  manifest.write_known(tmp_path / 'old', [], 'full')
+
+  def fit_of(number, *sets):
+    asked = f'--config.made.sets={",".join(str(tmp_path / name) for name in sets)}'
+    return settled(tmp_path / str(number), 'classifier', photos, asked)[0].data.fit
+  assert [fit_of(*case) for case in ((0, 'one', 'two'), (1, 'one', 'other'), (2, 'old'), (3, 'nowhere'))] == [
+      'crop', 'pad', 'pad', 'pad']
+  assert settled(tmp_path, 'classifier', photos, f'--config.made.sets={tmp_path / "one"}', '--config.data.fit=pad'
+                 )[0].data.fit == 'pad'

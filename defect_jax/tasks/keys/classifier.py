@@ -1,5 +1,9 @@
 """Keys of a classifier's config."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from defect_jax.errors import UserError
@@ -74,8 +78,22 @@ def fixed_steps(config: ConfigDict) -> tuple[str, ...]:
   return ('steps.eval',) if config.validation.share else ()
 
 
+def check_finished(config: ConfigDict, summary: Mapping[str, Any]) -> None:
+  """Raises UserError where a made set is another than the one that the finished run was trained with."""
+  from defect_jax.imagesets import manifest
+  before = summary.get('made_sets')  # none of a run of an earlier version
+  for root, digest in zip(config.made.sets, before or (), strict=False):
+    if (Path(root) / manifest.NAME).is_file() and manifest.digest(root) != digest:
+      raise UserError(f'made.sets: {root} holds other images than when this run was trained; put them back, or begin '
+                      'another run by another --workdir')
+
+
 def settle(config: ConfigDict) -> list[str]:
-  """See settling.settle."""
+  """See settling.settle. Photos that are not square are looked at as the VAE of the made sets did, else as a whole."""
+  from defect_jax.imagesets import manifest
   from defect_jax.tasks.keys import settling  # which takes as long as all else before a mistake is refused
+  known = [known for root in config.made.sets if (known := manifest.read_known(root))]
+  fits = {one.geometry['fit'] for one in known if one.geometry}
   return settling.settle(config, config.data, elpv={'defects': ('defective',), 'few_shot': 25, 'fit': 'crop'},
-                         own={'defects': settling.only_defects, 'few_shot': 0, 'fit': 'pad'}, otherwise='kfold')
+                         own={'defects': settling.only_defects, 'few_shot': 0,
+                              'fit': fits.pop() if len(fits) == 1 else 'pad'}, otherwise='kfold')
