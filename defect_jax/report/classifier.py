@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from defect_jax.data import parts, splits
 from defect_jax.data.dataset import InMemory
-from defect_jax.report import album, anomaly, grids, heatmaps, page, plots, reasons
+from defect_jax.report import album, anomaly, explained, grids, heatmaps, page, plots, reasons
 from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import number, percent
 from defect_jax.trained import classifier as trained
@@ -20,7 +20,7 @@ _WRONG, _LOOKED_AT = 12, 6  # photos that it gets wrong, and others beside their
 _NOTHING = page.Section('', [])
 _WIDE = 0.25  # interval of the balanced accuracy from which on it comes first
 _MADE = 18  # made images on the page
-_WORDS = {'accuracy': 'accuracy', 'balanced_accuracy': 'balanced accuracy', 'f1': 'F1 of the defects', 'auroc': 'AUROC'}
+_WORDS = {'balanced_accuracy': 'balanced accuracy', 'f1': 'F1 of the defects', 'auroc': 'AUROC', 'accuracy': 'accuracy'}
 
 
 def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[str, Any], metrics: page.Metrics,
@@ -33,10 +33,9 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
   classes, scores = summary['classes'], 1 - probabilities[:, 0]
   figures = [
       page.Section('Figures', [
-          page.Text("Balanced accuracy is the mean of the classes' own accuracies, so that many good photos cannot "
-                    'hide missed defects.'),
           page.Table([[(words, 'strong' if name == 'balanced_accuracy' else ''), *anomaly.with_interval(
-              summary[name], summary['ci'][name])] for name, words in _WORDS.items()], ('Figure', 'Value', '95 %'))]),
+              summary[name], summary['ci'][name]), explained.of(name)] for name, words in _WORDS.items()],
+                     ('Figure', 'Value', '95 %', 'What it says'))]),
       page.Section('Confusion', [
           page.Text('A row for each true class, a column for what it was taken for.'),
           page.Table([[name, *map(str, counts)] for name, counts in zip(classes, summary['confusion'], strict=True)],

@@ -16,8 +16,8 @@ Images = Float[np.ndarray, 'n s s c']
 _SHOWN = 48
 _BYTES = 900_000  # of images on the page before compression
 _FACTS = {'Distance from the photos over that between photos': 'sample_distance',
-          'Images that show a defect': 'visible', 'Photos of real defects that show by that measure': 'visible_real',
-          'KID': 'kid', 'Novelty': 'novelty', 'Memorised': 'memorised_fraction',
+          'Images that show a defect': 'visible', 'Memorised': 'memorised_fraction',
+          'Photos of real defects that show by that measure': 'visible_real', 'KID': 'kid', 'Novelty': 'novelty',
           'Diversity, mean LPIPS of pairs': 'diversity', 'Images': 'images', 'Seconds per image': 'seconds_per_image'}
 
 

@@ -18,10 +18,11 @@ from defect_jax.report.verdict import copies, number
 
 _FIGURES, _SHEET = 3, 36
 _WIDTH, _TILE, _GAP = 420, 128, 8  # pixels of a panel, of a tile, between panels
-_FACTS = {'Images': 'images', 'Defects beside the part': 'beside_part', 'Images that show a defect': 'visible',
-          'Real defects that show by that measure': 'visible_real', 'Photos skipped': 'skipped',
+_FACTS = {'Images that show a defect': 'visible', 'Defects beside the part': 'beside_part',
+          'Memorised': 'memorised_fraction', 'Real defects that show by that measure': 'visible_real',
+          'Photos skipped': 'skipped',
           'Pixels changed outside the mask, at most': 'changed_outside_mask', 'KID': 'kid', 'Novelty': 'novelty',
-          'Memorised': 'memorised_fraction', 'Diversity, mean LPIPS of pairs': 'diversity',
+          'Images': 'images', 'Diversity, mean LPIPS of pairs': 'diversity',
           'Seconds per image': 'seconds_per_image', 'Seconds to compile': 'compile_seconds'}
 _LOOK = (('Beside the part', 'beside_images', 'Defects that lie beside the part by more than half. The part is what '
           'stands out from the background of the photo.'),

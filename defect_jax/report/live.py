@@ -49,7 +49,7 @@ class Live:
         interval = max(_LEAST, (time.monotonic() - began) / _SHARE)
         self._ended.wait(interval)
 
-  def _draw(self, interval: int | None):
+  def _draw(self, interval: int | None) -> None:
     # A page that cannot be drawn must not end a run; what matters is written elsewhere.
     with contextlib.suppress(OSError, ValueError, KeyError):
       write(self._workdir, interval)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib import figure as matplotlib_figure
 from PIL import Image
 
-from defect_jax.report import grids, plots
+from defect_jax.report import explained, grids, plots
 from defect_jax.report.answers import Answer, verdict_of
 from defect_jax.report.verdict import number
 from defect_jax.runs.atomic import write_atomic
@@ -23,6 +23,7 @@ _FINAL: set[Path] = set()  # pages of this process that are as they stay
 _WRITING = threading.Lock()
 Metrics = Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
 _THUMBNAIL = 96  # px, the longer side
+_LEADING = 3  # figures that a table of them begins with; the others are folded
 Column = tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -172,9 +173,16 @@ def _unfolded(blocks: Iterable[Block | Folded]) -> Iterator[Block]:
 
 
 def facts(summary: Mapping[str, Any], names: Mapping[str, str]) -> Section:
-  """The table of key figures: words -> key of the summary."""
-  return Section('', [Table([(words, number(summary[key])) for words, key in names.items()], ('Key figure', 'Value'),
-                            wide=False)])
+  """The table of key figures, words -> key of the summary, each with what it says: three, and the others folded."""
+  rows = [(words, number(summary[key]), explained.of(key)) for words, key in names.items()]
+  return Section('', leading(rows, ('Key figure', 'Value', 'What it says')))
+
+
+def leading(rows: Sequence[Sequence[str | tuple[str, str]]], names: Sequence[str]) -> list[Block | Folded]:
+  """A table of the first three rows, and a folded one of the others."""
+  more = rows[_LEADING:]
+  return [Table(rows[:_LEADING], names, wide=False)] + (
+      [Folded(f'{len(more)} more figures', [Table(more, names, wide=False)])] if more else [])
 
 
 def column(metrics: Metrics, key: str) -> Column:

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from defect_jax.evaluation.latent import BAND
-from defect_jax.report import grids, latent, page, plots
+from defect_jax.report import explained, grids, latent, page, plots
 from defect_jax.report.answers import Answer
-from defect_jax.report.verdict import DETAIL, RIPPLE, missed, number, percent
+from defect_jax.report.verdict import DETAIL, HEART, RIPPLE, missed, number, percent
 
 History = Mapping[str, Float[np.ndarray, 'steps']]
 Images = Float[np.ndarray, 'n s s c']
@@ -50,7 +50,8 @@ def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[st
   samples = _count(prior, 2, _PRIOR_BYTES, _MOST_PRIOR)
   page.write(path, title, [
       *filter(None, [mixed]), page.Section('Alarms', [page.Sentences(_alarms(metrics), 'missed')], 'alarms'),
-      page.Section('', [page.Table(_facts(summary), ('Key figure', 'Value', 'Asked for', ''), wide=False)], 'figures'),
+      page.Section('', page.leading(_facts(summary), ('Key figure', 'Value', 'Asked for', '', 'What it says')),
+                   'figures'),
       page.Section('Forecast before training', [
           page.Sentences([f'{sentence[0].upper()}{sentence[1:]}.' for sentence in forecast])], 'forecast'),
       page.Section('Losses', [page.Figures([*_losses(metrics, history, targets, summary, log_n)])], 'losses'),
@@ -100,29 +101,34 @@ def _small(images):
 
 
 def _facts(summary):
-  """Rows of the table: what, value, what is asked for, whether it is met, empty where that cannot be said."""
+  """Rows of the table: what, value, what is asked for, whether it is met (empty where that cannot be said), and what it
+  says. The three that matter most come first."""
   off, summary = missed(summary), collections.defaultdict(lambda: None, summary)
   kld, mse, variance = (summary[key] for key in ('kld_target', 'mse_target', 'variance'))
   latent_dim, active = summary['latent_dim'], summary['active_units']
   since, kept = summary['steps_to_targets'], summary['detail_kept']
-  return [
-    ('KLD, nats per image', number(summary['kld']), f'{number(kld)} ±{percent(BAND)}',
-     _met(None if kld is None else 'kld' not in off)),
-    ('MSE', number(summary['mse']), f'≤ {number(mse if mse is None else mse * (1 + BAND))}',
+  rows = [
+    ('Fine detail kept', 'detail_kept', number(kept), f'≥ {DETAIL}', _met(None if kept is None else kept >= DETAIL)),
+    ('MSE', 'mse', number(summary['mse']), f'≤ {number(mse if mse is None else mse * (1 + BAND))}',
      _met(None if mse is None else 'mse' not in off)),
-    ('MSE / variance of the photos', percent(summary['mse'] / variance) if variance else '–', '', ''),
-    *(_at_most(f'Ripple of {name.upper()} / target', summary[f'{name}_ripple'], most, str(most))
+    ('KLD, nats per image', 'kld', number(summary['kld']), f'{number(kld)} ±{percent(BAND)}',
+     _met(None if kld is None else 'kld' not in off)),
+    ('MSE / variance of the photos', 'variance', percent(summary['mse'] / variance) if variance else '–', '', ''),
+    ('MSE on held-out photos', 'dev_mse', number(summary['dev_mse']), '', ''),
+    ('MSE on held-out photos / on those trained on', 'known_ratio', number(summary['known_ratio']), f'≤ {HEART:g}',
+     _met(None if summary['known_ratio'] is None else summary['known_ratio'] <= HEART)),
+    ('Distance of new images', 'sample_distance', number(summary['sample_distance']), '', ''),
+    ('At both targets from step', 'steps_to_targets', number(since), '',
+     _met(None if None in (kld, mse) else since is not None)),
+    *(_at_most(f'Ripple of {name.upper()} / target', f'{name}_ripple', summary[f'{name}_ripple'], most, str(most))
       for name, most in RIPPLE.items()),
-    ('At both targets from step', number(since), '', _met(None if None in (kld, mse) else since is not None)),
-    ('Active latent dimensions', f'{number(active)} of {number(latent_dim)}', '≥ half',
+    ('Active latent dimensions', 'active_units', f'{number(active)} of {number(latent_dim)}', '≥ half',
      _met(None if None in (active, latent_dim) else active >= latent_dim / 2)),
-    ('Collapsed', number(summary['collapsed']), 'no', _met(not summary['collapsed'])),
-    ('Fine detail kept', number(kept), f'≥ {DETAIL}', _met(None if kept is None else kept >= DETAIL)),
-    ('MSE on held-out photos', number(summary['dev_mse']), '', ''),
-    *(_at_most(name.upper(), summary[name], most, number(most)) for name in _further(summary)
+    ('Collapsed', 'collapsed', number(summary['collapsed']), 'no', _met(not summary['collapsed'])),
+    *(_at_most(name.upper(), name, summary[name], most, number(most)) for name in _further(summary)
       for most in [summary[f'{name}_target'] * (1 + BAND)]),
-    ('log N, nats', number(summary['log_n']), '', ''),
-  ]
+    ('log N, nats', 'log_n', number(summary['log_n']), '', '')]
+  return [(words, value, asked, met, explained.of(key)) for words, key, value, asked, met in rows]
 
 
 def _further(summary):
@@ -130,8 +136,8 @@ def _further(summary):
   return sorted({key.removesuffix('_target') for key in summary if key.endswith('_target')} - {'kld', 'mse'})
 
 
-def _at_most(words, value, most, shown):
-  return words, number(value), f'≤ {shown}', _met(None if value is None else value <= most)
+def _at_most(words, key, value, most, shown):
+  return words, key, number(value), f'≤ {shown}', _met(None if value is None else value <= most)
 
 
 def _met(met):
