@@ -19,7 +19,7 @@ EXPLAINED = {
     'kid_after': 'How unlike real defects the made ones are as a whole: other real ones get 0.',
     'kid_cutpaste': 'The same of real defects that are cut and pasted: what has to be beaten.',
     'kid_of_training': 'The same of the photos trained on: about the best to be had.',
-    'novelty': 'How far an image is from the nearest photo trained on; 1 is as far as new photos. Bad ones are far too.',
+    'novelty': 'How far an image is from the nearest photo trained on; 1 is as far as new photos. Bad ones are far.',
     'memorised_fraction': 'The share that is nearer to a photo trained on than new photos are: copies.',
     'diversity': 'How different the images are from one another; 0 if all are the same.',
     'visible': 'The share in which a defect is to be seen.',
