@@ -23,7 +23,7 @@ _SETS = {'bsdata/ball_screw': 'pitting', 'magnetic_tile/magnetic_tile': 'blowhol
 def _start(workdir, photos, defects, env, *arguments):
   command = [sys.executable, '-m', 'defect_jax.main', '--config=configs/inpaint.py:crop,tiny', f'--workdir={workdir}',
              f'--config.photos={photos}', f'--config.defects={defects}', '--config.masks.kind=real',
-             '--config.count=200', '--config.batch=8', *arguments]
+             '--config.count=200', '--config.batch=8', '--config.split=hash', *arguments]
   return subprocess.Popen(command, cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -53,7 +53,8 @@ def photos(tmp_path_factory):
 
 def arguments(photos, workdir, *more):
   return ['--config=configs/inpaint_train.py:tiny', f'--workdir={workdir}', '--config.data.source=folder',
-          f'--config.data.path={photos}', '--config.data.classes=dent,good', '--config.data.areas=16',
+          f'--config.data.path={photos}', '--config.data.split=hash', '--config.data.classes=dent,good',
+          '--config.data.areas=16',
           '--config.steps.total=12', '--config.steps.eval=6', '--config.steps.checkpoint=3', '--config.steps.log=2',
           '--config.autoencoder.steps.total=6', '--config.autoencoder.steps.checkpoint=3',
           '--config.measure.images=4', '--config.measure.batch=4', *more]
