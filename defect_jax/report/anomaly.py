@@ -196,6 +196,6 @@ def pair(words: str, score: float, image: Float[np.ndarray, 'h w c'], anomaly_ma
          scale: float, summary: Mapping[str, Any], mask: Bool[np.ndarray, 'h w'] | None = None) -> page.Pair:
   """The photo, with its mask's outline, beside its heat map."""
   factor = -(-max(image.shape[:2]) // _SIDE)
-  photo, heatmap = (page.png(levels[::factor, ::factor])
+  photo, heatmap = (page.picture(levels[::factor, ::factor])
                     for levels in (heatmaps.outlined(image, mask), heatmaps.overlay(image, anomaly_map, scale)))
   return page.Pair(words, photo, heatmap, number(score), score > summary['threshold'])

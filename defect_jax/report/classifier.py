@@ -60,7 +60,7 @@ def write_evaluation(path: Path, *, title: str, config: str, summary: Mapping[st
       page.Section('Made images', [
           page.Text(f'The first {min(_MADE, len(made))} of {len(made)} that were trained on beside the real photos, '
                     'not chosen.'),
-          page.Tiles([page.png(grids.grid([[image]])) for image in made[:_MADE]], 'made image {}')]),
+          page.Tiles([page.picture(grids.grid([[image]])) for image in made[:_MADE]], 'made image {}')]),
       *tested, page.Section('Notes', [page.Lines(notes)])], config,
       verdict=_verdict(summary, test), answers=answers)
 
@@ -82,8 +82,8 @@ class _Rows:
     """Photos beside their saliency."""
     maps = self._saliency(self._images[rows]) if len(rows) else []
     return [page.Pair(f'{self._classes[self._labels[row]]}, taken for {self._taken_for(row)}: {self._test.files[row]}',
-                      page.png(heatmaps.outlined(self._images[row])), page.png(heatmaps.overlay(
-                          self._images[row], saliency, trained.scale_of(saliency))))
+                      page.picture(heatmaps.outlined(self._images[row])), page.picture(
+                          heatmaps.overlay(self._images[row], saliency, trained.scale_of(saliency))))
             for row, saliency in zip(rows, maps, strict=True)]
 
   def called(self, threshold: float, path: Path) -> Iterator[page.Called]:

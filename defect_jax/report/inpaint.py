@@ -17,7 +17,8 @@ from defect_jax.report.answers import Answer
 from defect_jax.report.verdict import copies, number
 
 _FIGURES, _SHEET = 3, 36
-_WIDTH, _TILE, _GAP = 420, 128, 8  # pixels of a panel, of a tile, between panels
+_WIDTH, _HEIGHT = 420, 560  # pixels of a panel, at most
+_TILE, _GAP = 128, 8  # pixels of a tile, between panels
 _FACTS = {'Images that show a defect': 'visible', 'Defects beside the part': 'beside_part',
           'Memorised': 'memorised_fraction', 'Real defects that show by that measure': 'visible_real',
           'Photos skipped': 'skipped',
@@ -41,7 +42,7 @@ def write(path: Path, title: str, config: str, summary: Mapping[str, Any], root:
       page.Section('What was changed', [
           page.Text('Left the photo with the crop (orange) and the target area (red), in the middle the augmented '
                     'photo, on the right their difference: darker is more.'),
-          page.Pictures([(page.png(figure(root, photo_folder, image)), f'Image {image.index}: {image.source}, '
+          page.Pictures([(page.picture(figure(root, photo_folder, image)), f'Image {image.index}: {image.source}, '
                           f'"{image.prompt}", {image.sampler}, {image.steps} steps, guidance {number(image.guidance)}.')
                          for image in made[:_FIGURES]], 'original, augmented and difference')]),
       *(page.Section(title, [page.Text(words), page.Pictures(
@@ -50,7 +51,7 @@ def write(path: Path, title: str, config: str, summary: Mapping[str, Any], root:
           'photo, image and difference')]) for title, key, words in _LOOK),
       page.Section('Contact sheet', [
           page.Text(f'The crops of the first {len(crops)} of {len(made)} images, not chosen.'),
-          page.Tiles([page.png(np.asarray(crop)) for crop in crops], 'crop {}', 0)]),
+          page.Tiles([page.picture(np.asarray(crop)) for crop in crops], 'crop {}', 0)]),
       page.Section('Skipped photos', [page.Lines(summary['skipped_photos'])])], config, verdict=verdict(summary),
              answers=answers)
 
@@ -98,8 +99,9 @@ def figure(root: Path, photo_folder: Path, made: manifest.Made) -> UInt8[np.ndar
 
 def _panel(levels):
   image = _rgb(levels)
-  size = _WIDTH, max(1, round(image.height * _WIDTH / image.width))
-  return image.resize(size, Image.Resampling.BOX if image.width > _WIDTH else Image.Resampling.NEAREST)
+  scale = min(_WIDTH / image.width, _HEIGHT / image.height)
+  size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+  return image.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
 
 
 def _rgb(levels):

@@ -26,7 +26,7 @@ def write(path: Path, title: str, config: str, summary: Mapping[str, Any], metri
           history: Mapping[str, Float[np.ndarray, 'n']], places: Places, made: Float[np.ndarray, 'n s s 3'],
           answers: Sequence[Answer] = ()) -> None:
   """Writes the page; metrics: lines of metrics.jsonl, history: with 'train/loss' of every step."""
-  sheets = [(page.png(sheet(places, made, first)), '') for first in range(0, min(len(made), _SHEET), _ROW)]
+  sheets = [(page.picture(sheet(places, made, first)), '') for first in range(0, min(len(made), _SHEET), _ROW)]
   page.write(path, title, [
       page.facts(collections.defaultdict(lambda: None, summary), _FACTS),
       page.Section('Contact sheet', [

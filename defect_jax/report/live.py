@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from defect_jax.report import page, plots
 from defect_jax.runs import artefacts, metrics
 from defect_jax.runs.folder import Workdir
@@ -113,5 +116,10 @@ def _images(root: Path) -> Iterator[tuple[str, str]]:
     if step.isdigit() and int(step) >= newest.get(what, (-1, path))[0]:
       newest[what] = int(step), path
   names = {'recon': 'photos, their reconstructions and what these lack or add', 'prior': 'new images'}
-  yield from ((page.png(path), f'Step {step}: {names.get(what, what)}') for what, (step, path) in
+  yield from ((_picture(path), f'Step {step}: {names.get(what, what)}') for what, (step, path) in
               sorted(newest.items(), reverse=True))
+
+
+def _picture(path: Path) -> str:
+  with Image.open(path) as image:
+    return page.picture(np.asarray(image if image.mode == 'L' else image.convert('RGB')))

@@ -24,6 +24,8 @@ _WRITING = threading.Lock()
 Metrics = Sequence[Mapping[str, Any]]  # lines of metrics.jsonl
 _THUMBNAIL = 96  # px, the longer side
 _LEADING = 3  # figures that a table of them begins with; the others are folded
+_WIDEST = 1800  # px of a picture
+_PNG = 24_000  # bytes of a picture that is kept as it is; 48 of them, as text, are half of the 3 MB of a page
 Column = tuple[Int[np.ndarray, 'n'], Float[np.ndarray, 'n']]
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
                                 undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -206,16 +208,23 @@ def png(picture: grids.Picture | Path) -> str:
   return _source('png', picture.read_bytes() if isinstance(picture, Path) else grids.encode_png(picture))
 
 
+def picture(levels: grids.Picture) -> str:
+  """The `src` of one of many pictures: as PNG where that is small, else as a JPEG of high quality, at most 1800 px
+  long, so that the page stays below 3 MB."""
+  data = grids.encode_png(levels)
+  return _source('png', data) if len(data) <= _PNG else _source('jpeg', jpeg(levels, _WIDEST, 88))
+
+
 def thumbnail(levels: UInt8[np.ndarray, 'h w 3'], side: int = _THUMBNAIL) -> str:
   """The `src` of a small JPEG of a picture, see `jpeg`."""
   return _source('jpeg', jpeg(levels, side))
 
 
-def jpeg(levels: UInt8[np.ndarray, 'h w 3'], side: int = _THUMBNAIL) -> bytes:
-  """A small JPEG of a picture, of a few thousand bytes; side: of the longer side, at most."""
-  picture, data = Image.fromarray(levels), io.BytesIO()
-  picture.thumbnail((side, side))
-  picture.save(data, 'jpeg', quality=80)
+def jpeg(levels: grids.Picture, side: int = _THUMBNAIL, quality: int = 80) -> bytes:
+  """A JPEG of a picture, as a thumbnail of a few thousand bytes; side: of the longer side, at most."""
+  image, data = Image.fromarray(levels), io.BytesIO()
+  image.thumbnail((side, side))
+  image.save(data, 'jpeg', quality=quality)
   return data.getvalue()
 
 

@@ -1,9 +1,13 @@
 """Which pictures are in a page, and where the others are."""
 
+import base64
+import io
+
 import numpy as np
+import pytest
 from PIL import Image
 
-from defect_jax.report import album
+from defect_jax.report import album, anomaly, page
 
 LEVELS = np.full((200, 100, 3), 90, np.uint8)
 
@@ -23,3 +27,24 @@ def test_the_others_lie_beside_the_page(tmp_path):
   assert pictures.source(2, LEVELS) == 'pictures/000002.jpg'
   assert Image.open(tmp_path / 'pictures' / '000002.jpg').size == (48, 96)
   assert [path.name for path in (tmp_path / 'pictures').iterdir()] == ['000002.jpg']
+
+
+def test_a_picture_is_kept_as_it_is_where_it_is_small():
+  noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+  assert np.array_equal(decoded(page.picture(noise)), noise)
+  large = page.picture(np.tile(noise, (4, 30, 1)))
+  assert large.startswith('data:image/jpeg') and decoded(large).shape == (240, 1800, 3)  # of 256 x 1920
+
+
+@pytest.mark.parametrize('side', [64, 256])
+def test_a_page_of_24_photos_and_their_heat_maps_is_below_3_mb(tmp_path, side):
+  rng, heat = np.random.default_rng(0), np.linspace(0, 1, side * side).reshape(side, side)
+  # As noisy as photos of rough metal by a small camera: 8 of 255 levels.
+  pairs = [anomaly.pair('photo', 1., np.float32(np.clip(rng.normal(0.5, 8 / 255, (side, side, 3)), 0, 1)), heat, 1.,
+                        {'threshold': 0.5}) for _ in range(24)]
+  page.write(tmp_path / 'page.html', 'Many', [page.Section('', [page.Pairs(pairs, 'heat map')])])
+  assert (tmp_path / 'page.html').stat().st_size < 3e6
+
+
+def decoded(source):
+  return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(',')[1]))))
