@@ -183,8 +183,10 @@ def facts(summary: Mapping[str, Any], names: Mapping[str, str]) -> Section:
 def leading(rows: Sequence[Sequence[str | tuple[str, str]]], names: Sequence[str]) -> list[Block | Folded]:
   """A table of the first three rows, and a folded one of the others."""
   more = rows[_LEADING:]
-  return [Table(rows[:_LEADING], names, wide=False)] + (
-      [Folded(f'{len(more)} more figures', [Table(more, names, wide=False)])] if more else [])
+  blocks: list[Block | Folded] = [Table(rows[:_LEADING], names, wide=False)]
+  if more:
+    blocks.append(Folded(f'{len(more)} more figures', [Table(more, names, wide=False)]))
+  return blocks
 
 
 def column(metrics: Metrics, key: str) -> Column:
