@@ -1,14 +1,17 @@
 """Can I use it? How the rules of advice.py become the answers of a page, and `usable` and `reasons` of a summary."""
 
 import dataclasses
+import functools
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 from ml_collections import ConfigDict
 
 from defect_jax.runs.folder import Workdir
 from defect_jax.schema import flatten
 
+P = ParamSpec('P')
 SKIP = 'skip'  # the state of a rule that has nothing to say of a run
 State = bool | str | None  # True: fine, False: a reason not to use the result, None: not known
 
@@ -70,3 +73,15 @@ def verdict_of(said: Sequence[Answer]) -> dict[str, Any]:
   reasons = list(dict.fromkeys(answer.code for answer in said if answer.state is False))
   known = any(answer.state for answer in said) and not any(answer.needed and answer.state is None for answer in said)
   return {'usable': False if reasons else True if known else None, 'reasons': reasons}
+
+
+def timed(measure: Callable[P, dict[str, Any]]) -> Callable[P, dict[str, Any]]:
+  """Decorates what measures figures for the answers alone: says how long that took, which is `answers_seconds`."""
+  @functools.wraps(measure)
+  def measured(*arguments: P.args, **keywords: P.kwargs) -> dict[str, Any]:
+    began = time.monotonic()
+    figures = measure(*arguments, **keywords)
+    seconds = time.monotonic() - began
+    print(f'measured for the answers: {seconds:.1f} s', flush=True)
+    return figures | {'answers_seconds': seconds}
+  return measured

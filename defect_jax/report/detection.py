@@ -119,8 +119,8 @@ def alarms_words(facts: Facts, state: State) -> str:
   if (found := alarms(facts)) is None:
     return 'How many good photos would be called defective is not known.'
   share, (low, high) = found
-  return (f'Of 100 good photos {_of_100(share)} would be called defective (95 % interval {_of_100(low)} to '
-          f'{_of_100(high)}).' + ('' if state else ' That is more than was asked for: the good photos are few, or the '
+  return (f'Of 100 good photos {of_100(share)} would be called defective (95 % interval {of_100(low)} to '
+          f'{of_100(high)}).' + ('' if state else ' That is more than was asked for: the good photos are few, or the '
                                   'tested ones differ from those that the threshold comes from.'))
 
 
@@ -141,15 +141,16 @@ def _scarce(facts):
     low, high = facts['found_ci']
     if tested['defective'] < FEW or high - low > WIDE:
       said.append(f'The {tested["defective"]} defective photos that were tested are too few or show too few parts: of '
-                  f'100 others between {_of_100(low)} and {_of_100(high)} would be found.')
+                  f'100 others between {of_100(low)} and {of_100(high)} would be found.')
   if found and found[1][1] > MANY:
     low, high = found[1]
     said.append(f'The good photos are too few or show too few parts ({facts["counts"]["calibrate"]} give the '
-                f'threshold): of 100 between {_of_100(low)} and {_of_100(high)} would be called defective.')
+                f'threshold): of 100 between {of_100(low)} and {of_100(high)} would be called defective.')
   return said
 
 
-def _of_100(share):
+def of_100(share: float) -> str:
+  """How many of 100 a share is."""
   return f'{100 * share:.0f}'
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from defect_jax.report.answers import SKIP, Facts, State
-from defect_jax.report.detection import ALARMS, CHANCE, FEW, FOUND, MANY, WIDE
+from defect_jax.report.detection import ALARMS, CHANCE, FEW, FOUND, MANY, WIDE, of_100
 from defect_jax.report.verdict import percent
 
 # Saliency on an area over the share of the image that it covers, above which a classifier looks there; 1 is chance.
@@ -35,7 +35,7 @@ def finds_words(facts: Facts, state: State) -> str:
   count, (low, high) = facts['tested']['defective'], facts['found_ci']
   found = round(facts['found'] * count)
   if is_few(facts):
-    words = (f'Of 100 defects like these it would find between {_of_100(low)} and {_of_100(high)} (it found {found} of '
+    words = (f'Of 100 defects like these it would find between {of_100(low)} and {of_100(high)} (it found {found} of '
              f'the {count} that were tested).')
   elif facts['found'] >= FOUND:
     words = (f'It finds {found} of {count} defective photos that it has not seen ({percent(facts["found"])}, 95 % '
@@ -63,8 +63,8 @@ def few_alarms(facts: Facts) -> State:
 
 def alarms_words(facts: Facts, state: State) -> str:
   """How many good photos are called defective."""
-  low, high = map(_of_100, facts['false_alarms_ci'])
-  words = (f'Of 100 good photos {_of_100(facts["false_alarms"])} would be called defective (95 % interval {low} to '
+  low, high = map(of_100, facts['false_alarms_ci'])
+  words = (f'Of 100 good photos {of_100(facts["false_alarms"])} would be called defective (95 % interval {low} to '
            f'{high}).')
   return words if state else (
       f'{words} Fewer are where it knows how rare defects are: set prevalence to the share of defective parts, such as '
@@ -99,7 +99,7 @@ def scarce_words(facts: Facts, state: State) -> str:
              'more closely.')
   else:
     words = (f'The {tested["good"]} good photos that were tested are too few or show too few parts: of 100 others '
-             f'between {_of_100(low)} and {_of_100(high)} would be called defective.')
+             f'between {of_100(low)} and {of_100(high)} would be called defective.')
   return words + ('' if facts['folds'] else ' With cross-validation each photo is tested once.')
 
 
@@ -137,7 +137,3 @@ def looks_words(facts: Facts, state: State) -> str:
     return f'It looks at {name}. {words}.'
   return (f'It looks at the background, or at what else defective photos have in common, such as light, a label or '
           f'where parts lie. {words}. Take good and defective photos on the same days, in the same light and place.')
-
-
-def _of_100(share):
-  return f'{100 * share:.0f}'

@@ -18,7 +18,7 @@ from defect_jax.registry import DETECTORS
 from defect_jax.report import advice, detection
 from defect_jax.report import anomaly as report
 from defect_jax.report import mixture as mixed_report
-from defect_jax.report.answers import Facts
+from defect_jax.report.answers import Facts, timed
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
@@ -230,8 +230,8 @@ def _evaluate(predictor: trained.DetectorPredictor, scoring: _Scoring, how: Mapp
       'images_per_second': scoring.count / scoring.seconds, 'skipped': len(notes), **parallel.machine(),
       'counts': {'train': len(split.train), 'calibrate': len(scoring.calibrate.samples), 'test': len(test.samples)},
       **test.intervals(setup.score, predictor.threshold.value), 'good_apart': is_apart}
-  looked, photos = _looked_at(setup.tiling, split)
-  summary |= looked
+  photos = [*split.train, *{record.file: record for record in split.tested() if record.label != GOOD}.values()]
+  summary |= _looked_at(setup.tiling, photos)
   earlier = measured.before(workdir, predictor.config.measure.part)
   facts = Facts.of(measured.strongest(summary, earlier), predictor.config, workdir)
   answers, usable = advice.of('anomaly', facts)
@@ -244,15 +244,10 @@ def _evaluate(predictor: trained.DetectorPredictor, scoring: _Scoring, how: Mapp
   return summary
 
 
-def _looked_at(tiling: tiles.Tiling, split: calibration.Split) -> tuple[dict[str, Any], list[parts.Record]]:
-  """What the summary says of the photos that are trained on and of the defective ones, for the answers of the page; and
-  these photos."""
-  began = time.monotonic()
-  records = [*split.train, *{record.file: record for record in split.tested() if record.label != GOOD}.values()]
-  figures = {'looked_at': looked_at.of(records, tiling), 'mixture': mixture.find(records)}
-  seconds = time.monotonic() - began
-  print(f'measured for the answers: {seconds:.1f} s', flush=True)
-  return figures | {'answers_seconds': seconds}, records
+@timed
+def _looked_at(tiling: tiles.Tiling, records: Sequence[parts.Record]) -> dict[str, Any]:
+  """What the summary says of the photos that are trained on and of the defective ones, for the answers of the page."""
+  return {'looked_at': looked_at.of(records, tiling), 'mixture': mixture.find(records)}
 
 
 def _training_seconds(workdir: Workdir, folds: int) -> float:

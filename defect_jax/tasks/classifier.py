@@ -23,7 +23,7 @@ from defect_jax.imagesets import manifest
 from defect_jax.report import advice
 from defect_jax.report import classifier as report
 from defect_jax.report import mixture as mixed_report
-from defect_jax.report.answers import Facts
+from defect_jax.report.answers import Facts, timed
 from defect_jax.runs import predictions
 from defect_jax.runs.artefacts import REPORT
 from defect_jax.runs.folder import Workdir
@@ -157,18 +157,16 @@ def _found(test, scores, threshold):
   return figures
 
 
+@timed
 def _looked(config, predictor, photos, test):
   """What is looked at, of all photos; where the classifier looks, of the tested ones, else of those that it was trained
-  on; how long this took."""
-  began, of = time.monotonic(), test if len(test) else photos.train
+  on."""
+  of = test if len(test) else photos.train
   drawn = np.random.default_rng(config.seed).permutation(len(of)) if of.records else []
   good, defective = ([of.records[row] for row in drawn if (of.labels[row] > 0) == wanted] for wanted in (False, True))
   every, tiling = _records(photos, test), tiles.Tiling(regions.Geometry.of(config.data))
-  figures = looks.look(defective, good, tiling, predictor.saliency, predictor.log_odds) | {
+  return looks.look(defective, good, tiling, predictor.saliency, predictor.log_odds) | {
       'looked_at': looked_at.of(every, tiling), 'mixture': mixture.find(every)}
-  seconds = time.monotonic() - began
-  print(f'measured for the answers: {seconds:.1f} s', flush=True)
-  return figures | {'answers_seconds': seconds}
 
 
 def _records(photos, test):

@@ -1,7 +1,6 @@
 """Makes new images from a trained VAE, as an image set with manifest, and measures them against real photos."""
 
 import dataclasses
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from defect_jax.evaluation import generation, visibility
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import advice
 from defect_jax.report import generate as report
-from defect_jax.report.answers import Facts
+from defect_jax.report.answers import Facts, timed
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
 from defect_jax.schema import flatten
@@ -72,14 +71,13 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   return summary
 
 
+@timed
 def _looked_at(vae: VaePredictor, made: Images, train: Images, groups: Sequence[str], seed: int) -> dict[str, Any]:
   """What the summary says for the answers of the page: how far images are from the photos, and whether defects show."""
-  began, good = time.monotonic(), _good_photos(vae)
+  good = _good_photos(vae)
   figures: dict[str, Any] = {'sample_distance': generation.sample_distance(made, train, groups)}
   figures |= visibility.of_images(made, good.images(), good.groups, train, seed) if good else visibility.NOTHING
-  seconds = time.monotonic() - began
-  print(f'measured for the answers: {seconds:.1f} s', flush=True)
-  return figures | {'answers_seconds': seconds}
+  return figures
 
 
 def _good_photos(vae: VaePredictor) -> dataset.Dataset | None:

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import os
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ from defect_jax.evaluation import inpainting as evaluation
 from defect_jax.imagesets import manifest, writer
 from defect_jax.report import advice
 from defect_jax.report import inpaint as report
-from defect_jax.report.answers import Facts
+from defect_jax.report.answers import Facts, timed
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
 from defect_jax.trained import inpainter
@@ -97,13 +96,10 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   return summary
 
 
+@timed
 def _looked_at(made, root, photo_folder, real, size, seed):
   """What the summary says for the answers of the page: see changes.look."""
-  began = time.monotonic()
-  figures = changes.look(made, root, photo_folder, real, size, seed)
-  seconds = time.monotonic() - began
-  print(f'measured for the answers: {seconds:.1f} s', flush=True)
-  return figures | {'answers_seconds': seconds}
+  return changes.look(made, root, photo_folder, real, size, seed)
 
 
 def _known(trained, chosen, looked_at):

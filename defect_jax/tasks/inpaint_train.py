@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from defect_jax.evaluation import generation, inpainting, visibility
 from defect_jax.models import features
 from defect_jax.report import advice, grids
 from defect_jax.report import inpaint_train as report
-from defect_jax.report.answers import Facts
+from defect_jax.report.answers import Facts, timed
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
@@ -116,14 +115,12 @@ def run(config: ConfigDict, workdir: Workdir) -> dict[str, Any]:
   return summary
 
 
+@timed
 def _looked_at(places, made, defects, measure, seed):
   """What the summary says for the answers: whether made defects show, and how far they are from real ones."""
-  began = time.monotonic()
   figures = visibility.of_changes(places.images, made, places.masks, places.donors, seed)
   distance = inpainting.distance(made, places.masks, defects, measure.margin, measure.size)
-  seconds = time.monotonic() - began
-  print(f'measured for the answers: {seconds:.1f} s', flush=True)
-  return {**figures, 'sample_distance': distance, 'answers_seconds': seconds}
+  return {**figures, 'sample_distance': distance}
 
 
 def digest(train: dataset.InMemory, dev: dataset.InMemory | None, weights: str) -> str:

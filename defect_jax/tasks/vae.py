@@ -2,7 +2,6 @@
 
 import functools
 import math
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +21,7 @@ from defect_jax.report import advice, grids, latent, verdict
 from defect_jax.report import mixture as mixed_report
 from defect_jax.report import targets as target_advice
 from defect_jax.report import vae as report
-from defect_jax.report.answers import Facts
+from defect_jax.report.answers import Facts, timed
 from defect_jax.runs.artefacts import Artefact
 from defect_jax.runs.folder import Workdir
 from defect_jax.runs.forecast import Forecast
@@ -111,18 +110,15 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
   return summary
 
 
+@timed
 def _measured(evaluation, params, photos):
   """What the summary says beside the training, for the answers of the page."""
-  began = time.monotonic()
   compared = np.stack([dataset.as_float(photos[row]) for row in own_size.rows(photos)])
-  figures = {
+  return {
       'mixture': mixture.find(photos.records), 'looked_at': looked_at.of(photos.records, tiles.Tiling(photos.geometry)),
       'detail_kept_photo': own_size.detail_kept(photos, evaluation.recon(params, compared),
                                                 np.asarray(evaluation.normalizer.mean)),
       'sample_distance': generation.sample_distance(evaluation.images(params)['prior'], photos.images(), photos.groups)}
-  seconds = time.monotonic() - began
-  print(f'measured for the answers: {seconds:.1f} s', flush=True)
-  return figures | {'answers_seconds': seconds}
 
 
 def _listed(config):
