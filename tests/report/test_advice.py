@@ -105,3 +105,14 @@ def test_one_product_is_said_and_what_was_not_looked_for_is_not():
   assert answer('vae', 'mixed_products', {'mixture': {}})[0] is True
   assert answer('vae', 'mixed_products', {}) is None
   assert answer('vae', 'any_pose', {'mixture': {}}) is None
+
+
+def test_photos_known_by_heart_are_to_be_varied_unless_they_are():
+  config = {'data.augment.flip_horizontal': False, 'data.augment.flip_vertical': True}
+  _, words, command = answer('vae', 'known_by_heart', {'known_ratio': 33., 'known_how': 'held_out'}, config)
+  assert words.endswith('More photos mend that; varied ones and looser targets help.')
+  assert command == ('data.augment.flip_horizontal=True data.augment.flip_vertical=True targets.kld=64.0 '
+                     'targets.mse_of_variance=0.04 steps.total=4000')
+  _, words, command = answer('vae', 'known_by_heart', {'known_ratio': 33., 'known_how': 'held_out'},
+                             dict.fromkeys(config, True))
+  assert words.endswith('More photos mend that.') and command == ''
