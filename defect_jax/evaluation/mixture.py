@@ -23,7 +23,8 @@ _TWO_KINDS = 0.45
 _ALIKE = 0.5  # median overlap of two parts (intersection over union) below which parts lie in any pose; laid alike: 0.9
 _BY_LIGHT = 0.95  # AUROC of brightness alone, from which it tells good from defective photos
 _MOST, _POSED, _LEAST = 60, 30, 8  # photos of a class that are looked at, for their pose, and at least
-_SHARE = 0.05  # of a class: fewer photos are odd ones, no second product
+_SHARE, _SIDE_LEAST = 0.1, 4  # of a class, and photos: fewer are odd ones, no second product
+_CLUSTERED = 16  # photos of a class, of which clusters mean anything: of 8 some fall apart by chance
 _SHOWN = 4  # photos of each side that are named
 _SIDE = 64  # px that features are taken of
 
@@ -34,7 +35,8 @@ def find(records: Sequence[parts.Record]) -> dict[str, Any]:
 
   mixed_products, mixed_kinds: {label: {'counts': [n, m], 'examples': [files, files]}}. any_pose: {label: median
   overlap}. light_drifts: {'auroc', 'levels': [of good, of defective photos]}, medians of brightness in [0, 1].
-  Of each class up to 60 photos are looked at. Classes of fewer than 8 photos are left out.
+  Of each class up to 60 photos are looked at. Classes of fewer than 8 photos are left out, and of
+  two kinds nothing is said below 16.
   """
   levels, found = {}, {}
   for label, of_class in _by_class(records):
@@ -60,11 +62,13 @@ def _by_class(records: Sequence[parts.Record]) -> Iterator[tuple[str, list[parts
 
 def _two(records: Sequence[parts.Record], images: Float[np.ndarray, 'n s s 1'], least: float) -> dict[str, Any] | None:
   """The two clusters of images by VGG16's features, if they are apart (Rousseeuw 1987); the larger one first."""
+  if len(images) < _CLUSTERED:
+    return None
   features = generation.features_of(images)
   features /= np.linalg.norm(features, axis=1, keepdims=True)
   labels = cluster.KMeans(2, n_init=5, random_state=0).fit_predict(features)
   counts = np.bincount(labels, minlength=2)
-  if counts.min() < max(2, _SHARE * len(labels)) or metrics.silhouette_score(features, labels) < least:
+  if counts.min() < max(_SIDE_LEAST, _SHARE * len(labels)) or metrics.silhouette_score(features, labels) < least:
     return None
   sides = sorted((np.flatnonzero(labels == side) for side in (0, 1)), key=len, reverse=True)
   return {'counts': [*map(len, sides)], 'examples': [[records[row].file for row in side[:_SHOWN]] for side in sides]}
@@ -94,9 +98,7 @@ def _kinds(records: Sequence[parts.Record]) -> dict[str, Any] | None:
     if record.annotation:
       sample = samples.read(record, tiles.Tiling(geometry))
       seen += [] if sample.image is None else [(record, np.clip(sample.image - sample.image.mean() + 0.5, 0, 1))]
-  if len(seen) < _LEAST:
-    return None
-  return _two([record for record, _ in seen], np.stack([image for _, image in seen]), _TWO_KINDS)
+  return None if not seen else _two([record for record, _ in seen], np.stack([image for _, image in seen]), _TWO_KINDS)
 
 
 def _light(levels: dict[str, Float[np.ndarray, 'n']]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from defect_jax.runs.folder import Workdir
 from defect_jax.schema import flatten
 
 P = ParamSpec('P')
+LACKS = ('few_held_out',)  # codes that say that too little is known, not that the result is bad
 SKIP = 'skip'  # the state of a rule that has nothing to say of a run
 State = bool | str | None  # True: fine, False: a reason not to use the result, None: not known
 
@@ -69,10 +70,13 @@ def answers(task: str, facts: Facts, rules: Iterable[Rule]) -> list[Answer]:
 
 
 def verdict_of(said: Sequence[Answer]) -> dict[str, Any]:
-  """The summary's `usable` (None: not known) and `reasons`, the codes of what speaks against the use."""
+  """The summary's `usable` and `reasons`, the codes of what speaks against the use. None: not known, also where the
+  only reason is that too little was held out."""
   reasons = list(dict.fromkeys(answer.code for answer in said if answer.state is False))
+  if any(code not in LACKS for code in reasons):
+    return {'usable': False, 'reasons': reasons}
   known = any(answer.state for answer in said) and not any(answer.needed and answer.state is None for answer in said)
-  return {'usable': False if reasons else True if known else None, 'reasons': reasons}
+  return {'usable': True if known and not reasons else None, 'reasons': reasons}
 
 
 def timed(measure: Callable[P, dict[str, Any]]) -> Callable[P, dict[str, Any]]:

@@ -68,6 +68,15 @@ def test_light_that_tells_good_from_defective(tmp_path, gain, told):
     assert light['auroc'] == 1.0 and light['levels'][1] / light['levels'][0] == pytest.approx(gain, abs=0.02)
 
 
+def test_of_few_photos_clusters_mean_nothing(tmp_path):
+  rng = np.random.default_rng(0)
+  for number in range(10):
+    write(tmp_path / 'ok' / f'a{number:02}.png', stripes(rng, 0.0))
+  for number in range(5):
+    write(tmp_path / 'ok' / f'b{number:02}.png', part(rng, turned=False))
+  assert 'mixed_products' not in mixture.find(records(tmp_path))
+
+
 def test_few_photos_say_nothing(tmp_path):
   rng = np.random.default_rng(0)
   for number in range(7):

@@ -38,6 +38,14 @@ def test_a_run_is_usable_where_nothing_speaks_against_it_and_what_is_needed_is_k
   assert verdict_of([])['usable'] is None
 
 
+def test_too_few_held_out_photos_mean_that_it_is_not_known():
+  few = _rule('few_held_out', 'a')
+  assert verdict_of(answers('vae', _facts(a=False, b=True), (few, RULES[1]))) == {
+      'usable': None, 'reasons': ['few_held_out']}
+  assert verdict_of(answers('vae', _facts(a=False, b=False), (few, RULES[1]))) == {
+      'usable': False, 'reasons': ['few_held_out', 'two']}
+
+
 def test_a_page_begins_with_the_answer(tmp_path):
   path = tmp_path / 'page.html'
   page.write(path, 'A run', [], answers=answers('vae', _facts(a=True, b=False, c=True), RULES), verdict=['Targets.'])

@@ -116,7 +116,7 @@ def test_few_photos_are_said_with_what_they_leave_open():
   assert answer('few_held_out', {})[0] is None
   few = {'tested': {'good': 50, 'defective': 4}, 'found_ci': (0.19, 0.99)}
   (state, words, _), usable = answer('few_held_out', few)
-  assert state is False and usable is False
+  assert state is False and usable is None
   assert words == ('The 4 defective photos that were tested are too few or show too few parts: of 100 others '
                    'between 19 and 99 would be found.')
   assert answer('few_held_out', {'found_ci': (0.31, 0.9)})[0] is None

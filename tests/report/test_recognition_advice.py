@@ -66,7 +66,7 @@ def test_false_alarms():
 def test_few_held_out(changes, words):
   said, usable = answers(**changes)
   assert said['few_held_out'][0] is False and words in said['few_held_out'][1] and said['few_held_out'][2] == ''
-  assert usable == {'usable': False, 'reasons': ['few_held_out']}
+  assert usable == {'usable': None, 'reasons': ['few_held_out']}
   said = answers(**changes, folds=0)[0]['few_held_out']
   assert said[1].endswith('With cross-validation each photo is tested once.') and said[2] == 'data.split=kfold'
 
