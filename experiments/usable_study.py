@@ -51,8 +51,8 @@ CASES: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
         'nearest neighbours': {'detector': 'neighbours', 'detectors': 'neighbours', 'score.map': 'knn',
                                'data.size': 128}}),
     'classifier': ('configs/classifier.py:vgg16', {
-        '10 defects, 10 good': {'data.few_shot': 10, 'data.good': 10},
-        'all photos': {'data.few_shot': 0}})}
+        '10 defects, 10 good': {'data.few_shot': 10, 'data.good': 10, 'data.merge': True},
+        'all photos': {'data.few_shot': 0, 'data.merge': True}})}
 _MEASURES = {'vae': 'of the variance rebuilt', 'anomaly': 'found less false alarms', 'classifier': 'balanced accuracy'}
 
 
