@@ -22,20 +22,21 @@ _TWO = 0.5
 _TWO_KINDS = 0.45
 _ALIKE = 0.5  # median overlap of two parts (intersection over union) below which parts lie in any pose; laid alike: 0.9
 _BY_LIGHT = 0.95  # AUROC of brightness alone, from which it tells good from defective photos
-_MOST, _POSED, _LEAST = 60, 30, 8  # photos of a class that are looked at, for their pose, and at least
+_MOST, _POSED, _LEAST = 40, 16, 8  # photos of a class that are looked at, for their pose, and at least
+_TRIED = 4  # of these: where no part stands before a background in any, it fills the others too
 _SHARE, _SIDE_LEAST = 0.1, 4  # of a class, and photos: fewer are odd ones, no second product
 _CLUSTERED = 16  # photos of a class, of which clusters mean anything: of 8 some fall apart by chance
 _SHOWN = 4  # photos of each side that are named
 _SIDE = 64  # px that features are taken of
 
 
-@threadpoolctl.threadpool_limits.wrap(2, 'openmp')  # k-means of some photos by many threads waits more than it works
+@threadpoolctl.threadpool_limits.wrap(1, 'openmp')  # k-means of some photos by many threads waits more than it works
 def find(records: Sequence[parts.Record]) -> dict[str, Any]:
   """The summary's `mixture`: {code: figures} of what was found, {} for nothing.
 
   mixed_products, mixed_kinds: {label: {'counts': [n, m], 'examples': [files, files]}}. any_pose: {label: median
   overlap}. light_drifts: {'auroc', 'levels': [of good, of defective photos]}, medians of brightness in [0, 1].
-  Of each class up to 60 photos are looked at. Classes of fewer than 8 photos are left out, and of
+  Of each class up to 40 photos are looked at. Classes of fewer than 8 photos are left out, and of
   two kinds nothing is said below 16.
   """
   levels, found = {}, {}
@@ -82,7 +83,10 @@ def _smaller(images):
 
 def _overlap(images: Float[np.ndarray, 'n s s 1']) -> float | None:
   """Median overlap of the parts of two photos where these lie in any pose; None where they lie alike or fill them."""
-  areas = [part_area.of_photo(image) for image in images]
+  areas = [part_area.of_photo(image) for image in images[:_TRIED]]
+  if not any(area is not None for area in areas):
+    return None
+  areas += [part_area.of_photo(image) for image in images[_TRIED:]]
   if not part_area.clear(areas):
     return None
   known = [area for area in areas if area is not None]
