@@ -64,7 +64,8 @@ def test_a_job_is_a_valid_command(job):
 
 @pytest.mark.parametrize('option', OPTIONS)
 def test_an_option_is_a_key_of_its_job(option):
-  group = option.removeprefix('--config.').partition('.')[0].partition('=')[0]
+  key = option.removeprefix('--config.').partition('=')[0]
+  group = 'data' if key == 'measure.known' else key.partition('.')[0]
   job = {'sampler': 'generate', 'made': 'classifier', 'classifier': 'classifier'}
   job |= dict.fromkeys(('lora', 'masks', 'filter', 'weights'), 'inpaint')
   job |= dict.fromkeys(('mode', 'photos', 'tiles', 'score', 'threshold', 'measure', 'detectors'), 'anomaly')
