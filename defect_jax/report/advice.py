@@ -33,7 +33,7 @@ def _how_long(facts: Facts, state: State) -> str:
   if state is None:
     return (f'Photos of {photo} px are looked at {how}. How long the defects are '
             f'is not known, since none are marked: those shorter than {SHORTEST / seen["scale"]:.0f} px of the photo '
-            'are lost.')
+            'are lost. Measure your smallest one; if it is shorter, take more pixels.')
   sizes = (f'Half of the {seen["masks"]} marked defects are shorter than {number(seen["defect_px"])} px in photos of '
            f'{photo} px, which are {number(seen["defect_seen_px"])} px {of_side}')
   return f'{sizes}: {"long enough to be seen." if state else f"below {SHORTEST:g} px a defect is lost in scaling."}'
@@ -42,8 +42,12 @@ def _how_long(facts: Facts, state: State) -> str:
 def _larger(facts: Facts) -> Mapping[str, Any]:
   """The side at which the defects are long enough, if that is no more than LARGEST; else tiles, where there are any."""
   seen = facts['looked_at']
-  if seen['defect_seen_px'] is None or facts.config.get('classifier'):  # a classifier that was trained before stays
+  if facts.config.get('classifier'):  # a classifier that was trained before stays
     return {}
+  if seen['defect_seen_px'] is None:
+    side = 2 * seen['seen_px']
+    return {} if facts.config.get('tiles.on') or side > LARGEST or 'data.size' not in facts.config else {
+        'data.size': side}
   if facts.config.get('tiles.on'):  # of which data.size is not the scale
     reduce = int(facts.config['tiles.reduce'] * seen['defect_seen_px'] / SHORTEST)
     return {'tiles.reduce': max(1, reduce)} if facts.config['tiles.reduce'] > 1 else {}
@@ -125,7 +129,7 @@ def _samples(facts: Facts, state: State) -> str:
   if state is None:
     return 'How near new images are to the photos was not measured: it takes images of at least 32 px.'
   return (f'New images are {number(distance)} times as far from the photos as these are from one another: '
-          + ('as like them as the photos are among themselves.' if distance <= 1 else
+          + ('as near as these, or nearer.' if distance <= 1 else
              'much like the photos.' if state else
              'they do not look like photos of the product. Make images by configs/generate.py, which stays near '
              'the photos, rather than from the prior.'))
@@ -133,14 +137,17 @@ def _samples(facts: Facts, state: State) -> str:
 
 def _detail(facts: Facts) -> State:
   kept = facts['detail_kept']
-  return SKIP if kept is None else kept >= verdict.BLURRED
+  if kept is None:
+    return SKIP
+  return False if kept < verdict.BLURRED else True if kept >= verdict.DETAIL else None  # enough for stains alone
 
 
 def _detail_words(facts: Facts, state: State) -> str:
   kept, own = facts['detail_kept'], facts['detail_kept_photo']
   of_photo = '' if own is None else f' (of what the photos show at their own size {percent(own)})'
   return (f'Of the fine detail that is looked at {percent(kept)} is kept{of_photo}: '
-          f'{verdict.detail_words(kept)}.')
+          f'{verdict.detail_words(kept)}.'
+          + (' That is enough for stains and holes, not for cracks and scratches.' if state is None else ''))
 
 
 RULES: tuple[Rule, ...] = (

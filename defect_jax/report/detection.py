@@ -51,11 +51,12 @@ def finds_words(facts: Facts, state: State) -> str:
       words += (' How many of your own defects it finds is not known, since there were no photos of any: put some in a '
                 'folder of their own, and measure again.')
   elif state:
-    words = f'It finds {found} of {count} defective photos ({percent(facts["found"])}, {interval}).'
+    words = (f'It finds {found} of {count} defective photos ({percent(facts["found"])}, {interval}); from '
+             f'{percent(FOUND)} on counts as enough.')
   else:
     words = (f'It misses {count - found} of {count} defective photos, which would pass as good (found are '
              f'{percent(facts["found"])}, {interval}).')
-  words += ' That is hardly more than chance.' if _by_chance(facts) else ''
+  words += ' That may be hardly more than chance.' if _by_chance(facts) else ''
   if state is False and (found := better(facts)):
     words += f' By the score {found[0]} it would find {percent(found[1]["found"])} of them.'
   return words

@@ -140,11 +140,13 @@ class Section(NamedTuple):
 
 def write(path: Path, title: str, sections: Iterable[Section], config: str = '', *, verdict: Iterable[str] = (),
           reached: bool = False, about: str = '', answers: Sequence[Answer] = (),
-          next_step: Answer | None = None, reload: int = 0, final: bool = True) -> None:
+          next_step: Answer | None = None, reload: int = 0, final: bool = True,
+          measured: str = 'How it was measured') -> None:
   """Writes a page: the title with one line `about` the run, the `answers` to whether it can be used, the verdict's
   sentences, green where the goal is `reached`, the sections, and the text of config.json where there is one.
 
-  reload: seconds after which it loads itself anew; 0: never. final: False: it replaces no final one.
+  measured: heading of the verdict, below answers. reload: seconds after which it loads itself anew; 0: never.
+  final: False: it replaces no final one.
   """
   shown = [section._replace(blocks=[block for block in section.blocks
                                     if not isinstance(block, Folded) or _has_content(block.blocks)])
@@ -154,7 +156,8 @@ def write(path: Path, title: str, sections: Iterable[Section], config: str = '',
       answers=answers, next_step=next_step, usable=verdict_of(answers)['usable'],
       copied=any(answer.command for answer in (*answers, *filter(None, [next_step]))) or any(
           isinstance(block, Commands) for section in shown for block in _unfolded(section.blocks)),
-      kind=lambda block: type(block).__name__, reload=reload)
+      kind=lambda block: type(block).__name__, reload=reload,
+      measured=measured)
   with _WRITING:
     if final:
       _FINAL.add(path.resolve())

@@ -39,11 +39,11 @@ def finds_words(facts: Facts, state: State) -> str:
              f'the {count} that were tested).')
   elif facts['found'] >= FOUND:
     words = (f'It finds {found} of {count} defective photos that it has not seen ({percent(facts["found"])}, 95 % '
-             f'interval {percent(low)} to {percent(high)}).')
+             f'interval {percent(low)} to {percent(high)}); from {percent(FOUND)} on counts as enough.')
   else:
     words = (f'It misses {count - found} of {count} defective photos, which would pass as good (found are '
              f'{percent(facts["found"])}, 95 % interval {percent(low)} to {percent(high)}).')
-  return words + (' That is hardly more than chance.' if _by_chance(facts) else '')
+  return words + (' That may be hardly more than chance.' if _by_chance(facts) else '')
 
 
 def mends(facts: Facts) -> Mapping[str, Any]:

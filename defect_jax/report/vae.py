@@ -73,6 +73,7 @@ def write(path: Path, *, title: str, verdict: Sequence[str], summary: Mapping[st
       page.Section('Control', [page.Figures([*_several(metrics, history, _CONTROL)])], 'control'),
       page.Section('Gradients', [page.Figures([*_several(metrics, history, _GRADIENTS)])], 'gradients')],
       config, verdict=verdict, about=_about(summary), answers=answers, next_step=next_step,
+      measured='Were the targets met?',
       reached=summary.get('steps_to_targets') is not None and not summary.get('collapsed'))
 
 

@@ -44,6 +44,7 @@ def test_without_masks_the_length_that_is_lost_is_said():
   seen = SEEN | {'defect_px': None, 'defect_seen_px': None, 'masks': 0}
   state, words, command = answer('vae', 'lost_in_scaling', {'looked_at': seen})
   assert state is None and 'shorter than 128 px of the photo are lost' in words and command == ''  # 8 / 0.0625
+  assert answer('vae', 'lost_in_scaling', {'looked_at': seen}, {'data.size': 64})[2] == 'data.size=128'
 
 
 @pytest.mark.parametrize(('ratio', 'how', 'state', 'words'), [
@@ -58,14 +59,14 @@ def test_known_by_heart(ratio, how, state, words):
 
 
 @pytest.mark.parametrize(('distance', 'state', 'words'), [
-  (0.9, True, 'as like them as'), (2.0, True, 'much like the photos'), (2.1, False, 'do not look like'),
+  (0.9, True, 'as near as these, or nearer'), (2.0, True, 'much like the photos'), (2.1, False, 'do not look like'),
   (None, None, 'was not measured')])
 def test_samples_beside_photos(distance, state, words):
   said = answer('vae', 'samples_far_from_photos', {'sample_distance': distance})
   assert said[0] is state and words in said[1]
 
 
-@pytest.mark.parametrize(('kept', 'state'), [(0.61, True), (0.59, False)])
+@pytest.mark.parametrize(('kept', 'state'), [(0.85, True), (0.84, None), (0.6, None), (0.59, False)])
 def test_detail_that_the_vae_smooths_away(kept, state):
   said = answer('vae', 'detail_lost', {'detail_kept': kept, 'detail_kept_photo': 0.2, 'kld_target': 16.},
                 {'targets.mse_of_variance': 0.02})

@@ -30,7 +30,8 @@ def answer(code, summary, **config):
 def test_enough_found():
   (state, words, command), usable = answer('misses_defects', {})
   assert (state, command, usable) == (True, '', True)
-  assert words == 'It finds 21 of 25 defective photos (84 %, 95 % interval 64 % to 95 %).'
+  assert words == ('It finds 21 of 25 defective photos (84 %, 95 % interval 64 % to 95 %); from 70 % on counts as '
+                   'enough.')
 
 
 @pytest.mark.parametrize(('found', 'state'), [(0.7, True), (0.69, False), (0.04, False)])

@@ -24,7 +24,7 @@ def test_a_good_one_can_be_used():
   said, usable = answers()
   assert usable == {'usable': True, 'reasons': []}
   assert said['misses_defects'][1] == ('It finds 45 of 50 defective photos that it has not seen (90 %, 95 % interval '
-                                       '80 % to 97 %).')
+                                       '80 % to 97 %); from 70 % on counts as enough.')
   assert said['false_alarms'][1] == 'Of 100 good photos 5 would be called defective (95 % interval 2 to 10).'
   assert said['looks_at_background'][1] == (
       'It looks at the marked defects. Of where it looks, 30 % lies on the marked defects, which cover 5 % of the '
