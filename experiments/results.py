@@ -1,5 +1,5 @@
-"""The tables of docs/results.md, and of other pages there, are made of the JSON files in docs/results/, so that no figure
-is typed by hand.
+"""The tables of docs/results.md, and of other pages there, are made of the JSON files in docs/results/, so that no
+figure is typed by hand.
 
   python -m experiments.results            writes the tables of the pages anew
   python -m experiments.results --check    exit status 1 where a page and the files disagree
