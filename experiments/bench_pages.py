@@ -23,8 +23,8 @@ from absl import flags
 
 from defect_jax import main as command_line
 from defect_jax.report import album, live, page, reasons
+from defect_jax.report import vae as report
 from defect_jax.runs.folder import Workdir
-from defect_jax.tasks import vae
 from experiments import bench, command
 
 FLAGS = command.define(quick=True)
@@ -73,17 +73,19 @@ class Spent:
 
 
 def share_of_a_run(config: str, folder: Path) -> dict[str, float]:
-  """{'run', 'pages', 'answers'}: seconds of a whole job, and of these for pages and for the answers."""
-  spent, kept = Spent(), (vae._report, live.write)
-  vae._report, live.write = spent.counting('pages', kept[0]), spent.counting('live', kept[1])
+  """{'run', 'pages', 'live', 'answers'}: seconds of a whole job; of these for pages, for that of the run at work among
+  them, and for the answers."""
+  spent, kept = Spent(), (report.write, live.write)
+  report.write, live.write = spent.counting('pages', kept[0]), spent.counting('live', kept[1])
   began = time.perf_counter()
   try:
     if status := command_line.main([f'--config={config}', f'--workdir={folder}']):
       raise SystemExit(status)
   finally:
-    vae._report, live.write = kept
+    report.write, live.write = kept
   answers = (Workdir(folder).read_summary() or {}).get('answers_seconds', 0.)
-  return {'run': time.perf_counter() - began, 'pages': sum(spent.seconds.values()), 'answers': answers}
+  return {'run': time.perf_counter() - began, 'pages': sum(spent.seconds.values()),
+          'live': spent.seconds.get('live', 0.), 'answers': answers}
 
 
 def main(flags: flags.FlagValues) -> None:
@@ -109,8 +111,9 @@ def main(flags: flags.FlagValues) -> None:
       opened = {name: float(np.median(values) - np.median(taken['empty'])) for name, values in taken.items()}
       print(*(f'{name}: opens in {value:.2f} s' for name, value in opened.items() if name != 'empty'), sep='\n')
     job = share_of_a_run(f'configs/vae_split.py{":tiny" * flags.quick}', Path(folder) / 'run')
-  print(f'a run of {job["run"]:.1f} s: pages {job["pages"]:.2f} s ({job["pages"] / job["run"]:.1%}), measured for the '
-        f'answers {job["answers"]:.2f} s ({job["answers"] / job["run"]:.1%})')
+  shares = {name: f'{job[name]:.2f} s ({job[name] / job["run"]:.1%})' for name in ('pages', 'live', 'answers')}
+  print(f'a run of {job["run"]:.1f} s: pages {shares["pages"]}, of the run at work {shares["live"]}; measured for the '
+        f'answers {shares["answers"]}')
   written = {name: float(np.median(seconds[name])) for name in ways}
   ours, peer = (opened.get(name) for name in ways)
   bench.print_result('bench_pages', ours, peer, ['jinja2'], photos=flags.photos, megabytes=sizes, written=written, **{

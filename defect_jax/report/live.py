@@ -1,6 +1,6 @@
 """The page of a run at work: its state, how far it is, its losses so far and its newest images.
 
-A thread draws it from the files of the run alone, so no task knows of it, and so rarely that it takes 2 % of the time
+A thread draws it from the files of the run alone, so no task knows of it, and so rarely that it takes 1 % of the time
 at most. It never writes over the page that the task writes at its end, see page.write.
 """
 
@@ -20,7 +20,7 @@ from defect_jax.runs import artefacts, metrics
 from defect_jax.runs.folder import Workdir
 
 _LEAST = 5.0  # seconds between two drawings
-_SHARE = 0.02  # of the time that drawing takes, at most
+_SHARE = 0.01  # of the time that drawing takes, at most
 _POLL = 0.2  # seconds
 _LOSSES = {'KLD': 'kld', 'MSE': 'mse', 'Loss': 'loss', 'Accuracy': 'accuracy'}
 _STATES = {'starting': 'It is starting', 'running': 'It is running', 'paused': 'It waits for a request to go on',
@@ -53,6 +53,8 @@ class Live:
         self._ended.wait(interval)
 
   def _draw(self, interval: int | None) -> None:
+    if page.is_final(self._workdir.report_html):
+      return
     # A page that cannot be drawn must not end a run; what matters is written elsewhere.
     with contextlib.suppress(OSError, ValueError, KeyError):
       write(self._workdir, interval)

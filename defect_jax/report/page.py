@@ -161,8 +161,13 @@ def write(path: Path, title: str, sections: Iterable[Section], config: str = '',
   with _WRITING:
     if final:
       _FINAL.add(path.resolve())
-    if final or path.resolve() not in _FINAL:
+    if final or not is_final(path):
       write_atomic(path, text)
+
+
+def is_final(path: Path) -> bool:
+  """Whether a page was written by this process that stays."""
+  return path.resolve() in _FINAL
 
 
 def _has_content(blocks: Iterable[Block | Folded]) -> bool:
@@ -210,7 +215,7 @@ def figure(title: str, drawn: matplotlib_figure.Figure, caption: str = '') -> Fi
 
 def png(picture: grids.Picture | Path) -> str:
   """The `src` of a picture or of a PNG file, with all its bytes in it."""
-  return _source('png', picture.read_bytes() if isinstance(picture, Path) else grids.encode_png(picture))
+  return _source('png', picture.read_bytes() if isinstance(picture, Path) else grids.encode_png(picture, small=False))
 
 
 def picture(levels: grids.Picture) -> str:
