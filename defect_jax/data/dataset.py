@@ -177,6 +177,16 @@ def as_uint16(images: Float[np.ndarray, '*shape']) -> UInt16[np.ndarray, '*shape
   return np.round(images * 65535).astype(np.uint16)
 
 
+def spread(count: int, most: int) -> list[int]:
+  """At most so many rows of a set of `count`, spread over it from its first to its last."""
+  return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist()
+
+
+def taken(dataset: Dataset, rows: Sequence[int]) -> Float[np.ndarray, 'n s s c']:
+  """Some of the photos, in [0, 1]; no others are held."""
+  return np.stack([as_float(dataset[row]) for row in rows])
+
+
 def mean_image(dataset: Dataset) -> Float64[np.ndarray, 's s c']:
   """Mean of the photos, one by one, since a set need not fit into memory."""
   return sum(as_float(dataset[row]).astype(np.float64) for row in range(len(dataset))) / len(dataset)

@@ -29,8 +29,7 @@ _OFFSETS = np.linspace(-2.5, 2.5, 7, dtype=np.float32)  # values of a traversed 
 
 def some(photos: dataset.Dataset) -> Images:
   """At most so many photos as are evaluated, spread over the set."""
-  rows = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _MOST)).astype(int))
-  return np.stack([dataset.as_float(photos[row]) for row in rows])
+  return dataset.taken(photos, dataset.spread(len(photos), _MOST))
 
 
 @dataclasses.dataclass

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from defect_jax import parallel
+from defect_jax.data import dataset
 from defect_jax.models import features
 
 Images = Float[np.ndarray, 'n h w c']
@@ -19,7 +20,7 @@ NAMES = 'kid', 'kid_ci', 'kid_of_training', 'novelty', 'memorised_fraction', 'di
 LEAST_REAL = 100  # photos KID is measured against
 _CHUNK_PIXELS = 2**17  # of one call of a network
 _BLOCK_PIXELS = 2**24  # of the photos whose embeddings are held at a time, about 0.7 GB
-_MOST_APART = 200  # photos that made ones are compared with by `sample_distance`
+MOST_APART = 200  # photos that made ones are compared with by `sample_distance`
 _ROWS = 1024  # of the kernel's matrix at a time
 
 _kid_features = jax.jit(features.kid_features)
@@ -177,7 +178,7 @@ def sample_distance(images: Images, train: Images, groups: Sequence[str]) -> flo
 
   None below 2 groups, for images too small for the network, and for photos that are all alike.
   """
-  some = np.unique(np.linspace(0, len(train) - 1, min(len(train), _MOST_APART)).astype(int))
+  some = dataset.spread(len(train), MOST_APART)
   train, groups = train[some], [groups[row] for row in some]
   if len(set(groups)) < 2 or min(images.shape[1:3]) < features.SMALLEST['alexnet']:
     return None

@@ -16,7 +16,7 @@ _MOST = 32  # photos that are compared
 
 def rows(taken: dataset.Prepared) -> list[int]:
   """The photos that are compared: of many some, spread over the set."""
-  return [*dict.fromkeys(np.linspace(0, len(taken) - 1, min(len(taken), _MOST)).astype(int).tolist())]
+  return dataset.spread(len(taken), _MOST)
 
 
 def detail_kept(taken: dataset.Prepared, recon: Float[np.ndarray, 'n s s c'], center: Image) -> float | None:

@@ -1,11 +1,11 @@
 """What the figures of made images mean: copies, defects beside the part or that nobody sees, kinds nobody taught."""
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from defect_jax.report.answers import SKIP, Facts, State
 from defect_jax.report.verdict import number, percent
+from defect_jax.runs import command
 
 COPIES = 0.15  # share of copies up to which images count as new; of new real photos 0.05 would count as copies
 BESIDE = 0.1  # share of defects beside the part, up to which a set can be used
@@ -148,10 +148,9 @@ def sharper(facts: Facts) -> str:
   if not config.get(key) and not config.get(key := 'vae.targets.mse_of_variance'):
     return ''
   kept = {f'vae.data.{name}': config.get(f'vae.data.{name}') for name in _OF_PHOTOS}
-  options = [f'--config.{name.removeprefix("vae.")}={",".join(value) if isinstance(value, list | tuple) else value}'
-             for name, value in (kept | {key: config[key] / 2}).items() if value is not None]
-  return shlex.join(['python', '-m', 'defect_jax.main', '--config=configs/vae_split.py', *options,
-                     f'--workdir={config["vae"]}_sharper'])
+  settings = {name.removeprefix('vae.'): value for name, value in (kept | {key: config[key] / 2}).items()
+              if value is not None}
+  return command.of_job('vae_split', settings, f'{config["vae"]}_sharper')
 
 
 def known(facts: Facts) -> State:
@@ -183,8 +182,7 @@ def teach(facts: Facts) -> Mapping[str, Any] | str:
   if known_kinds is None and not facts['unknown_kinds']:
     return {}
   if config.get('photos') not in (None, 'default'):
-    return shlex.join(['python', '-m', 'defect_jax.main', '--config=configs/inpaint_train.py',
-                       f'--config.data.path={config["photos"]}', '--workdir=runs/taught'])
+    return command.of_job('inpaint_train', {'data.path': config['photos']}, 'runs/taught')
   return {'defects': tuple(known_kinds)} if known_kinds else {'weights': 'default'}
 
 

@@ -31,6 +31,11 @@ class Command:
     return shlex.join([*(_launched(options) if self.arguments else options)])
 
 
+def of_job(name: str, settings: Mapping[str, Any], workdir: str | Path) -> str:
+  """The command of another job, by its config's name."""
+  return Command((f'--config=configs/{name}.py',)).changed(settings, workdir)
+
+
 def _launched(options):
   """The words of the command, by launch.sh where that was used."""
   if launcher := os.environ.get(LAUNCHER):

@@ -113,12 +113,13 @@ def train(config: ConfigDict, workdir: Workdir, photos: dataset.Dataset, dev: da
 @timed
 def _measured(evaluation, params, photos):
   """What the summary says beside the training, for the answers of the page."""
-  compared = np.stack([dataset.as_float(photos[row]) for row in own_size.rows(photos)])
+  compared, apart = dataset.taken(photos, own_size.rows(photos)), dataset.spread(len(photos), generation.MOST_APART)
   return {
       'mixture': mixture.find(photos.records), 'looked_at': looked_at.of(photos.records, tiles.Tiling(photos.geometry)),
       'detail_kept_photo': own_size.detail_kept(photos, evaluation.recon(params, compared),
                                                 np.asarray(evaluation.normalizer.mean)),
-      'sample_distance': generation.sample_distance(evaluation.images(params)['prior'], photos.images(), photos.groups)}
+      'sample_distance': generation.sample_distance(evaluation.images(params)['prior'], dataset.taken(photos, apart),
+                                                    [photos.groups[row] for row in apart])}
 
 
 def _listed(config):

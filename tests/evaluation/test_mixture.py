@@ -34,13 +34,18 @@ def part(rng, turned, side=128):
   return np.uint8(np.clip(np.where(bar, 60, 200) + rng.normal(0, 3, (side, side)), 0, 255))
 
 
-def test_two_products_in_one_class(tmp_path):
+def two_products(root, striped, bars):
+  """Records of so many good photos of each of two products."""
   rng = np.random.default_rng(0)
-  for number in range(12):
-    write(tmp_path / 'ok' / f'a{number:02}.png', stripes(rng, 0.0))
-  for number in range(6):
-    write(tmp_path / 'ok' / f'b{number:02}.png', part(rng, turned=False))
-  found = mixture.find(records(tmp_path))['mixed_products']['good']
+  for number in range(striped):
+    write(root / 'ok' / f'a{number:02}.png', stripes(rng, 0.0))
+  for number in range(bars):
+    write(root / 'ok' / f'b{number:02}.png', part(rng, turned=False))
+  return records(root)
+
+
+def test_two_products_in_one_class(tmp_path):
+  found = mixture.find(two_products(tmp_path, 12, 6))['mixed_products']['good']
   assert found['counts'] == [12, 6]
   assert [{Path(file).name[0] for file in side} for side in found['examples']] == [{'a'}, {'b'}]
 
@@ -69,12 +74,7 @@ def test_light_that_tells_good_from_defective(tmp_path, gain, told):
 
 
 def test_of_few_photos_clusters_mean_nothing(tmp_path):
-  rng = np.random.default_rng(0)
-  for number in range(10):
-    write(tmp_path / 'ok' / f'a{number:02}.png', stripes(rng, 0.0))
-  for number in range(5):
-    write(tmp_path / 'ok' / f'b{number:02}.png', part(rng, turned=False))
-  assert 'mixed_products' not in mixture.find(records(tmp_path))
+  assert 'mixed_products' not in mixture.find(two_products(tmp_path, 10, 5))
 
 
 def test_few_photos_say_nothing(tmp_path):
